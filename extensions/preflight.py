@@ -1,0 +1,99 @@
+"""Checks before the first question: the folder, and the answers given on the command line.
+
+Copier checks an answer of `--data` only when its question's turn comes, shows a traceback, and
+passes over a question name that does not exist. `_message_before_copy` in copier.yml calls
+`preflight()`, which says all of that in one sentence and before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from copier.errors import UserMessageError
+from jinja2 import Environment, pass_context
+from jinja2.ext import Extension
+from jinja2.runtime import Context
+
+COPIER_YML = Path(__file__).resolve().parents[1] / "copier.yml"
+BOOLEANS = {"true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0"}
+SHOWN = 4  # file names in a message
+
+
+@lru_cache(maxsize=1)
+def questions() -> dict[str, dict[str, Any]]:
+    """The questions of copier.yml that a person may answer, by name."""
+    config = yaml.safe_load(COPIER_YML.read_text(encoding="utf-8"))
+    return {
+        name: question
+        for name, question in config.items()
+        if not name.startswith("_") and question.get("when") is not False
+    }
+
+
+def folder_problem(folder: Path, answers_file: str) -> str:
+    """Say why a project can't be generated into this folder; empty when it can."""
+    if not folder.exists():
+        return ""
+    if not folder.is_dir():
+        return f"'{folder}' is a file. Name a new folder for the project."
+    found = sorted(path.name for path in folder.iterdir() if path.name != ".git")
+    if not found or answers_file in found:  # an answers file: generated before, by this template
+        return ""
+    names = ", ".join(found[:SHOWN]) + (" ..." if len(found) > SHOWN else "")
+    return (
+        f"The folder '{folder}' is not empty ({names}). Name a new or empty folder. "
+        "With --overwrite, files of the same name are replaced and all others stay."
+    )
+
+
+def answer_problem(environment: Environment, name: str, value: object) -> str:
+    """Say what is wrong with one answer of the command line; empty when it is fine."""
+    question = questions().get(name)
+    if question is None:
+        close = get_close_matches(name, questions(), n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(questions())}."
+        return f"There is no question '{name}'. {hint}"
+    if question["type"] == "bool":
+        valid = isinstance(value, bool) or str(value).lower() in BOOLEANS
+        return "" if valid else f"'{value}' is neither yes nor no. Write {name}=yes or {name}=no."
+    if choices := question.get("choices"):
+        values = list(choices.values()) if isinstance(choices, Mapping) else choices
+        return "" if value in values else f"'{value}' is not one of: {', '.join(values)}."
+    validator = environment.from_string(question.get("validator", ""))
+    return validator.render({name: str(value)}).strip()
+
+
+@pass_context
+def preflight(context: Context) -> str:
+    """Render to nothing when the generation may begin.
+
+    Raises:
+        UserMessageError: With one line for each thing that is wrong.
+    """
+    conf = context["_copier_conf"]
+    folder, data = Path(conf["dst_path"]), conf["data"]
+    problems: list[str] = []
+    answered = {**conf["settings"].defaults, **conf["user_defaults"], **data}
+    if not conf["overwrite"]:
+        problems.append(folder_problem(folder, str(conf["answers_file"])))
+    if conf["defaults"] and "project_name" not in answered and not (folder / str(conf["answers_file"])).exists():
+        problems.append("project_name: it has no default. Add: -d project_name='Forest Watch'")
+    for name, value in data.items():
+        if problem := answer_problem(context.environment, name, value):
+            problems.append(f"{name}: {problem}")
+    if problems := list(filter(None, problems)):
+        raise UserMessageError("\n".join(["Nothing was generated.", *problems]))
+    return ""
+
+
+class PreflightExtension(Extension):
+    """Globals: preflight()."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.globals["preflight"] = preflight

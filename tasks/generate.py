@@ -1,0 +1,133 @@
+"""Run by Copier in a project that it has just written: secrets, git, and what `setup` asks for.
+
+Whatever fails here ends with exit code 0 and a word on how to go on by hand: at any other code
+Copier would delete the project that it wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from plumbum import FG, CommandNotFound, ProcessExecutionError, cli, local
+
+PROJECT = Path.cwd()
+MANAGER = str(PROJECT / "mlops_manager.py")
+
+
+class Generate(cli.Application):
+    """Finish a new project."""
+
+    setup = cli.SwitchAttr("--setup", cli.Set("none", "environment", "start"), mandatory=True)
+    example = cli.SwitchAttr("--example", cli.Set("yes", "no"), mandatory=True)
+    author = cli.SwitchAttr("--author", str, default="")
+    email = cli.SwitchAttr("--email", str, default="")
+
+    def main(self) -> int:
+        by_hand: list[str] = []
+
+        def attempt(step: Callable[[], None], command: str) -> bool:
+            try:
+                step()
+            except (ProcessExecutionError, CommandNotFound, OSError) as error:
+                by_hand.append(command)
+                if not isinstance(error, ProcessExecutionError):
+                    say(f"error: {error}")
+                elif error.stderr:
+                    say(error.stderr)
+                return False
+            return True
+
+        attempt(write_secrets, "python mlops_manager.py start     # makes .env")
+        if not inside_repository():
+            attempt(
+                lambda: first_commit(self.author, self.email),
+                "git init && git add --all && git commit -m 'First commit'",
+            )
+        if self.setup == "environment":
+            attempt(lambda: manage("deps"), "python mlops_manager.py deps")
+        if self.setup == "start":
+            started = attempt(lambda: manage("start"), "python mlops_manager.py start")
+            if self.example == "yes":
+                command = "python mlops_manager.py run landcover"
+                if started and attempt(lambda: manage("run", "landcover"), command):
+                    say(f"The example is green, {since_copier_began()} after `copier copy` began.")
+                elif not started:
+                    by_hand.append(command)
+        attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
+        if by_hand:
+            commands = "\n".join(f"    {command}" for command in by_hand)
+            say(
+                f"\nThe project is there, but not all is done. See above, then go on by hand:\n"
+                f"    cd {PROJECT}\n{commands}\n"
+            )
+        return 0
+
+
+def write_secrets() -> None:
+    """Make .env; one that is there keeps its secrets."""
+    sys.path.insert(0, str(PROJECT))
+    from gaiaflow import envfile, settings  # the new project's own
+
+    if not (PROJECT / ".env").exists():
+        envfile.write(PROJECT / ".env", settings.env_text(make_secrets=True))
+
+
+def inside_repository() -> bool:
+    """Whether the project lies in a git repository already (or git cannot tell)."""
+    try:
+        code, _, _ = local["git"]["rev-parse", "--git-dir"].run(retcode=None)
+    except CommandNotFound:
+        return False
+    return bool(code == 0)
+
+
+def first_commit(author: str, email: str) -> None:
+    """Make a repository with all files in one commit: what `copier update` compares with."""
+    git = local["git"]
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    commit("--message", "First commit, made by Gaiaflow", author=author, email=email)
+
+
+def keep_lock() -> None:
+    """Put the lock file of the environment into the first commit, if that is ours."""
+    git = local["git"]
+    if not (PROJECT / ".git").exists() or not (PROJECT / "uv.lock").exists():
+        return
+    git("add", "uv.lock")
+    if git("status", "--porcelain", "uv.lock").strip():
+        commit("--amend", "--no-edit")
+
+
+def commit(*options: str, author: str = "", email: str = "") -> None:
+    """Commit as whom git knows, else as the author of the project; without hooks or signatures."""
+    git = local["git"]["-c", "commit.gpgsign=false"]
+    code, _, _ = git["var", "GIT_COMMITTER_IDENT"].run(retcode=None)
+    if code != 0:
+        name, address = author or "Gaiaflow", email or "gaiaflow@localhost"
+        git = git["-c", f"user.name={name}", "-c", f"user.email={address}"]
+    git("commit", "--quiet", "--no-verify", *options)
+
+
+def manage(*arguments: str) -> None:
+    """Run one of the project's own commands in sight of the user."""
+    local[sys.executable][MANAGER][list(arguments)] & FG
+
+
+def since_copier_began() -> str:
+    """How long the calling process has run, as ps says it: [hours:]minutes:seconds."""
+    elapsed = local["ps"]("-o", "etime=", "-p", str(os.getppid())).strip()
+    minutes, seconds = elapsed.split(":")[-2:]
+    return f"{int(minutes[-2:]) * 60 + int(seconds)} s"
+
+
+def say(text: str) -> None:
+    """Tell the user; Copier shows standard error as it is."""
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    Generate.run()

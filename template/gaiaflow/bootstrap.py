@@ -1,0 +1,29 @@
+"""From whichever Python the user called into the environment that has what the managers need."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from gaiaflow import environments
+from gaiaflow.errors import GaiaflowError, explain
+from gaiaflow.settings import FOREIGN_AWS
+
+
+def enter_airflow_environment(script: str) -> None:
+    """Make Airflow's environment if need be, and run the script again in it.
+
+    Ends the program with a message and exit code 1 if the environment cannot be made.
+    """
+    path = Path(script).resolve()
+    python = environments.airflow_python(path.parent)
+    try:
+        environments.make_airflow(path.parent)
+    except (GaiaflowError, OSError) as error:
+        sys.exit(f"error: {explain(error) if isinstance(error, OSError) else error}")
+    if Path(sys.prefix).resolve() != python.parent.parent.resolve():
+        env = environments.clean_env()
+        os.execve(python, [str(python), str(path), *sys.argv[1:]], env)
+    for name in FOREIGN_AWS:
+        os.environ.pop(name, None)

@@ -1,0 +1,295 @@
+"""The commands of `mlops_manager.py`: they parse and print; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import time
+import webbrowser
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from plumbum import cli
+
+from gaiaflow import console, environments, settings
+from gaiaflow.errors import GaiaflowError, explain
+from gaiaflow.local_backend import LocalBackend, State, follow_file, tail
+from gaiaflow.pipelines import Airflow, Task, WrongConf
+from gaiaflow.services import SERVICES, Service, select
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+class WrongUse(Exception):
+    """The command line makes no sense. The message says how it would."""
+
+
+def main() -> NoReturn:
+    """Run the manager and turn what can go wrong into a message and an exit code."""
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
+    try:
+        _, code = MlopsManager.run(exit=False)
+    except (WrongUse, WrongConf) as error:
+        console.print_error(str(error))
+        code = WRONG_USE
+    except GaiaflowError as error:
+        console.print_error(str(error))
+        code = FAILED
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        code = DONE
+    except OSError as error:
+        console.print_error(explain(error))
+        code = FAILED
+    except KeyboardInterrupt:
+        console.err.print("interrupted")
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+class MlopsManager(cli.Application):
+    """Start, stop and use Airflow, MLflow, the object store and JupyterLab of this project.
+
+    Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted by Ctrl-C.
+    """
+
+    PROGNAME = "python mlops_manager.py"
+
+    def main(self, *unknown: str) -> int:
+        if self.nested_command:
+            return DONE
+        if unknown:
+            raise WrongUse(f"There is no command {unknown[0]!r}.\nSee python mlops_manager.py --help")
+        self.help()
+        return WRONG_USE
+
+
+class ForServices(cli.Application):
+    """A command for all services, or for those that are named."""
+
+    names: list[str] = cli.SwitchAttr(
+        "--service",
+        str,
+        list=True,
+        argname="NAME",
+        help="only this service, or `airflow` for all of its components; may be repeated",
+    )
+
+    def chosen(self) -> list[Service]:
+        return _select(self.names)
+
+
+@MlopsManager.subcommand("start")
+class Start(ForServices):
+    """Start the services and wait until they are healthy. What is healthy already stays as it is."""
+
+    def main(self) -> int:
+        return _start(self.chosen())
+
+
+@MlopsManager.subcommand("stop")
+class Stop(ForServices):
+    """Stop the services and all their processes, whatever state they are in."""
+
+    def main(self) -> int:
+        with console.Progress() as progress:
+            stopped = LocalBackend(_project(), progress.report).stop(self.chosen())
+        if not stopped:
+            console.err.print("Nothing was running.")
+        return DONE
+
+
+@MlopsManager.subcommand("restart")
+class Restart(ForServices):
+    """Stop and start; the way to make changes of .env take effect."""
+
+    def main(self) -> int:
+        chosen = self.chosen()
+        with console.Progress() as progress:
+            LocalBackend(_project(), progress.report).stop(chosen)
+        return _start(chosen)
+
+
+@MlopsManager.subcommand("status")
+class Status(cli.Application):
+    """Show each service: its state, its page, and how to log in."""
+
+    as_json = cli.Flag("--json", help="print a list of {service, state, url, pid} instead")
+
+    def main(self) -> int:
+        states = LocalBackend(_project(), _silent).status(_select([]))
+        if self.as_json:
+            console.print_json([state.as_json() for state in states])
+        else:
+            _print_states(states)
+        return DONE
+
+
+@MlopsManager.subcommand("logs")
+class Logs(cli.Application):
+    """Show the log of a service; the whole file is in .gaiaflow/logs/."""
+
+    follow = cli.Flag(["-f", "--follow"], help="go on showing what is added, until Ctrl-C")
+
+    def main(self, service: str) -> int:
+        backend = LocalBackend(_project(), _silent)
+        logs = [backend.log(chosen.name) for chosen in _select([service])]
+        logs = [log for log in logs if log.exists()]
+        if not logs:
+            raise GaiaflowError(f"{service} has written no log yet.\nStart it: python mlops_manager.py start")
+        for log in logs:
+            console.out.print(tail(log, lines=200), markup=False, soft_wrap=True)
+        if self.follow:
+            for line in follow_file(logs):
+                console.out.print(line, markup=False, soft_wrap=True)
+        return DONE
+
+
+@MlopsManager.subcommand("run")
+class Run(cli.Application):
+    """Run a DAG, follow its tasks, and end with its result; if a task fails, show its log."""
+
+    conf: str = cli.SwitchAttr(
+        "--conf", str, default="{}", argname="JSON", help='the run\'s parameters, as {"name": value}'
+    )
+    as_json = cli.Flag("--json", help="print the run and its tasks as JSON at the end")
+
+    def main(self, dag_id: str) -> int:
+        conf = _parse_conf(self.conf)
+        project = _project()
+        airflow = Airflow(project)
+        started = time.monotonic()
+        with console.Progress() as progress:
+            airflow.find_dag(dag_id, lambda what: progress.report(dag_id, "waiting", what))
+            run_id = airflow.trigger(dag_id, conf)
+            progress.report(dag_id, "running", airflow.run_url(dag_id, run_id))
+            state, tasks = "", []
+            try:
+                for state, tasks in airflow.follow(dag_id, run_id):
+                    for task in tasks:
+                        progress.report(task.label, task.state, "")
+                    if any(task.state == "deferred" for task in tasks):
+                        LocalBackend(project, progress.report).start(_select(["airflow-triggerer"]))
+            except KeyboardInterrupt:
+                console.err.print(f"The run goes on without you: {airflow.run_url(dag_id, run_id)}")
+                raise
+            progress.report(dag_id, state, airflow.run_url(dag_id, run_id))
+        self._show(airflow, dag_id, run_id, state, tasks, time.monotonic() - started)
+        return DONE if state == "success" else FAILED
+
+    def _show(
+        self, airflow: Airflow, dag_id: str, run_id: str, state: str, tasks: list[Task], seconds: float
+    ) -> None:
+        for task in tasks:
+            if task.state == "failed":
+                console.err.rule(f"log of {task.label}, try {task.try_number}")
+                console.err.print(airflow.task_log(dag_id, run_id, task), markup=False, soft_wrap=True)
+        url = airflow.run_url(dag_id, run_id)
+        if self.as_json:
+            found = [vars(task) for task in tasks]
+            result = {"dag_id": dag_id, "run_id": run_id, "state": state, "url": url}
+            console.print_json({**result, "seconds": round(seconds, 1), "tasks": found})
+        elif state == "success":
+            console.out.print(f"{dag_id} is green after {seconds:.1f} s: {url}", soft_wrap=True)
+        else:
+            failed = ", ".join(task.label for task in tasks if task.state == "failed")
+            console.print_error(f"{dag_id} failed after {seconds:.1f} s in {failed or 'no task'}.\n{url}")
+
+
+@MlopsManager.subcommand("open")
+class Open(cli.Application):
+    """Open the page of a service in the browser: airflow, mlflow or jupyterlab."""
+
+    def main(self, service: str) -> int:
+        project = _project()
+        chosen = next((found for found in _select([service]) if found.port), None)
+        if chosen is None or chosen.name == "object-store":
+            raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab")
+        [state] = LocalBackend(project, _silent).status([chosen])
+        if state.state != "healthy":
+            raise GaiaflowError(f"{service} is {state.state}.\nStart it: python mlops_manager.py start")
+        _print_states([state])
+        if not webbrowser.open(state.url):
+            console.err.print("No browser was found here: open the address above in yours.")
+        return DONE
+
+
+@MlopsManager.subcommand("deps")
+class Deps(cli.Application):
+    """Bring the project's environment up to its dependencies: after a change in pyproject.toml."""
+
+    def main(self) -> int:
+        project = _project()
+        if environments.project_stamp(project.root, project.environment_manager).is_fresh():
+            console.err.print("The environment is up to date.")
+        else:
+            environments.say(f"Making the project's environment with {project.environment_manager}")
+            environments.make_project(project.root, project.environment_manager)
+        return DONE
+
+
+@MlopsManager.subcommand("clean")
+class Clean(cli.Application):
+    """Stop the services and remove their logs; your files, data and environments stay."""
+
+    data = cli.Flag("--data", help="also remove all runs, models and objects of this project, for good")
+
+    def main(self) -> int:
+        project = _project()
+        with console.Progress() as progress:
+            LocalBackend(project, progress.report).stop(SERVICES)
+        for name in ("logs", "airflow-home", "run", *(["data"] if self.data else [])):
+            folder = project.state / name
+            if folder.exists():
+                shutil.rmtree(folder)
+                console.err.print(f"removed {folder.relative_to(project.root)}", soft_wrap=True)
+        return DONE
+
+
+def _start(chosen: Sequence[Service]) -> int:
+    with console.Progress() as progress:
+        backend = LocalBackend(_project(), progress.report)
+        failures = backend.start(chosen)
+    _print_states(backend.status(chosen))
+    for name, reason in failures.items():
+        console.print_error(f"{name}: {reason}")
+    if failures:
+        shown = next(iter(failures))
+        console.err.print(f"The whole log: {backend.log(shown)}", soft_wrap=True)
+    return FAILED if failures else DONE
+
+
+def _project() -> settings.Project:
+    return settings.load(settings.find_root())
+
+
+def _select(names: Sequence[str]) -> list[Service]:
+    try:
+        return select(names)
+    except LookupError as error:
+        raise WrongUse(error.args[0]) from None
+
+
+def _print_states(states: Sequence[State]) -> None:
+    rows = [(state.service, state.state, state.url, state.login) for state in states]
+    console.out.print(console.table(["SERVICE", "STATE", "URL", "LOG IN"], rows))
+
+
+def _parse_conf(text: str) -> dict[str, Any]:
+    try:
+        conf = json.loads(text)
+    except ValueError as error:
+        raise WrongUse(f"--conf is not JSON: {error}") from None
+    if not isinstance(conf, dict):
+        raise WrongUse('--conf must be a JSON object, as {"name": value}')
+    return conf
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _silent(*_: str) -> None:
+    pass

@@ -1,0 +1,112 @@
+"""What a person sees: live progress while services start, and a table at the end.
+
+Progress goes to standard error, results to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+# Into a pipe or a file nothing is wrapped: scripts read lines.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+err = Console(stderr=True, highlight=False)
+
+_MARKS = {
+    "healthy": ("✓", "green"),
+    "success": ("✓", "green"),
+    "stopped": ("✓", "green"),
+    "done": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "upstream_failed": ("✗", "red"),
+    "up_for_retry": ("↻", "yellow"),
+    "skipped": ("-", "dim"),
+    "moved": ("!", "yellow"),
+    "waiting": ("…", "yellow"),
+}
+
+
+def print_json(value: Any) -> None:
+    """Print a result for a script."""
+    out.print(json.dumps(value, indent=2), soft_wrap=True, markup=False)
+
+
+def print_error(text: str) -> None:
+    """Print what went wrong: the first line stands out."""
+    first, _, rest = text.partition("\n")
+    err.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
+    if rest:
+        err.print(Text(rest), soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table; its cells wrap and are never cut, because people copy from them."""
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        cells = [_state_text(cell) if column == "STATE" else Text(cell) for column, cell in zip(columns, row, strict=True)]
+        made.add_row(*cells)
+    return made
+
+
+class Progress:
+    """One line for each thing that is under way: a spinner, seconds, and how it ended.
+
+    Where nobody watches (a log, a pipe) it prints a line at each change instead.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[str, str, float, float | None]] = {}
+        self._mutex = threading.Lock()
+        self._live = Live(get_renderable=self._render, console=err, refresh_per_second=8)
+
+    def __enter__(self) -> Progress:
+        if err.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if err.is_terminal:
+            self._live.stop()
+
+    def report(self, name: str, state: str, detail: str) -> None:
+        """Note that something changed its state."""
+        now = time.monotonic()
+        with self._mutex:
+            _, _, since, _ = self._rows.get(name, ("", "", now, None))
+            known = self._rows.get(name)
+            ended = None if state in {"starting", "stopping", "running", "queued", "waiting"} else now
+            self._rows[name] = (state, detail, since, ended)
+        if not err.is_terminal and (known is None or known[0] != state):
+            seconds = f" {now - since:.1f} s" if known else ""
+            err.print(Text(f"{name}: {state}{seconds}{'  ' + detail if detail else ''}"), soft_wrap=True)
+
+    def _render(self) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        with self._mutex:
+            rows = dict(self._rows)
+        now = time.monotonic()
+        for name, (state, detail, since, ended) in rows.items():
+            mark: RenderableType = _mark(state) if ended or state in _MARKS else Spinner("dots")
+            seconds = f"{(ended or now) - since:5.1f} s"
+            grid.add_row(mark, name, _state_text(state), seconds, Text(detail, "dim", no_wrap=True, overflow="ellipsis"))
+        return Group(grid)
+
+
+def _mark(state: str) -> Text:
+    return Text(*_MARKS.get(state, ("·", "dim")))
+
+
+def _state_text(state: str) -> Text:
+    return Text(state, _MARKS.get(state, ("", ""))[1])

@@ -1,0 +1,87 @@
+"""Read and change a `.env` file: `NAME=value` lines, shared with Docker Compose."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from gaiaflow.errors import GaiaflowError
+
+_ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
+
+
+def read(path: Path) -> dict[str, str]:
+    """Read the settings of an env file.
+
+    Raises:
+        GaiaflowError: a line is not `NAME=value`, a quote stays open, a name is set twice, or the
+            file is not text. The message has the line's number, never a value.
+    """
+    values: dict[str, str] = {}
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = _ASSIGNMENT.fullmatch(stripped)
+        if not match:
+            raise _bad_line(path, number, "expected NAME=value")
+        name = match["name"]
+        if name in values:
+            raise _bad_line(path, number, f"{name} is set a second time, after line {first_line[name]}")
+        value = _unquote(match["value"])
+        if value is None:
+            raise _bad_line(path, number, f"the quote in the value of {name} is not closed")
+        values[name], first_line[name] = value, number
+    return values
+
+
+def update(path: Path, changes: Mapping[str, str]) -> None:
+    """Change values in place; comments, order and all other lines stay as they are."""
+    lines = _text(path).splitlines()
+    for index, line in enumerate(lines):
+        match = _ASSIGNMENT.fullmatch(line.strip())
+        if match and match["name"] in changes:
+            lines[index] = f"{match['name']}={changes[match['name']]}"
+    write(path, "\n".join(lines) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file of secrets whole or not at all, readable by its owner only."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise _bad_line(path, line, "this is not text in UTF-8") from None
+
+
+def _unquote(value: str) -> str | None:
+    """Take quotes off, and a comment behind the value. None if a quote stays open."""
+    if value[:1] in {"'", '"'}:
+        inner, closed, _ = value[1:].partition(value[0])
+        return inner if closed else None
+    return re.split(r"\s+#", value, maxsplit=1)[0].strip()
+
+
+def _bad_line(path: Path, number: int, what: str) -> GaiaflowError:
+    return GaiaflowError(
+        f"{path.name}, line {number}: {what}.\n"
+        f"Correct the line ({path.name}.example explains every setting), or delete {path.name}: "
+        "`python mlops_manager.py start` makes a new one with new passwords."
+    )

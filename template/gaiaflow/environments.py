@@ -1,0 +1,179 @@
+"""The two environments of a project, apart so that no pin of one can break the other.
+
+- Airflow's, in `.gaiaflow/airflow`: from `locks/airflow.txt`, with hashes. It also runs the managers.
+- the project's: the user's dependencies, made by uv, pixi or conda.
+
+Standard library only: `mlops_manager.py` makes the first environment with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaiaflow.errors import GaiaflowError
+from gaiaflow.stamps import Stamp
+
+PYTHONS = ">=3.10,<3.14"
+_LOCKS = Path(__file__).parent / "locks"
+AIRFLOW_LOCK = _LOCKS / "airflow.txt"
+
+
+def airflow_python(root: Path) -> Path:
+    """The interpreter of Airflow's environment."""
+    return root / ".gaiaflow" / "airflow" / "bin" / "python"
+
+
+def make_airflow(root: Path) -> None:
+    """Make Airflow's environment, or bring it up to its lock. Does nothing if it is.
+
+    Raises:
+        GaiaflowError: uv is missing or failed.
+    """
+    python = airflow_python(root)
+    prefix = python.parent.parent
+    stamp = Stamp(prefix / "gaiaflow.stamp", python, [AIRFLOW_LOCK])
+    if stamp.is_fresh():
+        return
+    uv = find_uv()
+    say("Making Airflow's environment (once; the first time downloads about 150 MB)")
+    if not python.exists():
+        run([uv, "venv", "--quiet", "--clear", "--python", _base_python(), str(prefix)])
+    # Compiled at once: several processes start from it together, and each would compile it.
+    options = ["--require-hashes", "--compile-bytecode", "--python", str(python)]
+    run([uv, "pip", "sync", *options, str(AIRFLOW_LOCK)])
+    stamp.write()
+
+
+@dataclass(frozen=True)
+class Manager:
+    """A program that makes the project's environment: where it puts it, and how it is called."""
+
+    prefix: str
+    install: str
+    sync: Callable[[Path], Sequence[Sequence[str]]]
+    lock: str
+
+
+def project_python(root: Path, manager: str) -> Path:
+    """The interpreter of the project's environment."""
+    return root / MANAGERS[manager].prefix / "bin" / "python"
+
+
+def project_stamp(root: Path, manager: str) -> Stamp:
+    """What tells whether the project's environment is up to its dependencies."""
+    sources = [root / "pyproject.toml", root / MANAGERS[manager].lock]
+    return Stamp(root / ".gaiaflow" / "project.stamp", project_python(root, manager), sources)
+
+
+def make_project(root: Path, manager: str) -> None:
+    """Make the project's environment, or bring it up to its dependencies.
+
+    Raises:
+        GaiaflowError: the environment manager is missing or failed.
+    """
+    for command in MANAGERS[manager].sync(root):
+        run(command, cwd=root)
+    project_stamp(root, manager).write()
+
+
+def find_uv() -> str:
+    """The path of uv: on PATH, or in the environment of the running Python.
+
+    Raises:
+        GaiaflowError: there is none.
+    """
+    beside = Path(sys.executable).parent
+    return _find("uv", "`pip install uv`, or see https://docs.astral.sh/uv", beside)
+
+
+def say(text: str) -> None:
+    """Tell the user what is under way; standard output stays free for results."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def clean_env() -> dict[str, str]:
+    """This process's environment variables without what would mislead another Python or uv."""
+    dropped = {"VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT"}
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def run(command: Sequence[str], cwd: Path | None = None) -> None:
+    """Run a program in sight of the user.
+
+    Raises:
+        GaiaflowError: it failed; the message has the command.
+    """
+    result = subprocess.run(list(command), cwd=cwd, env=clean_env(), check=False, stdout=sys.stderr)
+    if result.returncode:
+        shown = " ".join([Path(command[0]).name, *command[1:]])
+        raise GaiaflowError(
+            f"This command failed (exit code {result.returncode}); what it says is above:\n  {shown}\n"
+            "Is the network there, is there space on the disk? Then run the same command of yours again."
+        )
+
+
+def _uv_sync(root: Path) -> Sequence[Sequence[str]]:
+    uv = find_uv()
+    sync = [uv, "sync"]
+    if (root / "uv.lock").exists():
+        return [sync]
+    # The first lock starts from the versions that the template was tested with. uv takes such
+    # constraints in `add` only; to add what is there already changes nothing in pyproject.toml.
+    tested = ["--constraints", str(_LOCKS / "project.txt")]
+    return [[uv, "add", "--raw", "--no-sync", *tested, _first_dependency(root)], sync]
+
+
+def _first_dependency(root: Path) -> str:
+    from gaiaflow.settings import read_toml
+
+    return str(read_toml(root / "pyproject.toml")["project"]["dependencies"][0])
+
+
+def _pixi_sync(root: Path) -> Sequence[Sequence[str]]:
+    return [[_find("pixi", MANAGERS["pixi"].install), "install"]]
+
+
+def _conda_sync(root: Path) -> Sequence[Sequence[str]]:
+    conda = shutil.which("mamba") or _find("conda", MANAGERS["conda"].install)
+    prefix = str(root / MANAGERS["conda"].prefix)
+    verb = ["update", "--prune"] if Path(prefix, "conda-meta").exists() else ["create"]
+    return [[conda, "env", *verb, "--yes", "--prefix", prefix, "--file", "environment.yml"]]
+
+
+MANAGERS = {
+    "uv": Manager(".venv", "`pip install uv`", _uv_sync, "uv.lock"),
+    "pixi": Manager(".pixi/envs/default", "https://pixi.sh", _pixi_sync, "pixi.lock"),
+    "conda": Manager(".conda", "https://conda-forge.org/download", _conda_sync, "environment.yml"),
+}
+
+
+def _find(program: str, install: str, *folders: Path) -> str:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, folders)])
+    found = shutil.which(program, path=path)
+    if not found:
+        raise GaiaflowError(f"{program} was not found. Install it ({install}), then try again.")
+    return found
+
+
+def _base_python() -> str:
+    """The Python that runs this, if Airflow supports it; else uv finds or downloads one."""
+    if (3, 10) <= sys.version_info < (3, 14):
+        return str(getattr(sys, "_base_executable", sys.executable))
+    return PYTHONS
+
+
+if __name__ == "__main__":
+    _root = Path(__file__).resolve().parent.parent
+    from gaiaflow.settings import load
+
+    try:
+        make_project(_root, load(_root).environment_manager)
+    except GaiaflowError as error:
+        raise SystemExit(str(error)) from None

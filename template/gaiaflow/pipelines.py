@@ -1,0 +1,244 @@
+"""Run a DAG and follow it, through Airflow's REST API (https://airflow.apache.org/docs, v2)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gaiaflow.errors import GaiaflowError
+from gaiaflow.settings import Project
+
+_PARSE_LIMIT = 40.0  # seconds until a new or changed DAG file must have been read
+_POLL = 0.4
+
+FINAL_STATES = {"success", "failed"}
+
+Json = dict[str, Any]
+
+
+class WrongConf(GaiaflowError):
+    """The DAG does not accept the given configuration."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a run as it stands now."""
+
+    task_id: str
+    state: str
+    try_number: int
+    map_index: int
+    seconds: float | None
+
+    @property
+    def label(self) -> str:
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+
+class Airflow:
+    """A client of this project's Airflow."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._client = httpx.Client(
+            base_url=project.url("AIRFLOW_PORT"), timeout=30, trust_env=False
+        )
+
+    # --- finding a DAG -----------------------------------------------------------------------
+
+    def find_dag(self, dag_id: str, say: Callable[[str], None]) -> Json:
+        """The DAG as its file is now: waits until a new or changed file has been read.
+
+        Raises:
+            GaiaflowError: Airflow knows no such DAG, its file does not import, or Airflow does
+                not answer.
+        """
+        deadline = time.monotonic() + _PARSE_LIMIT
+        asked = False
+        while True:
+            dag = self._get(f"/api/v2/dags/{dag_id}/details")
+            if dag and self._is_current(dag):
+                return dag
+            self._raise_import_error(dag_id, dag)
+            if not dag and not self._may_appear(dag_id):
+                raise self._unknown(dag_id)
+            if time.monotonic() > deadline:
+                raise self._unknown(dag_id) if not dag else self._not_read(dag_id)
+            if dag and not asked:
+                asked = True
+                self._request("PUT", f"/api/v2/parseDagFile/{dag['file_token']}", ok={201, 409})
+            say("Airflow is reading dags/")
+            time.sleep(_POLL)
+
+    def _is_current(self, dag: Json) -> bool:
+        file = Path(dag["fileloc"])
+        parsed = dag.get("last_parsed") or ""
+        if dag.get("is_stale") or not parsed:
+            return False
+        return not file.exists() or file.stat().st_mtime < _timestamp(parsed)
+
+    def _may_appear(self, dag_id: str) -> bool:
+        """Whether a file that Airflow has not read yet could define this DAG."""
+        return any(
+            dag_id in file.read_text(encoding="utf-8", errors="ignore") for file in self._dag_files()
+        )
+
+    def _dag_files(self) -> list[Path]:
+        folder = self.project.root / "dags"
+        return [file for kind in ("*.py", "*.yml", "*.yaml") for file in folder.rglob(kind)]
+
+    def _raise_import_error(self, dag_id: str, dag: Json | None) -> None:
+        errors = self._get("/api/v2/importErrors", {"limit": 100}) or {}
+        for error in errors.get("import_errors", []):
+            file = self.project.root / "dags" / error["filename"]
+            current = file.exists() and file.stat().st_mtime < _timestamp(error["timestamp"])
+            mine = Path(dag["fileloc"]) == file if dag else self._mentions(file, dag_id)
+            if current and mine:
+                raise GaiaflowError(import_error_text(self.project.root, file, error["stack_trace"]))
+
+    def _mentions(self, file: Path, dag_id: str) -> bool:
+        return dag_id in file.read_text(encoding="utf-8", errors="ignore") or dag_id == file.stem
+
+    def _unknown(self, dag_id: str) -> GaiaflowError:
+        listed = self._get("/api/v2/dags", {"limit": 1000}) or {}
+        names = [dag["dag_id"] for dag in listed.get("dags", [])]
+        near = difflib.get_close_matches(dag_id, names, n=3, cutoff=0.4)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        return GaiaflowError(
+            f"There is no DAG {dag_id!r} in dags/.{hint}\n"
+            f"Known: {', '.join(sorted(names)) or 'none'}. "
+            "A file that does not import is shown by `python mlops_manager.py logs airflow-dag-processor`."
+        )
+
+    def _not_read(self, dag_id: str) -> GaiaflowError:
+        return GaiaflowError(
+            f"Airflow has not read the file of {dag_id!r} within {_PARSE_LIMIT:.0f} s.\n"
+            "`python mlops_manager.py logs airflow-dag-processor` shows what it does."
+        )
+
+    # --- running it --------------------------------------------------------------------------
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Start a run of a DAG and return its run id. A paused DAG is unpaused first.
+
+        Raises:
+            WrongConf: the DAG's parameters do not accept `conf`.
+        """
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        answer = self._request(
+            "POST",
+            f"/api/v2/dags/{dag_id}/dagRuns",
+            {"conf": dict(conf), "logical_date": None},
+            ok={200, 400, 422},
+        )
+        if answer.status_code != httpx.codes.OK:
+            raise WrongConf(f"The DAG {dag_id!r} does not accept this configuration: {_detail(answer)}")
+        return str(answer.json()["dag_run_id"])
+
+    def follow(self, dag_id: str, run_id: str) -> Iterator[tuple[str, list[Task]]]:
+        """Yield the state of a run and of its tasks until it ends."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+        while True:
+            state = (self._get(path) or {}).get("state", "failed")
+            listed = self._get(f"{path}/taskInstances", {"limit": 1000}) or {}
+            yield state, [_task(item) for item in listed.get("task_instances", [])]
+            if state in FINAL_STATES:
+                return
+            time.sleep(_POLL)
+
+    def task_log(self, dag_id: str, run_id: str, task: Task) -> str:
+        """The log of a task's last try."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}"
+        query = {"map_index": task.map_index, "full_content": True}
+        answer = self._get(f"{path}/logs/{task.try_number}", query) or {}
+        return "\n".join(_log_lines(answer.get("content", [])))
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """The page of a run."""
+        return f"{self.project.url('AIRFLOW_PORT')}/dags/{dag_id}/runs/{run_id}"
+
+    # --- HTTP --------------------------------------------------------------------------------
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Json | None:
+        answer = self._request("GET", path, query=query, ok={200, 404})
+        return dict(answer.json()) if answer.status_code == httpx.codes.OK else None
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        query: Mapping[str, Any] | None = None,
+        ok: set[int] | frozenset[int] = frozenset({200, 201}),
+    ) -> httpx.Response:
+        try:
+            if "Authorization" not in self._client.headers:
+                self._log_in()
+            answer = self._client.request(method, path, json=body, params=query)
+        except httpx.TransportError as error:
+            raise GaiaflowError(
+                f"Airflow does not answer at {self._client.base_url} ({error}).\n"
+                "Start it: python mlops_manager.py start"
+            ) from None
+        if answer.status_code not in ok:
+            raise GaiaflowError(f"Airflow answered {answer.status_code} to {method} {path}: {_detail(answer)}")
+        return answer
+
+    def _log_in(self) -> None:
+        env = self.project.env
+        body = {"username": env["AIRFLOW_USER"], "password": env["AIRFLOW_PASSWORD"]}
+        answer = self._client.post("/auth/token", json=body)
+        if not answer.is_success:
+            raise GaiaflowError(
+                "Airflow refuses the password in .env: was it changed while Airflow ran, or is this "
+                "another project's Airflow?\nRestart it: python mlops_manager.py restart"
+            )
+        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def import_error_text(root: Path, file: Path, trace: str) -> str:
+    """File, line and message of a DAG file that does not import."""
+    frames = re.findall(rf'File "{re.escape(str(root))}/([^"]+)", line (\d+)', trace)
+    where = ", line ".join(frames[-1]) if frames else str(file.relative_to(root))
+    message = trace.strip().splitlines()[-1]
+    return f"{where}: {message}\nThe DAG cannot be loaded until this is mended."
+
+
+def _task(item: Json) -> Task:
+    return Task(
+        item["task_id"],
+        item["state"] or "waiting",
+        item["try_number"],
+        item["map_index"],
+        item["duration"],
+    )
+
+
+def _timestamp(text: str) -> float:
+    import datetime
+
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]
+
+
+def _log_lines(content: list[Any]) -> Iterator[str]:
+    for entry in content:
+        if not isinstance(entry, dict):
+            yield str(entry)
+            continue
+        yield str(entry.get("event", ""))
+        for error in entry.get("error_detail") or []:
+            yield f"{error.get('exc_type')}: {error.get('exc_value')}"

@@ -1,0 +1,60 @@
+"""Ports of this machine: which are taken, by whom, and where all of a project's fit."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+import psutil
+
+from gaiaflow import services
+from gaiaflow.errors import GaiaflowError
+from gaiaflow.settings import PORTS, Project
+
+_STEP = 20  # a project takes 13 ports, five of them once more 10000 higher
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1 now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def holder(port: int) -> str:
+    """Say who listens on a port, as far as this user may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()}, pid {connection.pid}"
+    except psutil.Error:
+        pass
+    return "another program"
+
+
+def taken(project: Project, names: Iterable[str]) -> int | None:
+    """The first port that one of these services needs and cannot have."""
+    wanted = services.ports(project, names)
+    return next((port for port in wanted if not is_free(port)), None)
+
+
+def move(project: Project) -> Project:
+    """Move all ports by the same distance, to where all are free, and store that in `.env`.
+
+    Raises:
+        GaiaflowError: no block of ports is free.
+    """
+    names = [service.name for service in services.SERVICES]
+    for distance in range(_STEP, 100 * _STEP, _STEP):
+        changes = {name: str(project.port(name) + distance) for name in PORTS}
+        candidate = project.replaced(changes)
+        if max(services.ports(candidate, names)) < 65536 and taken(candidate, names) is None:
+            return project.with_env(changes)
+    raise GaiaflowError(
+        "No free block of ports was found. Set AIRFLOW_PORT, MLFLOW_PORT, JUPYTER_PORT and "
+        "OBJECT_STORE_PORT in .env to free ports."
+    )

@@ -1,0 +1,168 @@
+"""Long-living processes of a project: spawn them, find their whole family again, stop it.
+
+A process of Airflow's leaves its group and its session, and a crash leaves orphans. So a family
+is found in three ways at once: descendants of the leader, members of its session, and processes
+that carry the project's mark in their environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from plumbum import local
+
+PROJECT_MARK = "GAIAFLOW_PROJECT"
+SERVICE_MARK = "GAIAFLOW_SERVICE"
+
+_LOG_LIMIT = 10_000_000  # bytes; a longer log is set aside at the next start
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The process that a service was started as. A pid alone may be somebody else's by now."""
+
+    pid: int
+    born: float
+    root: str
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """The process, if it still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.born) < 1.0
+        except psutil.NoSuchProcess:
+            return None
+        return process if same and _runs(process) else None
+
+
+def spawn(
+    command: Sequence[str], env: Mapping[str, str], root: Path, service: str, log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, so that no Ctrl-C of the terminal reaches it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_suffix(".old.log"))
+    # setproctitle would wipe the environment that /proc shows, and our marks with it.
+    marks = {PROJECT_MARK: str(root), SERVICE_MARK: service, "SPT_NOENV": "1"}
+    with log.open("ab") as output:
+        process: subprocess.Popen[bytes] = local[command[0]][list(command[1:])].popen(
+            cwd=str(root),
+            env={**env, **marks},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return process
+
+
+def remember(record: Path, process: subprocess.Popen[bytes], root: Path) -> None:
+    """Write down who leads a service."""
+    record.parent.mkdir(parents=True, exist_ok=True)
+    leader = Leader(process.pid, psutil.Process(process.pid).create_time(), str(root))
+    record.write_text(json.dumps(asdict(leader)), encoding="utf-8")
+
+
+def recall(record: Path, root: Path) -> Leader | None:
+    """Read who led a service. None if nobody did, or if the project is a copy of the one that ran."""
+    try:
+        leader = Leader(**json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    if leader.root != str(root) and Path(leader.root, "mlops_manager.py").exists():
+        return None
+    return leader
+
+
+def families(root: Path, leaders: Mapping[str, Leader | None]) -> dict[str, list[psutil.Process]]:
+    """Find all running processes of each service, the leader first."""
+    found: dict[str, dict[int, psutil.Process]] = {service: {} for service in leaders}
+    sessions: dict[int, str] = {}
+    for service, leader in leaders.items():
+        if leader is None:
+            continue
+        sessions[leader.pid] = service
+        if process := leader.process:
+            found[service][process.pid] = process
+            for child in _children(process):
+                found[service][child.pid] = child
+    own = psutil.Process()
+    for process in psutil.process_iter():
+        if process == own or not _runs(process):
+            continue
+        marks = _marks(process)
+        if marks.get(PROJECT_MARK) == str(root):
+            service = marks.get(SERVICE_MARK, "")
+        else:
+            service = sessions.get(_session(process), "")
+            leader = leaders.get(service)
+            if not service or leader is None or process.create_time() < leader.born - 1:
+                continue
+        if service in found:
+            found[service].setdefault(process.pid, process)
+    return {service: list(members.values()) for service, members in found.items()}
+
+
+def terminate(members: Iterable[psutil.Process], grace: float) -> list[psutil.Process]:
+    """Ask processes to end, wait, and make those end that did not. Returns who is still there."""
+    members = list(members)
+    for process in members:
+        _signal(process, kill=False)
+    rest = _wait(members, grace)
+    for process in rest:
+        _signal(process, kill=True)
+    return _wait(rest, 3.0)
+
+
+def _wait(members: list[psutil.Process], limit: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + limit
+    while members := [process for process in members if _runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return members
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [child for child in process.children(recursive=True) if _runs(child)]
+    except psutil.Error:
+        return []
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return -1
+
+
+def _marks(process: psutil.Process) -> Mapping[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):  # another user's, or gone
+        return {}
+
+
+def _signal(process: psutil.Process, kill: bool) -> None:
+    try:
+        process.kill() if kill else process.terminate()
+    except psutil.Error:
+        pass

@@ -1,0 +1,118 @@
+"""Call one function of the project with JSON arguments and write its JSON result.
+
+The same program runs a task in a process, a container or a pod. It needs nothing but Python:
+
+    GAIAFLOW_ARGUMENTS='{"scene": "s3-key"}' GAIAFLOW_RESULT=result.json \\
+        python -m gaiaflow.runner my_package.preprocess:prepare
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LIMIT = 100_000  # bytes of JSON: as much as an environment variable carries everywhere
+
+
+class NotJsonError(ValueError):
+    """A value cannot travel between tasks. The message names it and says what to do."""
+
+
+def to_json(value: Any, what: str) -> str:
+    """Serialize a value that is to travel between tasks.
+
+    Args:
+        value: the value; a dict's entries are named in the error.
+        what: how to name the value, as "the result of train".
+
+    Raises:
+        NotJsonError: it has no JSON form, or is longer than LIMIT bytes.
+    """
+    advice = "Keep the data in the object store and pass its key."
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        name, part = _culprit(value, what)
+        kind = type(part).__name__
+        if hasattr(part, "item") and getattr(part, "ndim", None) == 0:
+            advice = "Call .item() on it."
+        elif isinstance(part, float):
+            kind, advice = str(part), "Use None for what is missing."
+        raise NotJsonError(f"{name} is no JSON value ({kind}). {advice}") from error
+    size = len(text.encode())
+    if size > LIMIT:
+        name = what
+        if isinstance(value, dict):
+            name, _ = max(value.items(), key=lambda item: len(json.dumps(item[1])))
+            name = f"{name!r} in {what}"
+        raise NotJsonError(f"{name} is too large ({size} bytes, the limit is {LIMIT}). {advice}")
+    return text
+
+
+def load(reference: str) -> Callable[..., Any]:
+    """Import the function that "package.module:function" names.
+
+    Raises:
+        ImportError: there is no such module or function; or the module's own imports fail.
+    """
+    module_name, _, name = reference.partition(":")
+    module = importlib.import_module(module_name)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ImportError(f"{module_name} has no function {name!r} ({module.__file__})")
+    return function  # type: ignore[no-any-return]
+
+
+def main(reference: str) -> int:
+    """Run the task: 0 if the function returned JSON, 1 with its traceback in the log if not."""
+    arguments = json.loads(os.environ.get("GAIAFLOW_ARGUMENTS") or "{}")
+    try:
+        result = to_json(load(reference)(**arguments), f"the result of {reference}")
+    except NotJsonError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except Exception as error:
+        _print_from_users_code(error)
+        return 1
+    finally:
+        sys.stdout.flush()
+    if path := os.environ.get("GAIAFLOW_RESULT"):
+        Path(path).write_text(result, encoding="utf-8")
+    return 0
+
+
+def _culprit(value: Any, name: str) -> tuple[str, Any]:
+    """The innermost part of a value that is not JSON, with its name."""
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        bad = [key for key in value if not isinstance(key, str)]
+        if bad:
+            return f"the key {bad[0]!r} of {name}", bad[0]
+        inner = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        inner = list(enumerate(value))
+    for key, part in inner:
+        try:
+            json.dumps(part, allow_nan=False)
+        except (TypeError, ValueError):
+            return _culprit(part, f"{key!r} in {name}")
+    return name, value
+
+
+def _print_from_users_code(error: Exception) -> None:
+    """Print the traceback without the frames of this file and of importlib."""
+    own = {__file__, importlib.__file__}
+    shown = traceback.TracebackException.from_exception(error)
+    frames = [f for f in shown.stack if f.filename not in own and not f.filename.startswith("<frozen")]
+    shown.stack = traceback.StackSummary.from_list(frames)
+    sys.stderr.write("".join(shown.format()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,226 @@
+"""What this project is (pyproject.toml, `[tool.gaiaflow]`) and how it is set up here (`.env`).
+
+Standard library only: a generation task, a notebook and every task process read it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gaiaflow import envfile
+from gaiaflow.errors import GaiaflowError
+
+
+def _token() -> str:
+    return secrets.token_hex(32)
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(12).replace("-", "x").replace("_", "y")
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of `.env`: a fixed default, or a secret that is made on the user's machine."""
+
+    name: str
+    about: str
+    default: str = ""
+    make: Callable[[], str] | None = None
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("GAIAFLOW_MODE", "Where tasks run. dev: processes on this machine.", "dev"),
+    Setting("AIRFLOW_PORT", "Airflow's pages and API, http://127.0.0.1:PORT", "8080"),
+    Setting("MLFLOW_PORT", "MLflow's pages and API.", "8081"),
+    Setting("JUPYTER_PORT", "JupyterLab.", "8082"),
+    Setting(
+        "OBJECT_STORE_PORT",
+        "The S3 API. Its server also takes the next 4 ports, and all 5 plus 10000.",
+        "8083",
+    ),
+    Setting("AIRFLOW_USER", "Log in to Airflow.", "admin"),
+    Setting("AIRFLOW_PASSWORD", "Log in to Airflow.", make=_password),
+    Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections kept in Airflow.", make=_fernet_key),
+    Setting("AIRFLOW_SECRET_KEY", "Signs Airflow's sessions.", make=_token),
+    Setting("AIRFLOW_JWT_SECRET", "Signs the tokens of Airflow's API.", make=_token),
+    Setting("JUPYTER_TOKEN", "Log in to JupyterLab.", make=_password),
+    Setting("AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda: _token()[:20]),
+    Setting("AWS_SECRET_ACCESS_KEY", "The object store's secret key.", make=_token),
+    Setting("AWS_DEFAULT_REGION", "Any S3 client wants one; ours has no regions.", "us-east-1"),
+    Setting("S3_BUCKET", "The bucket of this project's scenes, features, models and maps.", "gaiaflow"),
+)
+
+PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
+
+# A port of the object store is also used 10000 higher; none may pass 65535.
+_PORT_RANGE = range(1024, 55532)
+
+
+def env_text(make_secrets: bool) -> str:
+    """The text of `.env` (with fresh secrets) or of `.env.example` (without)."""
+    lines = [
+        "# Settings and passwords of this project on this machine. Not in git: keep it so.",
+        "# Made by Gaiaflow; edit it, then run `python mlops_manager.py restart`.",
+    ]
+    for setting in SETTINGS:
+        value = setting.make() if setting.make and make_secrets else setting.default
+        lines += ["", f"# {setting.about}", f"{setting.name}={value}"]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated project on this machine."""
+
+    root: Path
+    package: str
+    environment_manager: str
+    object_store: str
+    env: Mapping[str, str]
+
+    @property
+    def state(self) -> Path:
+        """Everything that programs make for this project: environments, databases, logs."""
+        return self.root / ".gaiaflow"
+
+    def port(self, name: str) -> int:
+        return int(self.env[name])
+
+    def url(self, port_name: str) -> str:
+        return f"http://127.0.0.1:{self.env[port_name]}"
+
+    def replaced(self, changes: Mapping[str, str]) -> Project:
+        """The same project with other settings, which are stored nowhere."""
+        return replace(self, env={**self.env, **changes})
+
+    def with_env(self, changes: Mapping[str, str]) -> Project:
+        """Store changed settings in `.env` and return the project that has them."""
+        envfile.update(self.root / ".env", changes)
+        return self.replaced(changes)
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The project that a path lies in: the nearest folder with a `mlops_manager.py`.
+
+    Raises:
+        GaiaflowError: there is none.
+    """
+    start = (start or Path(__file__)).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "mlops_manager.py").is_file():
+            return folder
+    raise GaiaflowError(f"{start} is not in a Gaiaflow project: no mlops_manager.py above it.")
+
+
+def load(root: Path) -> Project:
+    """Read a project's identity and settings; make `.env` first if there is none.
+
+    Raises:
+        GaiaflowError: pyproject.toml or .env is missing something or cannot be read; the message
+            names the file, the line or the setting.
+    """
+    identity = _identity(root / "pyproject.toml")
+    env_file = root / ".env"
+    if not env_file.exists():  # a fresh clone: secrets never travel through git
+        envfile.write(env_file, env_text(make_secrets=True))
+    env = envfile.read(env_file)
+    _check(env)
+    return Project(
+        root=root,
+        package=identity["package"],
+        environment_manager=identity["environment_manager"],
+        object_store=identity["object_store"],
+        env=env,
+    )
+
+
+def client_env(project: Project) -> dict[str, str]:
+    """The environment variables by which boto3 and MLflow find this project's servers."""
+    return {
+        "AWS_ENDPOINT_URL": project.url("OBJECT_STORE_PORT"),
+        "AWS_ACCESS_KEY_ID": project.env["AWS_ACCESS_KEY_ID"],
+        "AWS_SECRET_ACCESS_KEY": project.env["AWS_SECRET_ACCESS_KEY"],
+        "AWS_DEFAULT_REGION": project.env["AWS_DEFAULT_REGION"],
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "S3_BUCKET": project.env["S3_BUCKET"],
+        "MLFLOW_TRACKING_URI": project.url("MLFLOW_PORT"),
+        "MLFLOW_EXPERIMENT_NAME": project.package,
+        # Artifacts go through the MLflow server: a client need not reach its object store.
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+# What a shell may have set for another account; it would win over our keys.
+FOREIGN_AWS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")
+
+
+def connect(root: Path | None = None) -> None:
+    """Point boto3 and MLflow at this project's servers, from a notebook or a script.
+
+    Does nothing inside a task, where the variables are set already.
+    """
+    if os.environ.get("GAIAFLOW_TASK"):
+        return
+    os.environ.update(client_env(load(root or find_root())))
+    for name in FOREIGN_AWS:
+        os.environ.pop(name, None)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        GaiaflowError: it is missing or not TOML; the message has the place.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:  # here, because the generation task has no tomli and no need for one
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GaiaflowError(f"{path} is missing: git can bring it back.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GaiaflowError(f"{path.name} cannot be read: {error}.") from None
+
+
+def _identity(path: Path) -> dict[str, str]:
+    table = read_toml(path).get("tool", {}).get("gaiaflow", {})
+    missing = [name for name in ("package", "environment_manager", "object_store") if name not in table]
+    if missing:
+        raise GaiaflowError(
+            f"pyproject.toml lacks {', '.join(missing)} in [tool.gaiaflow]: "
+            "`git diff pyproject.toml` shows what was changed."
+        )
+    return {name: str(value) for name, value in table.items()}
+
+
+def _check(env: Mapping[str, str]) -> None:
+    missing = [setting.name for setting in SETTINGS if not env.get(setting.name)]
+    if missing:
+        raise GaiaflowError(
+            f".env lacks {', '.join(missing)}.\n"
+            "Copy the line from .env.example and give it a value, or delete .env: "
+            "`python mlops_manager.py start` makes a new one with new passwords."
+        )
+    for name in PORTS:
+        if not env[name].isascii() or not env[name].isdigit() or int(env[name]) not in _PORT_RANGE:
+            raise GaiaflowError(
+                f".env: {name} must be a whole number from {_PORT_RANGE.start} to {_PORT_RANGE.stop - 1}."
+            )

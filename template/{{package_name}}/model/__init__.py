@@ -1,0 +1,1 @@
+"""Define what is trained: the estimator and what it tells apart."""

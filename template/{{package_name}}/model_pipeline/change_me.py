@@ -1,0 +1,32 @@
+"""Change me: the inference pipeline, everything between your data and the answer."""
+
+from importlib.metadata import version
+
+import mlflow
+import mlflow.sklearn
+import pandas as pd
+from mlflow.models import infer_signature
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ..model.change_me import make_model
+
+
+def make_pipeline() -> Pipeline:
+    """The untrained pipeline. It is trained and stored as one thing, so no step is forgotten."""
+    # Change: add steps. Those made of scikit-learn's own parts load anywhere.
+    return Pipeline([("scale", StandardScaler()), ("model", make_model())])
+
+
+def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
+    """Log the trained pipeline to the active MLflow run and return its URI."""
+    return mlflow.sklearn.log_model(
+        pipeline,
+        name="model",
+        # skops instead of pickle: loading it does not run code that is stored in it.
+        serialization_format="skops",
+        # Change: what a machine needs to load it. Naming it saves MLflow a slow search.
+        pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn", "skops")],
+        signature=infer_signature(example, pd.Series(pipeline.predict(example), dtype=str)),
+        input_example=example,
+    ).model_uri

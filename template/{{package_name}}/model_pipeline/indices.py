@@ -1,0 +1,29 @@
+"""Spectral indices: the one place where they are computed, for training and for inference."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import spyndex
+
+from .bands import IN_FORMULAS
+
+# Every index that spyndex can compute from blue, green, red and near infrared may stand here.
+INDICES = ("NDVI", "NDWI", "BNDVI")
+
+
+def add_indices(spectra: pd.DataFrame, indices: Sequence[str] = INDICES) -> pd.DataFrame:
+    """The bands, and a column for each spectral index.
+
+    Args:
+        spectra: columns B02, B03, B04, B08 as reflectance (0..1), a row per pixel or sample.
+        indices: names from the Awesome Spectral Indices catalogue.
+
+    Returns:
+        The same rows; an index that is not defined (0 / 0) is 0.
+    """
+    bands = {letter: spectra[band] for letter, band in IN_FORMULAS.items()}
+    computed = pd.DataFrame(
+        {name: spyndex.computeIndex(name, params=bands) for name in indices}, index=spectra.index
+    )
+    undefined = ~computed.abs().lt(float("inf"))  # infinite or NaN
+    return spectra[list(IN_FORMULAS.values())].join(computed.mask(undefined, 0.0))

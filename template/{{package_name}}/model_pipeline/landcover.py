@@ -1,0 +1,72 @@
+"""The land-cover inference pipeline: raw band reflectances in, class names out.
+
+It is one scikit-learn Pipeline, so whoever loads it, for a map, a service or a notebook, does
+not need to know which features it uses.
+"""
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import mlflow.sklearn
+import pandas as pd
+from mlflow.models import ModelSignature, infer_signature
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from .bands import BANDS
+from .indices import add_indices
+
+# What a machine that loads the model has to install. Spelled out: MLflow would otherwise load
+# the model in a fresh process to find out, which takes seconds.
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "skops", "spyndex", "xarray")
+
+
+def build_pipeline(classifier: Pipeline) -> Pipeline:
+    """Put the computation of the features before a (trained) classifier of features."""
+    return Pipeline([("indices", FunctionTransformer(add_indices)), ("classify", classifier)])
+
+
+def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
+    """Log the trained pipeline to the active MLflow run.
+
+    The format is skops, not pickle: it stores the state of known types instead of instructions
+    that run while loading. Our one function has to be named as trusted, and its source travels
+    along, so that the model loads where this project is not installed.
+
+    Args:
+        example: some rows of raw reflectances, columns B02, B03, B04, B08.
+
+    Returns:
+        The URI of the model.
+    """
+    with TemporaryDirectory() as folder:
+        return mlflow.sklearn.log_model(
+            pipeline,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=[f"{add_indices.__module__}.{add_indices.__qualname__}"],
+            code_paths=[str(copy_code(Path(folder)))],
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            signature=make_signature(pipeline, example),
+            input_example=example,
+        ).model_uri
+
+
+def copy_code(folder: Path) -> Path:
+    """Copy the part of the package that a model needs to predict, this folder, into `folder`.
+
+    Not all of the package: each file would be sent and fetched again with every model.
+    """
+    here = Path(__file__).parent
+    package = folder / here.parent.name
+    shutil.copytree(here, package / here.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "__init__.py").touch()
+    return package
+
+
+def make_signature(pipeline: Pipeline, example: pd.DataFrame) -> ModelSignature:
+    """The columns and types that the model takes and gives."""
+    return infer_signature(example[list(BANDS)], pd.Series(pipeline.predict(example), dtype=str))

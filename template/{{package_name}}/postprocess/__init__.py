@@ -1,0 +1,1 @@
+"""Turn predictions into products that people look at: maps, pictures, reports."""

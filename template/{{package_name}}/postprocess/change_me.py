@@ -1,0 +1,12 @@
+"""Change me: make something useful of the predictions."""
+
+from typing import Any
+
+from ..utils import s3
+
+
+def summarize(predictions: str) -> dict[str, Any]:
+    """The share of each predicted class."""
+    # Change: write a map, a picture, a report.
+    shares = s3.get_table(predictions)["predicted"].value_counts(normalize=True)
+    return {"shares": {str(name): round(float(share), 3) for name, share in shares.items()}}

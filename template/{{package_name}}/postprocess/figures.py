@@ -1,0 +1,108 @@
+"""Pictures. They use matplotlib's Figure directly: no pyplot, no global state, no display."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from ..dataloader.scene import Scene
+from ..model.classes import CLASSES
+
+INK = "#2b2b2b"
+
+
+def true_colour(scene: Scene) -> npt.NDArray[np.float32]:
+    """The scene as RGB, shape (rows, columns, 3), 0..1; white where there is no data.
+
+    One stretch for all three bands keeps the hues; gamma lifts the dark forest.
+    """
+    rgb = scene.reflectance[[scene.bands.index(name) for name in ("B04", "B03", "B02")]]
+    bright = np.nanpercentile(rgb, 99.5)
+    shown = np.clip(rgb / bright, 0, 1) ** (1 / 1.5)
+    return np.moveaxis(np.nan_to_num(shown, nan=1.0), 0, -1)
+
+
+def map_figure(
+    scene: Scene, codes: npt.NDArray[np.uint8], shares: dict[str, float], model: str
+) -> Figure:
+    """The scene and its land-cover map side by side, with the share of each class.
+
+    Args:
+        codes: class codes, shape (rows, columns).
+        shares: share (0..1) of each class.
+        model: what made the map, for the caption.
+    """
+    figure = Figure(figsize=(12, 7.2), dpi=110, facecolor="white")
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.03, right=0.97, top=0.935, bottom=0.165, wspace=0.04)
+
+    left.imshow(true_colour(scene), interpolation="nearest")
+    left.set_title("Scene, true colour", loc="left", color=INK, fontsize=13)
+    _scale_bar(left, scene)
+
+    palette = ListedColormap([(1, 1, 1), *(np.array(rgb) / 255 for _, rgb in CLASSES.values())])
+    right.imshow(codes, cmap=palette, vmin=-0.5, vmax=len(CLASSES) + 0.5, interpolation="nearest")
+    right.set_title("Land cover", loc="left", color=INK, fontsize=13)
+
+    for axes in (left, right):
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#bbbbbb")
+    handles = [
+        Patch(color=np.array(rgb) / 255, label=f"{name}  {shares[name]:.1%}")
+        for name, (_, rgb) in CLASSES.items()
+    ]
+    figure.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(0.98, 0.09),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=12,
+        labelcolor=INK,
+        handlelength=1.2,
+    )
+    figure.text(
+        0.03,
+        0.04,
+        f"Every pixel gets the most similar of {len(CLASSES)} classes; bare soil has none of its own "
+        f"and mostly turns up as Urban.\nMade by {model}.",
+        color="#666666",
+        fontsize=9.5,
+        linespacing=1.5,
+    )
+    return figure
+
+
+def _scale_bar(axes: Any, scene: Scene) -> None:
+    """Draw a bar of a round length, about a fifth of the picture; only where pixels are metres."""
+    if scene.crs.is_geographic:
+        return
+    pixel = abs(scene.transform.a)
+    width = scene.reflectance.shape[2]
+    target = width * pixel / 5
+    step = 10 ** np.floor(np.log10(target))
+    length = step * max(n for n in (1, 2, 5) if n * step <= target)
+    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    y = scene.reflectance.shape[1] * 0.955
+    x, height = width * 0.04, scene.reflectance.shape[1] * 0.012
+    axes.add_patch(Rectangle((x, y), length / pixel, height, color="white", ec=INK, lw=0.6))
+    axes.text(x, y - height, label, color="white", fontsize=10.5, va="bottom", weight="bold")
+
+
+def confusion_figure(matrix: npt.NDArray[np.integer[Any]], classes: list[str]) -> Figure:
+    """A confusion matrix: rows are the truth, columns the prediction, cells are counts."""
+    figure = Figure(figsize=(5, 4.4), dpi=110, facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(matrix, cmap="Blues", vmin=0)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="Predicted", ylabel="True", title="Held-out samples")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    for (row, column), count in np.ndenumerate(matrix):
+        dark = count > matrix.max() / 2
+        axes.text(column, row, count, ha="center", va="center", color="white" if dark else INK)
+    return figure

@@ -1,0 +1,1 @@
+"""Train, evaluate and register models with MLflow."""

@@ -1,0 +1,75 @@
+"""Fifth stage: how good is the model on samples that it has never seen?"""
+
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+from ..model_pipeline.bands import BANDS
+from ..model.classes import CLASSES
+from ..model_pipeline.registry import champion_version
+from ..postprocess.figures import confusion_figure
+from ..utils import s3
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(features: str, model: str, run_id: str, name: str = "landcover") -> dict[str, Any]:
+    """Evaluate a model, and the present champion, on the held-out rows of the table.
+
+    Args:
+        features: S3 key of the table.
+        model: URI of the model.
+        run_id: the MLflow run that gets the metrics and a picture of the confusion matrix.
+        name: the registered model whose champion is the one to beat.
+
+    Returns:
+        `metrics` of the model, and `champion_accuracy` (None without a champion).
+    """
+    table = s3.get_table(features)
+    test = table[table["split"] == "test"]
+    predicted = predict_classes(model, test)
+    metrics = compute_metrics(test["class"], predicted)
+
+    mlflow.log_metrics(metrics, run_id=run_id, model_id=model.rpartition("/")[2])
+    matrix = confusion_matrix(test["class"], predicted, labels=list(CLASSES))
+    with TemporaryDirectory() as folder:
+        picture = Path(folder) / "confusion_matrix.png"
+        confusion_figure(matrix, list(CLASSES)).savefig(picture)
+        mlflow.log_artifact(str(picture), run_id=run_id)
+
+    return {"metrics": metrics, "champion_accuracy": champion_accuracy(name, test)}
+
+
+def champion_accuracy(name: str, test: pd.DataFrame) -> float | None:
+    """The accuracy of the champion of this name, or None if there is none to compare with."""
+    version = champion_version(name)
+    if version is None:
+        return None
+    try:
+        predicted = predict_classes(f"models:/{name}/{version}", test)
+    except (ImportError, AttributeError) as error:
+        # Its code was renamed or removed from the project since.
+        logger.warning("champion %s of %s does not load any more: %s", version, name, error)
+        return None
+    return float(accuracy_score(test["class"], predicted))
+
+
+def predict_classes(model: str, table: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """The class names that the model at this URI gives to raw reflectances, one a row."""
+    return np.asarray(mlflow.pyfunc.load_model(model).predict(table[list(BANDS)]))
+
+
+def compute_metrics(truth: pd.Series, predicted: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Overall accuracy, macro F1, and the recall (producer's accuracy) of each class, 0..1."""
+    recalls = recall_score(truth, predicted, labels=list(CLASSES), average=None, zero_division=0)
+    return {
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "f1_macro": float(f1_score(truth, predicted, average="macro")),
+        **{f"recall_{c.lower()}": float(r) for c, r in zip(CLASSES, recalls, strict=True)},
+    }

@@ -1,0 +1,48 @@
+"""Sixth stage: a gate, the registry, and the question who is champion."""
+
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+
+from ..model_pipeline.registry import CHAMPION, champion_version
+
+
+def register(
+    model: str,
+    metrics: dict[str, float],
+    champion_accuracy: float | None = None,
+    name: str = "landcover",
+    min_accuracy: float = 0.85,
+) -> dict[str, Any]:
+    """Register a model that is good enough; make it champion if it is not worse than the present.
+
+    Args:
+        model: URI of a logged model.
+        metrics: of this model, on held-out data.
+        champion_accuracy: of the present champion on the same data, if there is one.
+
+    Returns:
+        `name` and `version` of the new entry, `is_champion`, and the URI `champion` of the model
+        to use from now on.
+
+    Raises:
+        ValueError: if the accuracy is below `min_accuracy`.
+    """
+    accuracy = metrics["accuracy"]
+    if accuracy < min_accuracy:
+        raise ValueError(
+            f"an accuracy of {accuracy:.3f} is below the minimum of {min_accuracy:.3f}: "
+            "the model is not registered; look at the run's confusion matrix in MLflow"
+        )
+    entry = mlflow.register_model(model, name, tags={"accuracy": f"{accuracy:.4f}"})
+    is_champion = champion_accuracy is None or accuracy >= champion_accuracy
+    if is_champion:
+        MlflowClient().set_registered_model_alias(name, CHAMPION, entry.version)
+    return {
+        "name": name,
+        "version": int(entry.version),
+        "is_champion": is_champion,
+        # The version, not the alias: a map says for ever which model made it.
+        "champion": f"models:/{name}/{champion_version(name)}",
+    }

@@ -1,0 +1,78 @@
+"""Fourth stage: search hyper-parameters, train, log everything to MLflow."""
+
+from typing import Any
+
+import mlflow
+import pandas as pd
+from sklearn.model_selection import GridSearchCV
+
+from ..model_pipeline.bands import BANDS
+from ..model.classifier import SEARCH, make_classifier
+from ..model_pipeline.landcover import build_pipeline, log_pipeline
+from ..utils import s3
+
+
+def train(features: str, folds: int = 5) -> dict[str, Any]:
+    """Train on the table stored under this key, in a new MLflow run.
+
+    Returns:
+        `run_id`, the URI `model` of the logged inference pipeline, and `cv_accuracy`.
+    """
+    table = s3.get_table(features)
+    table = table[table["split"] == "train"]
+    columns = table.columns.drop(["class", "split"])
+    search = search_classifier(table[columns], table["class"], folds)
+
+    with mlflow.start_run(run_name="landcover", tags={"pipeline": "landcover"}) as run:
+        log_search(search)
+        mlflow.log_params(
+            {"features": ", ".join(columns), "samples": len(table), "folds": folds, "data": features}
+        )
+        pipeline = build_pipeline(search.best_estimator_)
+        model = log_pipeline(pipeline, table[list(BANDS)].head(3).reset_index(drop=True))
+    return {
+        "run_id": run.info.run_id,
+        "model": model,
+        "cv_accuracy": candidates(search)[search.best_index_]["cv_accuracy"],
+    }
+
+
+def search_classifier(features: pd.DataFrame, classes: pd.Series, folds: int) -> GridSearchCV:
+    """Cross-validate every candidate; the best is trained again on all rows.
+
+    The log loss decides: where all candidates are nearly always right, it still tells how sure
+    they are.
+    """
+    search = GridSearchCV(
+        make_classifier(),
+        SEARCH,
+        scoring={"cv_accuracy": "accuracy", "cv_log_loss": "neg_log_loss"},
+        refit="cv_log_loss",
+        cv=folds,
+    )
+    return search.fit(features, classes)
+
+
+def candidates(search: GridSearchCV) -> list[dict[str, float]]:
+    """The cross-validated metrics of each candidate, in the order of the search."""
+    results = search.cv_results_
+    return [
+        {
+            "cv_accuracy": float(results["mean_test_cv_accuracy"][i]),
+            "cv_log_loss": -float(results["mean_test_cv_log_loss"][i]),
+        }
+        for i in range(len(results["params"]))
+    ]
+
+
+def log_search(search: GridSearchCV) -> None:
+    """Log the best candidate to the active run, and each candidate to a nested run."""
+    params = search.cv_results_["params"]
+    metrics = candidates(search)
+    mlflow.log_params(search.best_params_)
+    mlflow.log_metrics(metrics[search.best_index_])
+    for i, candidate in enumerate(params):
+        name = ", ".join(f"{key.rpartition('__')[2]}={value}" for key, value in candidate.items())
+        with mlflow.start_run(run_name=name, nested=True, tags={"pipeline": "landcover-search"}):
+            mlflow.log_params(candidate)
+            mlflow.log_metrics(metrics[i])

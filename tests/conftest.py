@@ -1,0 +1,50 @@
+"""What all tests share: the template as a git repository, and rendered projects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copier import run_copy
+
+ROOT = Path(__file__).resolve().parents[1]
+
+Render = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def copier_template_paths() -> list[str]:
+    """What pytest-copier makes the template's repository of: the working tree as it is."""
+    return [".gitignore", "copier.yml", "extensions", "tasks", "template"]
+
+
+@pytest.fixture(scope="session")
+def render(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Render a project without running tasks; the same answers give the same folder.
+
+    The folder is shared by all tests: leave it as it is, or copy it.
+    """
+    rendered: dict[str, Path] = {}
+
+    def render_once(**answers: Any) -> Path:
+        answers = {"project_name": "Forest Watch", "setup": "none", **answers}
+        key = repr(sorted(answers.items()))
+        if key not in rendered:
+            name = re.sub(r"\W+", "-", answers["project_name"].lower())[:20]
+            folder = tmp_path_factory.mktemp(name) / "project"
+            run_copy(
+                str(copier_template),
+                folder,
+                data=answers,
+                defaults=True,
+                unsafe=True,
+                skip_tasks=True,
+                quiet=True,
+            )
+            rendered[key] = folder
+        return rendered[key]
+
+    return render_once

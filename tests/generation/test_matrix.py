@@ -1,0 +1,257 @@
+"""Every pair of answers, hostile text and the longest and shortest names render to a sound project.
+
+All combinations would be 144; each pair of answers occurs in a dozen of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from validate_pyproject.api import Validator
+
+from extensions.pins import pin
+from tests.conftest import Render
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Answers = dict[str, Any]
+
+CHOICES: dict[str, list[Any]] = {
+    "show_examples": [True, False],
+    "environment_manager": ["uv", "pixi", "conda"],
+    "object_store": ["seaweedfs", "rustfs", "minio"],
+    "kubernetes": [False, True],
+    "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"],
+}
+HOSTILE = "quotes \"\"\" ' back\\slash # {{ x }} {% y %} 🌍 <b>&amp; 1*2*3"
+
+
+def pairwise(choices: dict[str, list[Any]]) -> list[Answers]:
+    """Choose few combinations that hold every pair of values of two questions (greedily)."""
+    combinations = [
+        dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
+    ]
+
+    def pairs(answers: Answers) -> set[tuple[tuple[str, Any], ...]]:
+        return set(itertools.combinations(answers.items(), 2))
+
+    missing = set().union(*map(pairs, combinations))
+    chosen = []
+    while missing:
+        best = max(combinations, key=lambda answers: len(pairs(answers) & missing))
+        chosen.append(best)
+        missing -= pairs(best)
+    return chosen
+
+
+SPECIAL: list[Answers] = [
+    {
+        "project_name": HOSTILE,
+        "project_description": HOSTILE + "\nsecond line\r\n\x00\x07\u2028third",
+        "author_name": HOSTILE,
+        "author_email": "",
+    },
+    {"author_name": "", "author_email": "team@example.org", "project_name": "森林"},
+    {"author_name": "", "author_email": "", "project_description": ""},
+    {"package_name": "a", "environment_manager": "conda"},
+    {"package_name": "z" * 40, "environment_manager": "pixi", "show_examples": False},
+    {"package_name": "z" * 40, "show_examples": True},
+]
+MATRIX = pairwise(CHOICES) + SPECIAL
+
+
+def name_of(answers: Answers) -> str:
+    return "-".join(re.sub(r"\W+", "_", str(value))[:12] for value in answers.values())
+
+
+@pytest.fixture(params=MATRIX, ids=name_of)
+def answers(request: pytest.FixtureRequest) -> Answers:
+    return dict(request.param)
+
+
+@pytest.fixture
+def project(render: Render, answers: Answers) -> Path:
+    return render(**answers)
+
+
+def load_pyproject(project: Path) -> dict[str, Any]:
+    return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_every_file_is_valid(project: Path) -> None:
+    for path in filter(Path.is_file, project.rglob("*")):
+        name = path.relative_to(project).as_posix()
+        text = path.read_text(encoding="utf-8")
+        assert not name.endswith(".jinja")
+        assert text.endswith("\n") or not text, f"{name}: no line break at the end"
+        assert not re.search(r"[ \t]$", text, re.M), f"{name}: white space at the end of a line"
+        assert "\n\n\n\n" not in text, f"{name}: empty lines"
+        if path.suffix == ".py":
+            ast.parse(text, filename=name)
+        elif path.suffix == ".toml":
+            tomllib.loads(text)
+        elif path.suffix in {".yml", ".yaml"}:
+            yaml.safe_load(text)
+        elif path.suffix in {".json", ".ipynb"}:
+            json.loads(text)
+
+
+def test_no_jinja_is_left(project: Path, answers: Answers) -> None:
+    for path in filter(Path.is_file, project.rglob("*")):
+        # GitHub's expressions and f-strings with doubled braces are no Jinja.
+        text = re.sub(r"\$\{\{.*?\}\}", "", path.read_text(encoding="utf-8"))
+        if HOSTILE in answers.values():  # it says {{ x }}, escaped in one way or another
+            text = re.sub(r"\\?\{\\?\{ x \\?\}\\?\}|\\?\{% y %\\?\}", "", text)
+        left = re.search(r"\{%.*%\}|\{#.*#\}|(?<!\{)\{\{ ?[a-z_.]+ ?(\|[^}]*)?\}\}(?!\})", text)
+        if left and path.suffix == ".py":
+            continue_if_python(path, left[0])
+        else:
+            assert not left, f"{path.relative_to(project)}: {left and left[0]}"
+
+
+def continue_if_python(path: Path, found: str) -> None:
+    """In Python, Airflow's own templates ("{{ ds }}") may stand in string literals only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
+    assert any(isinstance(s, str) and found in s for s in strings), f"{path}: {found}"
+
+
+def test_ruff(project: Path) -> None:
+    for command in (["check"], ["format", "--check", "--diff"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
+        result = subprocess.run(ruff, cwd=project, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_pyproject(project: Path, answers: Answers) -> None:
+    pyproject = load_pyproject(project)
+    Validator()(pyproject)
+    metadata, ours = pyproject["project"], pyproject["tool"]["gaiaflow"]
+    assert (project / ours["package"] / "__init__.py").is_file()
+    assert metadata["name"] == ours["package"].replace("_", "-")
+    assert pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [ours["package"]]
+    for name in ("environment_manager", "object_store", "kubernetes"):
+        assert ours[name] == answers.get(name, CHOICES[name][0])
+    assert "\n" not in metadata["description"]
+    if "author_name" in answers:
+        author = {"name": answers["author_name"], "email": answers["author_email"]}
+        author = {key: value for key, value in author.items() if value}
+        assert metadata.get("authors", []) == ([author] if author else [])
+
+
+def test_license(project: Path, answers: Answers) -> None:
+    chosen = answers.get("license", "MIT")
+    text = (project / "LICENSE").read_text(encoding="utf-8")
+    metadata = load_pyproject(project)["project"]
+    first_words = {
+        "MIT": "MIT License",
+        "Apache-2.0": "Apache License",
+        "BSD-3-Clause": "BSD 3-Clause License",
+        "proprietary": "Copyright (c) ",
+    }
+    assert text.strip().startswith(first_words[chosen])
+    assert ("All rights reserved." in text) == (chosen == "proprietary")
+    assert metadata["license"] == {"proprietary": "LicenseRef-Proprietary"}.get(chosen, chosen)
+    assert ("classifiers" in metadata) == (chosen == "proprietary")
+    holder = answers.get("author_name") or answers.get("project_name", "Forest Watch")
+    if "author_name" in answers:
+        assert f"{holder}" in text
+    assert re.search(r"Copyright (\(c\) )?20\d\d ", text)
+
+
+def locked(*names: str) -> dict[str, str]:
+    return {name: pin(name) for name in names}
+
+
+def required(project: Path) -> dict[str, str]:
+    """Locked versions of all direct dependencies in pyproject.toml."""
+    pyproject = load_pyproject(project)
+    requirements = pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["dev"]
+    return locked(*(re.split(r"[<>=]", requirement)[0] for requirement in requirements))
+
+
+def test_conda_environment(project: Path, answers: Answers) -> None:
+    path = project / "environment.yml"
+    assert path.exists() == (answers.get("environment_manager") == "conda")
+    if not path.exists():
+        return
+    environment = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(environment) == {"name", "channels", "dependencies"}
+    assert environment["name"] == load_pyproject(project)["project"]["name"]
+    *packages, pip = environment["dependencies"]
+    assert packages[:2] == ["python=3.12", "pip"]
+    pinned = dict(spec.split("=", 1) for spec in packages[2:])
+    *from_pypi, itself = pip["pip"]
+    pinned |= dict(spec.split("==", 1) for spec in from_pypi)
+    assert itself == "-e ."
+    assert pinned == required(project)
+
+
+def test_pixi_tables(project: Path, answers: Answers) -> None:
+    pyproject = load_pyproject(project)
+    pixi = pyproject["tool"].get("pixi")
+    assert (pixi is not None) == (answers.get("environment_manager") == "pixi")
+    if pixi is None:
+        return
+    assert set(pixi) == {
+        "workspace",
+        "dependencies",
+        "pypi-dependencies",
+        "feature",
+        "environments",
+        "tasks",
+    }
+    assert pixi["workspace"]["channels"] == ["conda-forge"]
+    assert set(pixi["workspace"]) == {"channels", "platforms"}
+    pypi = dict(pixi["pypi-dependencies"])
+    assert pypi.pop(pyproject["project"]["name"]) == {"path": ".", "editable": True}
+    assert set(pixi["environments"]["default"]) == set(pixi["feature"]) == {"dev"}
+    pinned = {**pixi["dependencies"], **pixi["feature"]["dev"]["dependencies"], **pypi}
+    assert pinned.pop("python") == "3.12.*"
+    assert {name: spec.removeprefix("==") for name, spec in pinned.items()} == required(project)
+    assert all(spec.startswith("==") for spec in pinned.values())
+
+
+def test_answers_file(project: Path, answers: Answers) -> None:
+    stored = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
+    questions = """
+        project_name project_description author_name author_email package_name show_examples
+        environment_manager object_store kubernetes license setup creation_date
+    """.split()
+    assert set(stored) == {*questions, "_commit", "_src_path"}
+    assert {key: stored[key] for key in answers} == answers
+
+
+def test_readme_says_the_name_and_the_description(project: Path, answers: Answers) -> None:
+    from markdown_it import MarkdownIt
+
+    text = (project / "README.md").read_text(encoding="utf-8")
+    heading = MarkdownIt().parse(text)[1]
+    shown = "".join(child.content for child in heading.children or [])
+    assert shown == answers.get("project_name", "Forest Watch")
+    assert text.count("```") % 2 == 0
+
+
+def test_without_the_example_only_change_me_is_left(project: Path, answers: Answers) -> None:
+    package = project / load_pyproject(project)["tool"]["gaiaflow"]["package"]
+    modules = [path for path in package.rglob("*.py") if path.parent.name != "utils"]
+    others = {path.name for path in modules} - {"change_me.py", "__init__.py"}
+    assert bool(others) == answers.get("show_examples", True)
+    rest = [*project.glob("dags/*.py"), *project.glob("notebooks/*.ipynb")]
+    names = " ".join(path.name for path in rest)
+    assert ("landcover" in names or "tour" in names) == answers.get("show_examples", True)
+    if not answers.get("show_examples", True):
+        for path in [*package.rglob("*.py"), *rest, project / "README.md"]:
+            assert "landcover" not in path.read_text(encoding="utf-8"), path.name

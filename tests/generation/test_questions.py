@@ -1,0 +1,168 @@
+"""What happens with wrong answers, wrong folders and without trust: one sentence, nothing lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from extensions.preflight import BOOLEANS
+from tests.conftest import ROOT
+from tests.generation.conftest import Copier, files_of
+
+NAMED = ("-d", "project_name=Forest Watch", "-d", "setup=none")
+COPY = ("copy", "--trust", "--defaults", "--skip-tasks")
+
+
+def config() -> dict[str, dict[str, object]]:
+    loaded: dict[str, dict[str, object]] = yaml.safe_load(
+        (ROOT / "copier.yml").read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+def test_questions_in_their_order() -> None:
+    questions = {k: v for k, v in config().items() if k[0] != "_" and v.get("when") is not False}
+    assert list(questions) == [
+        "project_name",
+        "project_description",
+        "author_name",
+        "author_email",
+        "package_name",
+        "show_examples",
+        "environment_manager",
+        "object_store",
+        "kubernetes",
+        "license",
+        "setup",
+        "creation_date",
+    ]
+    assert [name for name, question in questions.items() if "default" not in question] == [
+        "project_name"
+    ]
+    for name, question in questions.items():
+        assert question["help"], name
+        assert "choices" in question or question["type"] == "bool" or "validator" in question, name
+
+
+def test_settings_questions_ownership_tasks_migrations_in_this_order() -> None:
+    text = (ROOT / "copier.yml").read_text(encoding="utf-8")
+    titles = [line.split("-")[4].strip() for line in text.splitlines() if line[:5] == "# ---"]
+    assert titles == ["Settings", "Questions", "Ownership", "Tasks", "Migrations"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("project_name=", "A project needs a name"),
+        ("project_name=a\nb", "one plain line"),
+        ("project_name=" + "x" * 81, "80 are allowed"),
+        ("project_description=" + "x" * 2001, "2000 are allowed"),
+        ("author_name=a\nb", "one plain line"),
+        ("author_email=nobody", "is not an e-mail address"),
+        ("package_name=class", "is a Python keyword. Try 'class_project'."),
+        ("package_name=json", "standard library. Try 'json_project'."),
+        ("package_name=airflow", "depends on. Try 'airflow_project'."),
+        ("package_name=dags", "folder or module of every project. Try 'dags_project'."),
+        ("package_name=Forêt", "lower-case words"),
+        ("package_name=../x", "lower-case words"),
+        ("show_examples=perhaps", "neither yes nor no"),
+        ("environment_manager=poetry", "not one of: uv, pixi, conda."),
+        ("object_store=ftp", "not one of: seaweedfs, rustfs, minio."),
+        ("kubernetes=maybe", "neither yes nor no"),
+        ("license=WTFPL", "not one of: MIT, Apache-2.0, BSD-3-Clause, proprietary."),
+        ("setup=all", "not one of: none, environment, start."),
+        ("creation_date=yesterday", "is not a date"),
+        ("packagename=x", "no question 'packagename'. Did you mean 'package_name'?"),
+        ("zzz=x", "There are: project_name, "),
+        ("user_files=x", "no question 'user_files'"),
+    ],
+)
+def test_a_wrong_answer_is_refused(
+    copier_template: Path, copier_command: Copier, tmp_path: Path, answer: str, reason: str
+) -> None:
+    result = copier_command(*COPY, *NAMED, "-d", answer, copier_template, "project")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Nothing was generated.\n")
+    assert answer.split("=")[0] + ": " in result.stderr and reason in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "project").exists()
+
+
+def test_all_wrong_answers_are_told_at_once(copier_template: Path, copier_command: Copier) -> None:
+    wrong = ("-d", "package_name=x y", "-d", "setup=all")
+    result = copier_command(*COPY, *NAMED, *wrong, copier_template, "project")
+    assert "package_name: " in result.stderr and "setup: " in result.stderr
+
+
+def test_a_missing_name(copier_template: Path, copier_command: Copier, tmp_path: Path) -> None:
+    result = copier_command(*COPY, copier_template, "project")
+    assert result.returncode == 1
+    assert "project_name: it has no default. Add: -d project_name=" in result.stderr
+    assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.parametrize("word", sorted(BOOLEANS))
+def test_words_for_yes_and_no_mean_to_copier_what_they_mean_to_us(word: str) -> None:
+    from copier._tools import cast_to_bool
+
+    assert cast_to_bool(word) is (word in {"true", "t", "yes", "y", "on", "1"})
+
+
+def test_a_folder_that_is_not_empty(
+    copier_template: Path, copier_command: Copier, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "README.md").write_text("mine\n")
+    before = files_of(project)
+    result = copier_command(*COPY, *NAMED, copier_template, "project")
+    assert result.returncode == 1
+    assert "not empty (README.md). Name a new or empty folder." in result.stderr
+    assert files_of(project) == before
+
+    result = copier_command(*COPY, "--overwrite", *NAMED, copier_template, "project")
+    assert result.returncode == 0, result.stderr
+    assert (project / "README.md").read_text() == "mine\n"  # a user's file stays even so
+    assert (project / "pyproject.toml").exists()
+
+
+def test_a_file_in_the_place_of_the_folder(
+    copier_template: Path, copier_command: Copier, tmp_path: Path
+) -> None:
+    (tmp_path / "project").write_text("mine\n")
+    result = copier_command(*COPY, *NAMED, copier_template, "project")
+    assert result.returncode == 1
+    assert "is a file. Name a new folder" in result.stderr
+    assert (tmp_path / "project").read_text() == "mine\n"
+
+
+def test_generating_again_over_a_project_is_allowed(
+    copier_template: Path, copier_command: Copier, tmp_path: Path
+) -> None:
+    assert copier_command(*COPY, *NAMED, copier_template, "project").returncode == 0
+    before = files_of(tmp_path / "project")
+    result = copier_command(*COPY, *NAMED, copier_template, "project")
+    assert result.returncode == 0, result.stderr
+    assert files_of(tmp_path / "project") == before
+
+
+def test_without_trust(copier_template: Path, copier_command: Copier, tmp_path: Path) -> None:
+    """Copier stops before it reads a word of ours, so these words are Copier's own.
+
+    What the tasks do stands in README.md and, with trust, before the first question.
+    """
+    result = copier_command("copy", "--defaults", *NAMED, copier_template, "project")
+    assert result.returncode == 4
+    assert "jinja_extensions, tasks" in result.stderr and "`--trust`" in result.stderr
+    assert not (tmp_path / "project").exists()
+
+
+def test_with_trust_it_says_first_what_the_task_will_do(
+    copier_template: Path, copier_command: Copier
+) -> None:
+    result = copier_command(*COPY, *NAMED, copier_template, "project")
+    said = result.stderr.split("create")[0]
+    assert "tasks/generate.py writes .env with fresh secrets" in said
+    assert "python mlops_manager.py start" in result.stderr
