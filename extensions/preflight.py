@@ -77,11 +77,12 @@ def preflight(context: Context) -> str:
     """
     conf = context["_copier_conf"]
     folder, data = Path(conf["dst_path"]), conf["data"]
+    answers_file = str(conf["answers_file"])
     problems: list[str] = []
-    answered = {**conf["settings"].defaults, **conf["user_defaults"], **data}
     if not conf["overwrite"]:
-        problems.append(folder_problem(folder, str(conf["answers_file"])))
-    if conf["defaults"] and "project_name" not in answered and not (folder / str(conf["answers_file"])).exists():
+        problems.append(folder_problem(folder, answers_file))
+    named = {**conf["settings"].defaults, **conf["user_defaults"], **data}.get("project_name")
+    if conf["defaults"] and named is None and not (folder / answers_file).exists():
         problems.append("project_name: it has no default. Add: -d project_name='Forest Watch'")
     for name, value in data.items():
         if problem := answer_problem(context.environment, name, value):

@@ -83,13 +83,5 @@ class TextsExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        for function in (
-            one_line,
-            as_toml,
-            as_yaml,
-            as_python,
-            as_json,
-            as_markdown,
-            as_paragraphs,
-        ):
-            environment.filters[function.__name__] = function
+        filters = (one_line, as_toml, as_yaml, as_python, as_json, as_markdown, as_paragraphs)
+        environment.filters.update({function.__name__: function for function in filters})

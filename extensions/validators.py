@@ -64,5 +64,5 @@ class ValidatorsExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        for check in (project_name_problem, text_problem, line_problem, email_problem, date_problem):
-            environment.filters[check.__name__] = check
+        checks = (project_name_problem, text_problem, line_problem, email_problem, date_problem)
+        environment.filters.update({check.__name__: check for check in checks})

@@ -1,4 +1,4 @@
-"""Gaiaflow: the framework beneath this project. `copier update` refreshes it; please edit elsewhere.
+"""Gaiaflow, the framework beneath this project. `copier update` refreshes it: edit elsewhere.
 
 What a project uses is here; everything else in this folder serves `mlops_manager.py`.
 """

@@ -9,6 +9,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, NoReturn
 
 from plumbum import cli
@@ -16,10 +17,13 @@ from plumbum import cli
 from gaiaflow import console, environments, settings
 from gaiaflow.errors import GaiaflowError, explain
 from gaiaflow.local_backend import LocalBackend, State, follow_file, tail
-from gaiaflow.pipelines import Airflow, Task, WrongConf
+from gaiaflow.pipelines import Airflow, DagRun, WrongConf
 from gaiaflow.services import SERVICES, Service, select
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+_START_IT = "Start it: python mlops_manager.py start"
 
 
 class WrongUse(Exception):
@@ -61,7 +65,7 @@ class MlopsManager(cli.Application):
         if self.nested_command:
             return DONE
         if unknown:
-            raise WrongUse(f"There is no command {unknown[0]!r}.\nSee python mlops_manager.py --help")
+            raise WrongUse(f"There is no command {unknown[0]!r}.\nTry: {self.PROGNAME} --help")
         self.help()
         return WRONG_USE
 
@@ -69,7 +73,7 @@ class MlopsManager(cli.Application):
 class ForServices(cli.Application):
     """A command for all services, or for those that are named."""
 
-    names: list[str] = cli.SwitchAttr(
+    names = cli.SwitchAttr(
         "--service",
         str,
         list=True,
@@ -83,7 +87,7 @@ class ForServices(cli.Application):
 
 @MlopsManager.subcommand("start")
 class Start(ForServices):
-    """Start the services and wait until they are healthy. What is healthy already stays as it is."""
+    """Start the services and wait until they are healthy. Those that are so already stay."""
 
     def main(self) -> int:
         return _start(self.chosen())
@@ -138,7 +142,7 @@ class Logs(cli.Application):
         logs = [backend.log(chosen.name) for chosen in _select([service])]
         logs = [log for log in logs if log.exists()]
         if not logs:
-            raise GaiaflowError(f"{service} has written no log yet.\nStart it: python mlops_manager.py start")
+            raise GaiaflowError(f"{service} has written no log yet.\n{_START_IT}")
         for log in logs:
             console.out.print(tail(log, lines=200), markup=False, soft_wrap=True)
         if self.follow:
@@ -151,8 +155,8 @@ class Logs(cli.Application):
 class Run(cli.Application):
     """Run a DAG, follow its tasks, and end with its result; if a task fails, show its log."""
 
-    conf: str = cli.SwitchAttr(
-        "--conf", str, default="{}", argname="JSON", help='the run\'s parameters, as {"name": value}'
+    conf = cli.SwitchAttr(
+        "--conf", str, default="{}", argname="JSON", help='its parameters, as {"name": value}'
     )
     as_json = cli.Flag("--json", help="print the run and its tasks as JSON at the end")
 
@@ -163,39 +167,33 @@ class Run(cli.Application):
         started = time.monotonic()
         with console.Progress() as progress:
             airflow.find_dag(dag_id, lambda what: progress.report(dag_id, "waiting", what))
-            run_id = airflow.trigger(dag_id, conf)
-            progress.report(dag_id, "running", airflow.run_url(dag_id, run_id))
-            state, tasks = "", []
+            triggered = run = airflow.trigger(dag_id, conf)
+            progress.report(dag_id, "running", run.url)
             try:
-                for state, tasks in airflow.follow(dag_id, run_id):
-                    for task in tasks:
+                for run in airflow.follow(triggered):
+                    for task in run.tasks:
                         progress.report(task.label, task.state, "")
-                    if any(task.state == "deferred" for task in tasks):
+                    if any(task.state == "deferred" for task in run.tasks):
                         LocalBackend(project, progress.report).start(_select(["airflow-triggerer"]))
             except KeyboardInterrupt:
-                console.err.print(f"The run goes on without you: {airflow.run_url(dag_id, run_id)}")
+                console.err.print(f"The run goes on without you: {run.url}", soft_wrap=True)
                 raise
-            progress.report(dag_id, state, airflow.run_url(dag_id, run_id))
-        self._show(airflow, dag_id, run_id, state, tasks, time.monotonic() - started)
-        return DONE if state == "success" else FAILED
+            progress.report(dag_id, run.state, run.url)
+        self._show(airflow, run, time.monotonic() - started)
+        return DONE if run.state == "success" else FAILED
 
-    def _show(
-        self, airflow: Airflow, dag_id: str, run_id: str, state: str, tasks: list[Task], seconds: float
-    ) -> None:
-        for task in tasks:
-            if task.state == "failed":
-                console.err.rule(f"log of {task.label}, try {task.try_number}")
-                console.err.print(airflow.task_log(dag_id, run_id, task), markup=False, soft_wrap=True)
-        url = airflow.run_url(dag_id, run_id)
+    def _show(self, airflow: Airflow, run: DagRun, seconds: float) -> None:
+        failed = [task for task in run.tasks if task.state == "failed"]
+        for task in failed:
+            console.err.rule(f"log of {task.label}, try {task.try_number}")
+            console.err.print(airflow.task_log(run, task), markup=False, soft_wrap=True)
         if self.as_json:
-            found = [vars(task) for task in tasks]
-            result = {"dag_id": dag_id, "run_id": run_id, "state": state, "url": url}
-            console.print_json({**result, "seconds": round(seconds, 1), "tasks": found})
-        elif state == "success":
-            console.out.print(f"{dag_id} is green after {seconds:.1f} s: {url}", soft_wrap=True)
+            console.print_json({**asdict(run), "url": run.url, "seconds": round(seconds, 1)})
+        elif run.state == "success":
+            console.out.print(f"{run.dag_id} is green after {seconds:.1f} s: {run.url}")
         else:
-            failed = ", ".join(task.label for task in tasks if task.state == "failed")
-            console.print_error(f"{dag_id} failed after {seconds:.1f} s in {failed or 'no task'}.\n{url}")
+            where = ", ".join(task.label for task in failed) or "no task"
+            console.print_error(f"{run.dag_id} failed after {seconds:.1f} s in {where}.\n{run.url}")
 
 
 @MlopsManager.subcommand("open")
@@ -209,7 +207,7 @@ class Open(cli.Application):
             raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab")
         [state] = LocalBackend(project, _silent).status([chosen])
         if state.state != "healthy":
-            raise GaiaflowError(f"{service} is {state.state}.\nStart it: python mlops_manager.py start")
+            raise GaiaflowError(f"{service} is {state.state}.\n{_START_IT}")
         _print_states([state])
         if not webbrowser.open(state.url):
             console.err.print("No browser was found here: open the address above in yours.")
@@ -234,7 +232,7 @@ class Deps(cli.Application):
 class Clean(cli.Application):
     """Stop the services and remove their logs; your files, data and environments stay."""
 
-    data = cli.Flag("--data", help="also remove all runs, models and objects of this project, for good")
+    data = cli.Flag("--data", help="also remove all runs, models and objects, for good")
 
     def main(self) -> int:
         project = _project()

@@ -34,6 +34,7 @@ _MARKS = {
     "moved": ("!", "yellow"),
     "waiting": ("…", "yellow"),
 }
+_UNDER_WAY = {"starting", "stopping", "running", "queued", "scheduled", "waiting"}
 
 
 def print_json(value: Any) -> None:
@@ -55,8 +56,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        cells = [_state_text(cell) if column == "STATE" else Text(cell) for column, cell in zip(columns, row, strict=True)]
-        made.add_row(*cells)
+        made.add_row(
+            *(
+                _state_text(cell) if column == "STATE" else Text(cell)
+                for column, cell in zip(columns, row, strict=True)
+            )
+        )
     return made
 
 
@@ -86,11 +91,11 @@ class Progress:
         with self._mutex:
             _, _, since, _ = self._rows.get(name, ("", "", now, None))
             known = self._rows.get(name)
-            ended = None if state in {"starting", "stopping", "running", "queued", "waiting"} else now
+            ended = None if state in _UNDER_WAY else now
             self._rows[name] = (state, detail, since, ended)
         if not err.is_terminal and (known is None or known[0] != state):
-            seconds = f" {now - since:.1f} s" if known else ""
-            err.print(Text(f"{name}: {state}{seconds}{'  ' + detail if detail else ''}"), soft_wrap=True)
+            line = [f"{name}:", state, f"{now - since:.1f} s" if known else "", detail]
+            err.print(Text(" ".join(filter(None, line))), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
@@ -100,7 +105,8 @@ class Progress:
         for name, (state, detail, since, ended) in rows.items():
             mark: RenderableType = _mark(state) if ended or state in _MARKS else Spinner("dots")
             seconds = f"{(ended or now) - since:5.1f} s"
-            grid.add_row(mark, name, _state_text(state), seconds, Text(detail, "dim", no_wrap=True, overflow="ellipsis"))
+            said = Text(detail, "dim", no_wrap=True, overflow="ellipsis")
+            grid.add_row(mark, name, _state_text(state), seconds, said)
         return Group(grid)
 
 

@@ -31,7 +31,8 @@ def read(path: Path) -> dict[str, str]:
             raise _bad_line(path, number, "expected NAME=value")
         name = match["name"]
         if name in values:
-            raise _bad_line(path, number, f"{name} is set a second time, after line {first_line[name]}")
+            again = f"{name} is set a second time, after line {first_line[name]}"
+            raise _bad_line(path, number, again)
         value = _unquote(match["value"])
         if value is None:
             raise _bad_line(path, number, f"the quote in the value of {name} is not closed")

@@ -1,6 +1,6 @@
 """The two environments of a project, apart so that no pin of one can break the other.
 
-- Airflow's, in `.gaiaflow/airflow`: from `locks/airflow.txt`, with hashes. It also runs the managers.
+- Airflow's, in `.gaiaflow/airflow`: from `locks/airflow.txt`, with hashes. The managers run in it.
 - the project's: the user's dependencies, made by uv, pixi or conda.
 
 Standard library only: `mlops_manager.py` makes the first environment with it.
@@ -21,6 +21,13 @@ from gaiaflow.stamps import Stamp
 
 PYTHONS = ">=3.10,<3.14"
 _LOCKS = Path(__file__).parent / "locks"
+_MISLEADING = {
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "UV_PROJECT_ENVIRONMENT",
+    "VIRTUAL_ENV",
+}
 AIRFLOW_LOCK = _LOCKS / "airflow.txt"
 
 
@@ -100,8 +107,7 @@ def say(text: str) -> None:
 
 def clean_env() -> dict[str, str]:
     """This process's environment variables without what would mislead another Python or uv."""
-    dropped = {"VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT"}
-    return {name: value for name, value in os.environ.items() if name not in dropped}
+    return {name: value for name, value in os.environ.items() if name not in _MISLEADING}
 
 
 def run(command: Sequence[str], cwd: Path | None = None) -> None:
@@ -114,8 +120,8 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
     if result.returncode:
         shown = " ".join([Path(command[0]).name, *command[1:]])
         raise GaiaflowError(
-            f"This command failed (exit code {result.returncode}); what it says is above:\n  {shown}\n"
-            "Is the network there, is there space on the disk? Then run the same command of yours again."
+            f"This failed with exit code {result.returncode}; what it says is above:\n  {shown}\n"
+            "Is the network there, is there space on the disk? Then do again what you just did."
         )
 
 

@@ -13,7 +13,7 @@ def explain(error: OSError) -> str:
     """Say an operating system's error so that it can be acted upon."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"The disk is full{where}. Free some space and run the command again: nothing is lost."
+        return f"The disk is full{where}. Nothing is lost: free some space and try again."
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return f"No permission to write{where}. Check who owns the file (ls -l) and try again."
     return f"{error.strerror or error}{where}"

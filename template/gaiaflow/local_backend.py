@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from gaiaflow import ports, processes, services
+from gaiaflow import ports, processes, services, settings
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.services import Service
 from gaiaflow.settings import Project
@@ -117,7 +117,8 @@ class LocalBackend:
         healthy = {state.service for state in self.status(running) if state.state == "healthy"}
         due = []
         for service in chosen:
-            if service.name in healthy or (service.stamp and service.stamp(self.project).is_fresh()):
+            done = service.stamp and service.stamp(self.project).is_fresh()
+            if done or service.name in healthy:
                 self.report(service.name, "healthy", "is up already")
             else:
                 due.append(service)
@@ -134,7 +135,7 @@ class LocalBackend:
         running = [s for s in services.SERVICES if not s.once and self._state(s).state != "stopped"]
         self._stop(running)
         self.project = ports.move(self.project)
-        moved = ", ".join(f"{name}={self.project.env[name]}" for name in ports.PORTS)
+        moved = ", ".join(f"{name}={self.project.env[name]}" for name in settings.PORTS)
         self.report("ports", "moved", f"{why}; .env now has {moved}")
         return [s for s in services.SERVICES if s in due or s in running]
 
@@ -248,7 +249,7 @@ class LocalBackend:
             rest = processes.terminate(rest, 0.5)
         if rest:
             pids = ", ".join(str(process.pid) for process in rest)
-            raise GaiaflowError(f"These processes could not be ended: {pids}. Whose are they? ps -fp {pids}")
+            raise GaiaflowError(f"Some processes could not be ended. See: ps -fp {pids}")
         for service in chosen:
             self._record(service).unlink(missing_ok=True)
             self._healthy_mark(service).unlink(missing_ok=True)
@@ -271,7 +272,8 @@ class LocalBackend:
     def _lock(self) -> Iterator[None]:
         """One command at a time may start or stop the services of a project."""
         busy = "another command is starting or stopping services"
-        with _locked(self.project.state / "run" / "lock", lambda: self.report("lock", "waiting", busy)):
+        path = self.project.state / "run" / "lock"
+        with _locked(path, lambda: self.report("lock", "waiting", busy)):
             yield
 
     @contextlib.contextmanager

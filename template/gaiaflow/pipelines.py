@@ -6,7 +6,7 @@ import difflib
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,27 @@ class Task:
     @property
     def label(self) -> str:
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """A run of a DAG as it stands now."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    tasks: tuple[Task, ...]
+    base_url: str
+
+    @property
+    def url(self) -> str:
+        """Its page in Airflow."""
+        return f"{self.base_url}/dags/{self.dag_id}/runs/{self.run_id}"
+
+    @property
+    def path(self) -> str:
+        """Its address in Airflow's API."""
+        return f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}"
 
 
 class Airflow:
@@ -86,9 +107,7 @@ class Airflow:
 
     def _may_appear(self, dag_id: str) -> bool:
         """Whether a file that Airflow has not read yet could define this DAG."""
-        return any(
-            dag_id in file.read_text(encoding="utf-8", errors="ignore") for file in self._dag_files()
-        )
+        return any(self._mentions(file, dag_id) for file in self._dag_files())
 
     def _dag_files(self) -> list[Path]:
         folder = self.project.root / "dags"
@@ -101,7 +120,8 @@ class Airflow:
             current = file.exists() and file.stat().st_mtime < _timestamp(error["timestamp"])
             mine = Path(dag["fileloc"]) == file if dag else self._mentions(file, dag_id)
             if current and mine:
-                raise GaiaflowError(import_error_text(self.project.root, file, error["stack_trace"]))
+                trace = error["stack_trace"]
+                raise GaiaflowError(import_error_text(self.project.root, file, trace))
 
     def _mentions(self, file: Path, dag_id: str) -> bool:
         return dag_id in file.read_text(encoding="utf-8", errors="ignore") or dag_id == file.stem
@@ -113,8 +133,7 @@ class Airflow:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         return GaiaflowError(
             f"There is no DAG {dag_id!r} in dags/.{hint}\n"
-            f"Known: {', '.join(sorted(names)) or 'none'}. "
-            "A file that does not import is shown by `python mlops_manager.py logs airflow-dag-processor`."
+            f"Known: {', '.join(sorted(names)) or 'none'}."
         )
 
     def _not_read(self, dag_id: str) -> GaiaflowError:
@@ -125,8 +144,8 @@ class Airflow:
 
     # --- running it --------------------------------------------------------------------------
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
-        """Start a run of a DAG and return its run id. A paused DAG is unpaused first.
+    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> DagRun:
+        """Start a run of a DAG. A paused DAG is unpaused first.
 
         Raises:
             WrongConf: the DAG's parameters do not accept `conf`.
@@ -139,30 +158,26 @@ class Airflow:
             ok={200, 400, 422},
         )
         if answer.status_code != httpx.codes.OK:
-            raise WrongConf(f"The DAG {dag_id!r} does not accept this configuration: {_detail(answer)}")
-        return str(answer.json()["dag_run_id"])
+            raise WrongConf(f"The DAG {dag_id!r} does not accept this --conf: {_detail(answer)}")
+        run_id = answer.json()["dag_run_id"]
+        return DagRun(dag_id, run_id, "queued", (), self.project.url("AIRFLOW_PORT"))
 
-    def follow(self, dag_id: str, run_id: str) -> Iterator[tuple[str, list[Task]]]:
-        """Yield the state of a run and of its tasks until it ends."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+    def follow(self, run: DagRun) -> Iterator[DagRun]:
+        """Yield a run with its tasks, again and again until it has ended."""
         while True:
-            state = (self._get(path) or {}).get("state", "failed")
-            listed = self._get(f"{path}/taskInstances", {"limit": 1000}) or {}
-            yield state, [_task(item) for item in listed.get("task_instances", [])]
+            state = (self._get(run.path) or {}).get("state", "failed")
+            listed = self._get(f"{run.path}/taskInstances", {"limit": 1000}) or {}
+            tasks = tuple(_task(item) for item in listed.get("task_instances", []))
+            yield replace(run, state=state, tasks=tasks)
             if state in FINAL_STATES:
                 return
             time.sleep(_POLL)
 
-    def task_log(self, dag_id: str, run_id: str, task: Task) -> str:
+    def task_log(self, run: DagRun, task: Task) -> str:
         """The log of a task's last try."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}"
         query = {"map_index": task.map_index, "full_content": True}
-        answer = self._get(f"{path}/logs/{task.try_number}", query) or {}
-        return "\n".join(_log_lines(answer.get("content", [])))
-
-    def run_url(self, dag_id: str, run_id: str) -> str:
-        """The page of a run."""
-        return f"{self.project.url('AIRFLOW_PORT')}/dags/{dag_id}/runs/{run_id}"
+        path = f"{run.path}/taskInstances/{task.task_id}/logs/{task.try_number}"
+        return "\n".join(_log_lines((self._get(path, query) or {}).get("content", [])))
 
     # --- HTTP --------------------------------------------------------------------------------
 
@@ -188,7 +203,8 @@ class Airflow:
                 "Start it: python mlops_manager.py start"
             ) from None
         if answer.status_code not in ok:
-            raise GaiaflowError(f"Airflow answered {answer.status_code} to {method} {path}: {_detail(answer)}")
+            said = f"{answer.status_code} {_detail(answer)}"
+            raise GaiaflowError(f"Airflow answered {method} {path} with {said}")
         return answer
 
     def _log_in(self) -> None:
@@ -197,8 +213,8 @@ class Airflow:
         answer = self._client.post("/auth/token", json=body)
         if not answer.is_success:
             raise GaiaflowError(
-                "Airflow refuses the password in .env: was it changed while Airflow ran, or is this "
-                "another project's Airflow?\nRestart it: python mlops_manager.py restart"
+                "Airflow refuses the password in .env: was it changed while Airflow ran?\n"
+                "Restart it: python mlops_manager.py restart"
             )
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
@@ -16,6 +16,7 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 if TYPE_CHECKING:
     from airflow.providers.standard.hooks.subprocess import SubprocessHook
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 
 class Output(PlainXComArg):
@@ -24,7 +25,7 @@ class Output(PlainXComArg):
     Airflow's own keys need one XCom each, and take an entry that is None for one that is missing.
     """
 
-    def __init__(self, operator: BaseOperator, entry: str | None = None) -> None:
+    def __init__(self, operator: BaseOperator | MappedOperator, entry: str | None = None) -> None:
         super().__init__(operator=operator)
         self.entry = entry
 
@@ -42,7 +43,8 @@ class Output(PlainXComArg):
             return value
         if not isinstance(value, dict) or self.entry not in value:
             found = ", ".join(value) if isinstance(value, dict) else type(value).__name__
-            raise KeyError(f"the result of {self.operator.task_id} has no {self.entry!r}, but: {found}")
+            task = self.operator.task_id
+            raise KeyError(f"the result of {task} has no {self.entry!r}, but: {found}")
         return value[self.entry]
 
 
@@ -55,7 +57,7 @@ class ProcessOperator(BaseOperator):
         env: more environment variables.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("arguments", "env")
+    template_fields: Sequence[str] = ("arguments", "env")
     ui_color = "#d9ead3"
 
     def __init__(
@@ -97,7 +99,8 @@ class ProcessOperator(BaseOperator):
             command = [str(python), "-m", "gaiaflow.runner", self.function]
             ended = self._hook.run_command(command, env=env, cwd=str(project.root))
             if ended.exit_code != 0:
-                raise RuntimeError(f"{self.function} failed (exit code {ended.exit_code}): see the lines above")
+                code = ended.exit_code
+                raise RuntimeError(f"{self.function} failed with exit code {code}: see above")
             return json.loads(result.read_text(encoding="utf-8"))
 
     @property
@@ -107,4 +110,4 @@ class ProcessOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """End the process with the task."""
-        self._hook.send_sigterm()
+        self._hook.send_sigterm()  # type: ignore[no-untyped-call]

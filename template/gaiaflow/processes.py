@@ -7,6 +7,7 @@ that carry the project's mark in their environment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psutil
 from plumbum import local
+from plumbum.machines.base import PopenWithAddons
 
 PROJECT_MARK = "GAIAFLOW_PROJECT"
 SERVICE_MARK = "GAIAFLOW_SERVICE"
@@ -45,7 +47,7 @@ class Leader:
 
 def spawn(
     command: Sequence[str], env: Mapping[str, str], root: Path, service: str, log: Path
-) -> subprocess.Popen[bytes]:
+) -> PopenWithAddons[str]:
     """Start a process in a session of its own, so that no Ctrl-C of the terminal reaches it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
@@ -53,7 +55,7 @@ def spawn(
     # setproctitle would wipe the environment that /proc shows, and our marks with it.
     marks = {PROJECT_MARK: str(root), SERVICE_MARK: service, "SPT_NOENV": "1"}
     with log.open("ab") as output:
-        process: subprocess.Popen[bytes] = local[command[0]][list(command[1:])].popen(
+        return local[command[0]][list(command[1:])].popen(
             cwd=str(root),
             env={**env, **marks},
             stdin=subprocess.DEVNULL,
@@ -61,10 +63,9 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return process
 
 
-def remember(record: Path, process: subprocess.Popen[bytes], root: Path) -> None:
+def remember(record: Path, process: PopenWithAddons[str], root: Path) -> None:
     """Write down who leads a service."""
     record.parent.mkdir(parents=True, exist_ok=True)
     leader = Leader(process.pid, psutil.Process(process.pid).create_time(), str(root))
@@ -72,7 +73,7 @@ def remember(record: Path, process: subprocess.Popen[bytes], root: Path) -> None
 
 
 def recall(record: Path, root: Path) -> Leader | None:
-    """Read who led a service. None if nobody did, or if the project is a copy of the one that ran."""
+    """Read who led a service. None if nobody did, or if the project is a copy of that one."""
     try:
         leader = Leader(**json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -162,7 +163,5 @@ def _marks(process: psutil.Process) -> Mapping[str, str]:
 
 
 def _signal(process: psutil.Process, kill: bool) -> None:
-    try:
+    with contextlib.suppress(psutil.Error):
         process.kill() if kill else process.terminate()
-    except psutil.Error:
-        pass

@@ -109,8 +109,11 @@ def _print_from_users_code(error: Exception) -> None:
     """Print the traceback without the frames of this file and of importlib."""
     own = {__file__, importlib.__file__}
     shown = traceback.TracebackException.from_exception(error)
-    frames = [f for f in shown.stack if f.filename not in own and not f.filename.startswith("<frozen")]
-    shown.stack = traceback.StackSummary.from_list(frames)
+    shown.stack = traceback.StackSummary.from_list(
+        frame
+        for frame in shown.stack
+        if frame.filename not in own and not frame.filename.startswith("<frozen")
+    )
     sys.stderr.write("".join(shown.format()))
 
 

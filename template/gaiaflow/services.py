@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import http.client
 import json
 import os
 import re
+import socket
+import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from gaiaflow import envfile, environments
 from gaiaflow.settings import Project, client_env
@@ -63,7 +64,9 @@ class Service:
 
 
 _STORE_SERVERS = ("s3", "master", "volume", "filer", "admin")
-_STORE_PORT_OPTIONS = [f"{server}.port{kind}" for kind in ("", ".grpc") for server in _STORE_SERVERS]
+_STORE_PORT_OPTIONS = [
+    f"{server}.port{kind}" for kind in ("", ".grpc") for server in _STORE_SERVERS
+]
 
 
 def _object_store_ports(project: Project) -> list[int]:
@@ -98,8 +101,10 @@ def _object_store_env(project: Project) -> Mapping[str, str]:
 
 
 def _object_store_healthy(project: Project, _: float) -> bool:
+    """Whether the server answers, accepts our keys and has our bucket."""
+    if not _listens(project.port("OBJECT_STORE_PORT")):
+        return False  # boto3 costs a quarter of a second, this nothing
     import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = boto3.client(
@@ -108,7 +113,6 @@ def _object_store_healthy(project: Project, _: float) -> bool:
         aws_access_key_id=project.env["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=project.env["AWS_SECRET_ACCESS_KEY"],
         region_name=project.env["AWS_DEFAULT_REGION"],
-        config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}),
     )
     try:
         client.head_bucket(Bucket=project.env["S3_BUCKET"])
@@ -137,8 +141,8 @@ def _mlflow(project: Project) -> list[str]:
     database = _data(project) / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)
     return [
-        *(_project_python(project), "-m", "mlflow", "server"),
-        *("--host", "127.0.0.1", "--port", project.env["MLFLOW_PORT"], "--workers", "1"),
+        *(_project_python(project), "-m", "gaiaflow.mlflow_server"),
+        *("--port", project.env["MLFLOW_PORT"]),
         *("--backend-store-uri", f"sqlite:///{database}"),
         *("--artifacts-destination", f"s3://{project.env['S3_BUCKET']}/mlflow"),
     ]
@@ -245,7 +249,8 @@ def _airflow_init_stamp(project: Project) -> Stamp:
 
 def _component_healthy(component: str) -> Callable[[Project, float], bool]:
     def healthy(project: Project, started: float) -> bool:
-        health = _get_json(project.url("AIRFLOW_PORT") + "/api/v2/monitor/health")
+        answer = _answer(project.url("AIRFLOW_PORT") + "/api/v2/monitor/health")
+        health = json.loads(answer or "{}")
         beat = health.get(component, {}).get(f"latest_{component}_heartbeat")
         if not beat:
             return False
@@ -258,20 +263,27 @@ def _component_healthy(component: str) -> Callable[[Project, float], bool]:
 
 def _answers(port: str, path: str) -> Callable[[Project, float], bool]:
     def healthy(project: Project, _: float) -> bool:
-        try:
-            return httpx.get(project.url(port) + path, timeout=3, trust_env=False).is_success
-        except httpx.HTTPError:
-            return False
+        return _answer(project.url(port) + path) is not None
 
     return healthy
 
 
-def _get_json(url: str) -> dict[str, Any]:
+def _answer(url: str) -> bytes | None:
+    """What a server of ours says to a question, if it answers with success."""
     try:
-        answer = httpx.get(url, timeout=3, trust_env=False)
-        return dict(answer.json()) if answer.is_success else {}
-    except (httpx.HTTPError, ValueError):
-        return {}
+        with _opener.open(url, timeout=3) as answer:
+            return bytes(answer.read())
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+# No proxy between us and ourselves.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _uses_triggers(project: Project) -> bool:
@@ -394,10 +406,11 @@ def select(wanted: Iterable[str]) -> list[Service]:
         if name not in {*names, "airflow"}:
             near = difflib.get_close_matches(name, ["airflow", *names], n=3, cutoff=0.4)
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise LookupError(f"There is no service {name!r}.{hint}\nServices: airflow, {', '.join(names)}")
+            known = ", ".join(["airflow", *names])
+            raise LookupError(f"There is no service {name!r}.{hint}\nServices: {known}")
     return [
         service
         for service in SERVICES
         if not service.once
-        and (not wanted or service.name in wanted or ("airflow" in wanted and service.name.startswith("airflow-")))
+        and (not wanted or service.name in wanted or service.name.split("-")[0] in wanted)
     ]

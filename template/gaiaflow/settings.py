@@ -59,7 +59,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda: _token()[:20]),
     Setting("AWS_SECRET_ACCESS_KEY", "The object store's secret key.", make=_token),
     Setting("AWS_DEFAULT_REGION", "Any S3 client wants one; ours has no regions.", "us-east-1"),
-    Setting("S3_BUCKET", "The bucket of this project's scenes, features, models and maps.", "gaiaflow"),
+    Setting("S3_BUCKET", "The bucket for scenes, features, models and maps.", "gaiaflow"),
 )
 
 PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
@@ -161,6 +161,8 @@ def client_env(project: Project) -> dict[str, str]:
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
         "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # It would run uv at each logged model; a model names its requirements itself.
+        "MLFLOW_UV_AUTO_DETECT": "false",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
@@ -202,7 +204,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _identity(path: Path) -> dict[str, str]:
     table = read_toml(path).get("tool", {}).get("gaiaflow", {})
-    missing = [name for name in ("package", "environment_manager", "object_store") if name not in table]
+    wanted = ("package", "environment_manager", "object_store")
+    missing = [name for name in wanted if name not in table]
     if missing:
         raise GaiaflowError(
             f"pyproject.toml lacks {', '.join(missing)} in [tool.gaiaflow]: "
@@ -221,6 +224,5 @@ def _check(env: Mapping[str, str]) -> None:
         )
     for name in PORTS:
         if not env[name].isascii() or not env[name].isdigit() or int(env[name]) not in _PORT_RANGE:
-            raise GaiaflowError(
-                f".env: {name} must be a whole number from {_PORT_RANGE.start} to {_PORT_RANGE.stop - 1}."
-            )
+            limits = f"{_PORT_RANGE.start} to {_PORT_RANGE.stop - 1}"
+            raise GaiaflowError(f".env: {name} must be a whole number from {limits}.")

@@ -51,7 +51,8 @@ def create_task(
     """
     if not _REFERENCE.fullmatch(function):
         raise ValueError(
-            f"Task {task_id!r}: the function {function!r} should look like 'package.module:function'."
+            f"Task {task_id!r}: the function should look like 'package.module:function', "
+            f"and not {function!r}."
         )
     arguments = dict(arguments or {})
     for name, value in arguments.items():

@@ -15,10 +15,12 @@ Git = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def quiet_environment() -> dict[str, str]:
+def quiet_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The process environment, without what a person's Copier settings or terminal would add."""
+    settings = tmp_path_factory.mktemp("settings") / "settings.yml"
+    settings.write_text("{}\n")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("COPIER_")}
-    return {**kept, "COPIER_SETTINGS_PATH": os.devnull, "NO_COLOR": "1", "TERM": "dumb"}
+    return {**kept, "COPIER_SETTINGS_PATH": str(settings), "NO_COLOR": "1", "TERM": "dumb"}
 
 
 @pytest.fixture

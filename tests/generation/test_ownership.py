@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,12 +24,13 @@ def patterns(name: str, package: str = "forest_watch") -> list[str]:
     return [line.replace("{{ package_name }}", package) for line in config[name]["default"]]
 
 
+@lru_cache
+def specs() -> dict[str, Any]:
+    return {name: PathSpec.from_lines("gitignore", patterns(name)) for name in CLASSES}
+
+
 def owners(path: str) -> list[str]:
-    return [
-        name
-        for name in CLASSES
-        if PathSpec.from_lines("gitignore", patterns(name)).match_file(path)
-    ]
+    return [name for name, spec in specs().items() if spec.match_file(path)]
 
 
 @pytest.mark.parametrize("show_examples", [True, False])

@@ -127,7 +127,6 @@ def test_nothing_of_this_machine_is_rendered(
 def test_the_task_gets_answers_as_they_are_and_runs_once(
     copier_template: Path, copier_command: Copier, tmp_path: Path, git: Git
 ) -> None:
-    """The command line that Copier hands to tasks/generate.py, as the task sees it."""
     template = tmp_path / "template"
     git(tmp_path, "clone", str(copier_template), str(template))
     (template / "tasks" / "generate.py").write_text(
@@ -167,7 +166,7 @@ def test_installed_distribution_is_metadata_only(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "extensions", source / "extensions")
-    build = [find_uv_bin(), "build", "--wheel", "--out-dir", tmp_path / "dist", source]
+    build = [find_uv_bin(), "build", "--wheel", "--out-dir", str(tmp_path / "dist"), str(source)]
     result = subprocess.run(build, capture_output=True, text=True, check=False)
     if "Failed to fetch" in result.stderr or "Could not connect" in result.stderr:
         pytest.skip("no network")

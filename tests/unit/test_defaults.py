@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from plumbum import local
+from plumbum import local as plumbum_local
 
 from extensions import defaults, validators
 
 Configure = Callable[[str], object]
+local: Any = plumbum_local
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
     monkeypatch.setitem(local.env, "GIT_CONFIG_NOSYSTEM", "1")
     defaults._git_user.cache_clear()
     with local.cwd(tmp_path):
-        yield lambda text: config.write_text(text)
+        yield config.write_text
     defaults._git_user.cache_clear()
 
 
@@ -32,7 +34,8 @@ def test_name_and_address(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[user]\nname =\n", '[user]\nname = "a\\tb\\n c"\n', f"[user]\nname = {'x' * 99}\n"]
+    "text",
+    ["", "[user]\nname =\n", '[user]\nname = "a\\tb\\n c"\n', f"[user]\nname = {'x' * 99}\n"],
 )
 def test_defaults_pass_their_own_check(configure: Configure, text: str) -> None:
     configure(text)

@@ -6,6 +6,8 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -38,12 +40,12 @@ PUNCTUATION = """`*_{}[]<>()#+-.!|~&;:/=$\\"' ab1\n"""
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-def hostile(test):  # type: ignore[no-untyped-def]
+def hostile(test: Callable[[str], None]) -> Callable[[], None]:
     """Run a test on the texts above and on generated ones."""
-    test = given(TEXT)(test)
+    tested: Any = given(TEXT)(test)
     for text in HOSTILE:
-        test = example(text)(test)
-    return test
+        tested = example(text)(tested)
+    return cast("Callable[[], None]", tested)
 
 
 @hostile

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..utils import s3
 from ..model_pipeline.bands import BANDS, FROM_LANDSAT
+from ..utils import s3
 from .scene import open_scene, sample_scene, scene_to_cog
 
 SAMPLE = "sample"
@@ -40,4 +40,4 @@ def sample_spectra() -> pd.DataFrame:
     import spyndex  # only the sample needs it
 
     table = spyndex.datasets.open("spectral").rename(columns=FROM_LANDSAT)
-    return table[[*BANDS, "class"]]
+    return table[[*BANDS, "class"]].reset_index(drop=True)

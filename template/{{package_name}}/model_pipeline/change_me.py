@@ -11,6 +11,9 @@ from sklearn.preprocessing import StandardScaler
 
 from ..model.change_me import make_model
 
+# Change: what a machine that loads the model needs. Naming it saves MLflow a slow search.
+REQUIREMENTS = ("mlflow", "scikit-learn", "skops")
+
 
 def make_pipeline() -> Pipeline:
     """The untrained pipeline. It is trained and stored as one thing, so no step is forgotten."""
@@ -20,13 +23,13 @@ def make_pipeline() -> Pipeline:
 
 def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
     """Log the trained pipeline to the active MLflow run and return its URI."""
-    return mlflow.sklearn.log_model(
+    info = mlflow.sklearn.log_model(
         pipeline,
         name="model",
         # skops instead of pickle: loading it does not run code that is stored in it.
         serialization_format="skops",
-        # Change: what a machine needs to load it. Naming it saves MLflow a slow search.
-        pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn", "skops")],
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         signature=infer_signature(example, pd.Series(pipeline.predict(example), dtype=str)),
         input_example=example,
-    ).model_uri
+    )
+    return str(info.model_uri)

@@ -43,7 +43,7 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
         The URI of the model.
     """
     with TemporaryDirectory() as folder:
-        return mlflow.sklearn.log_model(
+        info = mlflow.sklearn.log_model(
             pipeline,
             name="model",
             serialization_format="skops",
@@ -52,7 +52,8 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             signature=make_signature(pipeline, example),
             input_example=example,
-        ).model_uri
+        )
+    return str(info.model_uri)
 
 
 def copy_code(folder: Path) -> Path:

@@ -12,6 +12,7 @@ from ..dataloader.scene import Scene
 from ..model.classes import CLASSES
 
 INK = "#2b2b2b"
+KILOMETRE = 1000  # metres
 
 
 def true_colour(scene: Scene) -> npt.NDArray[np.float32]:
@@ -43,7 +44,8 @@ def map_figure(
     left.set_title("Scene, true colour", loc="left", color=INK, fontsize=13)
     _scale_bar(left, scene)
 
-    palette = ListedColormap([(1, 1, 1), *(np.array(rgb) / 255 for _, rgb in CLASSES.values())])
+    colours = {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, (_, rgb) in CLASSES.items()}
+    palette = ListedColormap(["white", *colours.values()])
     right.imshow(codes, cmap=palette, vmin=-0.5, vmax=len(CLASSES) + 0.5, interpolation="nearest")
     right.set_title("Land cover", loc="left", color=INK, fontsize=13)
 
@@ -51,8 +53,7 @@ def map_figure(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#bbbbbb")
     handles = [
-        Patch(color=np.array(rgb) / 255, label=f"{name}  {shares[name]:.1%}")
-        for name, (_, rgb) in CLASSES.items()
+        Patch(color=colour, label=f"{name}  {shares[name]:.1%}") for name, colour in colours.items()
     ]
     figure.legend(
         handles=handles,
@@ -67,8 +68,8 @@ def map_figure(
     figure.text(
         0.03,
         0.04,
-        f"Every pixel gets the most similar of {len(CLASSES)} classes; bare soil has none of its own "
-        f"and mostly turns up as Urban.\nMade by {model}.",
+        f"Every pixel gets the most similar of {len(CLASSES)} classes; bare soil has none of its "
+        f"own and mostly turns up as Urban.\nMade by {model}.",
         color="#666666",
         fontsize=9.5,
         linespacing=1.5,
@@ -85,7 +86,7 @@ def _scale_bar(axes: Any, scene: Scene) -> None:
     target = width * pixel / 5
     step = 10 ** np.floor(np.log10(target))
     length = step * max(n for n in (1, 2, 5) if n * step <= target)
-    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    label = f"{length:g} m" if length < KILOMETRE else f"{length / KILOMETRE:g} km"
     y = scene.reflectance.shape[1] * 0.955
     x, height = width * 0.04, scene.reflectance.shape[1] * 0.012
     axes.add_patch(Rectangle((x, y), length / pixel, height, color="white", ec=INK, lw=0.6))

@@ -51,7 +51,7 @@ def class_raster(codes: npt.NDArray[np.uint8], scene: Scene, model: str) -> byte
         scene.transform,
         NODATA,
         names=("land cover",),
-        colours={code: rgb for code, rgb in CLASSES.values()},
+        colours=dict(CLASSES.values()),
         tags={
             "classes": json.dumps({code: name for name, (code, _) in CLASSES.items()}),
             "model": model,

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from ..model_pipeline.bands import BANDS
-from ..utils import s3
 from ..model_pipeline.indices import INDICES, add_indices
+from ..utils import s3
 
 HELD_OUT = 0.3
 SEED = 42  # fixed: models of different runs are compared on the same held-out samples

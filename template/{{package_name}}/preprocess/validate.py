@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..model_pipeline.bands import BANDS
 from ..dataloader.scene import Scene, open_scene
 from ..model.classes import CLASSES
+from ..model_pipeline.bands import BANDS
 from ..utils import s3
 
 MIN_SIDE = 32  # pixels

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from ..model_pipeline.bands import BANDS
 from ..model.classes import CLASSES
+from ..model_pipeline.bands import BANDS
 from ..model_pipeline.registry import champion_version
 from ..postprocess.figures import confusion_figure
 from ..utils import s3
@@ -62,7 +62,8 @@ def champion_accuracy(name: str, test: pd.DataFrame) -> float | None:
 
 def predict_classes(model: str, table: pd.DataFrame) -> np.ndarray[Any, Any]:
     """The class names that the model at this URI gives to raw reflectances, one a row."""
-    return np.asarray(mlflow.pyfunc.load_model(model).predict(table[list(BANDS)]))
+    loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
+    return np.asarray(loaded.predict(table[list(BANDS)]))
 
 
 def compute_metrics(truth: pd.Series, predicted: np.ndarray[Any, Any]) -> dict[str, float]:

@@ -6,8 +6,8 @@ import mlflow
 import pandas as pd
 from sklearn.model_selection import GridSearchCV
 
-from ..model_pipeline.bands import BANDS
 from ..model.classifier import SEARCH, make_classifier
+from ..model_pipeline.bands import BANDS
 from ..model_pipeline.landcover import build_pipeline, log_pipeline
 from ..utils import s3
 
@@ -25,9 +25,8 @@ def train(features: str, folds: int = 5) -> dict[str, Any]:
 
     with mlflow.start_run(run_name="landcover", tags={"pipeline": "landcover"}) as run:
         log_search(search)
-        mlflow.log_params(
-            {"features": ", ".join(columns), "samples": len(table), "folds": folds, "data": features}
-        )
+        mlflow.log_params({"features": ", ".join(columns), "samples": len(table), "folds": folds})
+        mlflow.set_tag("data", features)
         pipeline = build_pipeline(search.best_estimator_)
         model = log_pipeline(pipeline, table[list(BANDS)].head(3).reset_index(drop=True))
     return {
