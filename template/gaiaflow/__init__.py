@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from gaiaflow.settings import connect
     from gaiaflow.tasks import create_task
 
-__all__ = ["connect", "create_task"]
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "connect", "create_task"]
 
 
 def __getattr__(name: str) -> Any:

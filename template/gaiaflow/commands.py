@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 import signal
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 from plumbum import cli
 
-from gaiaflow import console, environments, settings
+from gaiaflow import __version__, console, environments, settings
 from gaiaflow.errors import GaiaflowError, explain
 from gaiaflow.local_backend import LocalBackend, State, follow_file, tail
 from gaiaflow.pipelines import Airflow, DagRun, WrongConf
@@ -54,18 +55,32 @@ def main() -> NoReturn:
 
 
 class MlopsManager(cli.Application):
-    """Start, stop and use Airflow, MLflow, the object store and JupyterLab of this project.
-
-    Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted by Ctrl-C.
-    """
+    """Start, stop and use Airflow, MLflow, the object store and JupyterLab of this project."""
 
     PROGNAME = "python mlops_manager.py"
+    VERSION = __version__
+    SUBCOMMAND_HELPMSG = False
+    DESCRIPTION_MORE = """
+A first session:
+/ python mlops_manager.py start           # all services; healthy when it returns
+/ python mlops_manager.py run change_me   # green, or with the log of what failed
+/ python mlops_manager.py open mlflow     # its runs, metrics and models
+/ python mlops_manager.py stop
 
-    def main(self, *unknown: str) -> int:
+Progress goes to standard error, results to standard output.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted by Ctrl-C.
+"""
+
+    def main(self, *command: str) -> int:
         if self.nested_command:
             return DONE
-        if unknown:
-            raise WrongUse(f"There is no command {unknown[0]!r}.\nTry: {self.PROGNAME} --help")
+        if command:
+            near = difflib.get_close_matches(command[0], self._subcommands, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise WrongUse(
+                f"There is no command {command[0]!r}.{hint}\nTry: {self.PROGNAME} --help"
+            )
         self.help()
         return WRONG_USE
 
@@ -78,7 +93,7 @@ class ForServices(cli.Application):
         str,
         list=True,
         argname="NAME",
-        help="only this service, or `airflow` for all of its components; may be repeated",
+        help="only this service, or `airflow` for all of its components",
     )
 
     def chosen(self) -> list[Service]:
@@ -87,7 +102,7 @@ class ForServices(cli.Application):
 
 @MlopsManager.subcommand("start")
 class Start(ForServices):
-    """Start the services and wait until they are healthy. Those that are so already stay."""
+    """Start the services and wait until they are healthy; those that are so stay as they are"""
 
     def main(self) -> int:
         return _start(self.chosen())
@@ -95,7 +110,7 @@ class Start(ForServices):
 
 @MlopsManager.subcommand("stop")
 class Stop(ForServices):
-    """Stop the services and all their processes, whatever state they are in."""
+    """Stop the services and all their processes, whatever state they are in"""
 
     def main(self) -> int:
         with console.Progress() as progress:
@@ -107,7 +122,7 @@ class Stop(ForServices):
 
 @MlopsManager.subcommand("restart")
 class Restart(ForServices):
-    """Stop and start; the way to make changes of .env take effect."""
+    """Stop and start, as after a change of .env"""
 
     def main(self) -> int:
         chosen = self.chosen()
@@ -118,7 +133,7 @@ class Restart(ForServices):
 
 @MlopsManager.subcommand("status")
 class Status(cli.Application):
-    """Show each service: its state, its page, and how to log in."""
+    """Show each service: its state, its page, and how to log in"""
 
     as_json = cli.Flag("--json", help="print a list of {service, state, url, pid} instead")
 
@@ -133,7 +148,7 @@ class Status(cli.Application):
 
 @MlopsManager.subcommand("logs")
 class Logs(cli.Application):
-    """Show the log of a service; the whole file is in .gaiaflow/logs/."""
+    """Show the end of a service's log; the whole of it is in .gaiaflow/logs"""
 
     follow = cli.Flag(["-f", "--follow"], help="go on showing what is added, until Ctrl-C")
 
@@ -153,7 +168,7 @@ class Logs(cli.Application):
 
 @MlopsManager.subcommand("run")
 class Run(cli.Application):
-    """Run a DAG, follow its tasks, and end with its result; if a task fails, show its log."""
+    """Run a DAG and follow its tasks to the end; show the log of a task that fails"""
 
     conf = cli.SwitchAttr(
         "--conf", str, default="{}", argname="JSON", help='its parameters, as {"name": value}'
@@ -198,7 +213,7 @@ class Run(cli.Application):
 
 @MlopsManager.subcommand("open")
 class Open(cli.Application):
-    """Open the page of a service in the browser: airflow, mlflow or jupyterlab."""
+    """Open the page of a service in the browser: airflow, mlflow or jupyterlab"""
 
     def main(self, service: str) -> int:
         project = _project()
@@ -216,7 +231,7 @@ class Open(cli.Application):
 
 @MlopsManager.subcommand("deps")
 class Deps(cli.Application):
-    """Bring the project's environment up to its dependencies: after a change in pyproject.toml."""
+    """Bring the project's environment up to date, as after a change of its dependencies"""
 
     def main(self) -> int:
         project = _project()
@@ -230,7 +245,7 @@ class Deps(cli.Application):
 
 @MlopsManager.subcommand("clean")
 class Clean(cli.Application):
-    """Stop the services and remove their logs; your files, data and environments stay."""
+    """Stop the services and remove their logs; files, data and environments stay"""
 
     data = cli.Flag("--data", help="also remove all runs, models and objects, for good")
 

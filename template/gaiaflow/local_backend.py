@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from gaiaflow import ports, processes, services, settings
-from gaiaflow.errors import GaiaflowError
+from gaiaflow.errors import GaiaflowError, explain, explain_output
 from gaiaflow.services import Service
 from gaiaflow.settings import Project
 
@@ -155,8 +155,9 @@ class LocalBackend:
                         raise GaiaflowError(f"{need} failed, which it needs")
                 self._bring_up(service, cancelled)
             except (GaiaflowError, OSError) as error:
-                failures[service.name] = str(error)
-                self.report(service.name, "failed", str(error).splitlines()[0])
+                reason = explain(error) if isinstance(error, OSError) else str(error)
+                failures[service.name] = reason
+                self.report(service.name, "failed", reason.splitlines()[0])
             finally:
                 finished[service.name].set()
 
@@ -197,7 +198,8 @@ class LocalBackend:
                     service.stamp(self.project).write()
                 break
             if code is not None:
-                raise GaiaflowError(f"it ended with exit code {code}\n{tail(log, before)}")
+                output = explain_output(tail(log, before))
+                raise GaiaflowError(f"it ended with exit code {code}\n{output}")
             if service.healthy and service.healthy(self.project, started):
                 self._healthy_mark(service).touch()
                 break

@@ -252,9 +252,10 @@ def _detail(answer: httpx.Response) -> str:
 
 def _log_lines(content: list[Any]) -> Iterator[str]:
     for entry in content:
+        event = entry.get("event", "") if isinstance(entry, dict) else entry
+        if not str(event).startswith(("::group::", "::endgroup::")):  # folds of Airflow's pages
+            yield str(event)
         if not isinstance(entry, dict):
-            yield str(entry)
             continue
-        yield str(entry.get("event", ""))
         for error in entry.get("error_detail") or []:
             yield f"{error.get('exc_type')}: {error.get('exc_value')}"

@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import psutil
 from plumbum import local
-from plumbum.machines.base import PopenWithAddons
 
 PROJECT_MARK = "GAIAFLOW_PROJECT"
 SERVICE_MARK = "GAIAFLOW_SERVICE"
@@ -47,7 +47,7 @@ class Leader:
 
 def spawn(
     command: Sequence[str], env: Mapping[str, str], root: Path, service: str, log: Path
-) -> PopenWithAddons[str]:
+) -> subprocess.Popen[str]:
     """Start a process in a session of its own, so that no Ctrl-C of the terminal reaches it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
@@ -55,7 +55,7 @@ def spawn(
     # setproctitle would wipe the environment that /proc shows, and our marks with it.
     marks = {PROJECT_MARK: str(root), SERVICE_MARK: service, "SPT_NOENV": "1"}
     with log.open("ab") as output:
-        return local[command[0]][list(command[1:])].popen(
+        process = local[command[0]][list(command[1:])].popen(
             cwd=str(root),
             env={**env, **marks},
             stdin=subprocess.DEVNULL,
@@ -63,9 +63,10 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    return cast("subprocess.Popen[str]", process)
 
 
-def remember(record: Path, process: PopenWithAddons[str], root: Path) -> None:
+def remember(record: Path, process: subprocess.Popen[str], root: Path) -> None:
     """Write down who leads a service."""
     record.parent.mkdir(parents=True, exist_ok=True)
     leader = Leader(process.pid, psutil.Process(process.pid).create_time(), str(root))
