@@ -217,7 +217,7 @@ class Open(cli.Application):
 
     def main(self, service: str) -> int:
         project = _project()
-        chosen = next((found for found in _select([service]) if found.port), None)
+        chosen = next((found for found in _select([service]) if found.ports), None)
         if chosen is None or chosen.name == "object-store":
             raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab")
         [state] = LocalBackend(project, _silent).status([chosen])

@@ -57,9 +57,17 @@ class LocalBackend:
     # --- status ------------------------------------------------------------------------------
 
     def status(self, chosen: Sequence[Service]) -> list[State]:
-        """Ask all chosen services, at the same time, how they are."""
+        """Ask all chosen services, at the same time, how they are.
+
+        One that this project has no use for is not listed while it does not run.
+        """
         with ThreadPoolExecutor(max_workers=len(chosen) or 1) as pool:
-            return list(pool.map(self._state, chosen))
+            states = pool.map(self._state, chosen)
+        return [
+            state
+            for service, state in zip(chosen, states, strict=True)
+            if state.state != "stopped" or not service.wanted or service.wanted(self.project)
+        ]
 
     def _state(self, service: Service) -> State:
         leader = processes.recall(self._record(service), self.project.root)

@@ -145,7 +145,7 @@ class Airflow:
     # --- running it --------------------------------------------------------------------------
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> DagRun:
-        """Start a run of a DAG. A paused DAG is unpaused first.
+        """Start a run of a DAG. It is unpaused first, or the run would wait.
 
         Raises:
             WrongConf: the DAG's parameters do not accept `conf`.

@@ -1,0 +1,155 @@
+"""Airflow's components, in Airflow's own environment."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gaiaflow import envfile, environments
+from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port
+from gaiaflow.settings import Project, client_env
+from gaiaflow.stamps import Stamp
+
+# A component that has not been heard of for this long is not healthy (Airflow's own threshold).
+_HEARTBEAT_LIMIT = datetime.timedelta(seconds=30)
+
+
+def _airflow(*arguments: str) -> Callable[[Project], list[str]]:
+    return lambda project: [str(airflow_python(project)), "-m", "airflow", *arguments]
+
+
+def _api_server(project: Project) -> list[str]:
+    env = project.env
+    passwords = json.dumps({env["AIRFLOW_USER"]: env["AIRFLOW_PASSWORD"]})
+    envfile.write(_passwords_file(project), passwords)
+    address = ("--host", "127.0.0.1", "--port", env["AIRFLOW_PORT"])
+    return _airflow("api-server", *address, "--workers", "1")(project)
+
+
+def _passwords_file(project: Project) -> Path:
+    return _home(project) / "passwords.json"
+
+
+def _home(project: Project) -> Path:
+    folder = project.state / "airflow-home"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _env(project: Project) -> Mapping[str, str]:
+    """The configuration of the components, as Airflow's environment variables."""
+    env = project.env
+    options = {
+        "CORE__DAGS_FOLDER": project.root / "dags",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": 4,
+        "CORE__FERNET_KEY": env["AIRFLOW_FERNET_KEY"],
+        "CORE__EXECUTION_API_SERVER_URL": project.url("AIRFLOW_PORT") + "/execution/",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{env['AIRFLOW_USER']}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": _passwords_file(project),
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_database(project)}",
+        "LOGGING__BASE_LOG_FOLDER": project.state / "logs" / "tasks",
+        "API__HOST": "127.0.0.1",
+        "API__BASE_URL": project.url("AIRFLOW_PORT"),
+        "API__WORKERS": 1,
+        "API__SECRET_KEY": env["AIRFLOW_SECRET_KEY"],
+        "API_AUTH__JWT_SECRET": env["AIRFLOW_JWT_SECRET"],
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
+        # A task whose scheduler was killed is tried again after a minute, not after five.
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
+        # New files are seen soon; known ones are read again when `run` asks for it.
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 30,
+        # Without it a finished task keeps its worker for 5 seconds.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
+        "WORKERS__EXECUTION_API_TIMEOUT": 30,
+        "USAGE_DATA_COLLECTION__ENABLED": False,
+    }
+    return {
+        **client_env(project),
+        "GAIAFLOW_MODE": env["GAIAFLOW_MODE"],
+        "AIRFLOW_HOME": str(_home(project)),
+        "PYTHONPATH": str(project.root),
+        **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
+    }
+
+
+def _database(project: Project) -> Path:
+    return data(project) / "airflow.db"
+
+
+def _init_stamp(project: Project) -> Stamp:
+    # A new lock may be a new Airflow. To ask Airflow itself would cost 4 s at every start.
+    database = _database(project)
+    return Stamp(database.with_suffix(".stamp"), database, [environments.AIRFLOW_LOCK])
+
+
+def _beats(component: str) -> Callable[[Project, float], bool]:
+    """A check: the component has said since it was started, and lately, that it is alive."""
+
+    def healthy(project: Project, started: float) -> bool:
+        health = json.loads(ask(project.url("AIRFLOW_PORT") + "/api/v2/monitor/health") or "{}")
+        beat = health.get(component, {}).get(f"latest_{component}_heartbeat")
+        if not beat:
+            return False
+        moment = datetime.datetime.fromisoformat(beat.replace("Z", "+00:00"))
+        recent = datetime.datetime.now(datetime.timezone.utc) - moment < _HEARTBEAT_LIMIT
+        return recent and moment.timestamp() > started
+
+    return healthy
+
+
+def _uses_triggers(project: Project) -> bool:
+    """Whether some DAG file looks as if it defers: then it needs the triggerer (160 MiB)."""
+    signs = re.compile(r"deferrable\s*=\s*True|\.defer\(|Trigger\(|Async\w*\(")
+    files = (project.root / "dags").rglob("*.py")
+    return any(signs.search(file.read_text(encoding="utf-8", errors="ignore")) for file in files)
+
+
+def _login(project: Project) -> str:
+    return f"user {project.env['AIRFLOW_USER']}, password {project.env['AIRFLOW_PASSWORD']}"
+
+
+_NEEDS = ("airflow-init",)
+
+SERVICES = (
+    Service("airflow-init", _airflow("db", "migrate"), _env, stamp=_init_stamp),
+    Service(
+        "airflow-api-server",
+        _api_server,
+        _env,
+        needs=_NEEDS,
+        # To ask this page builds the API that tasks talk to; else the first task waits for it.
+        healthy=answers("AIRFLOW_PORT", "/execution/health"),
+        ports=port("AIRFLOW_PORT"),
+        login=_login,
+    ),
+    Service(
+        "airflow-scheduler",
+        # Its log server would listen on all interfaces, and all logs are on this machine.
+        _airflow("scheduler", "--skip-serve-logs"),
+        _env,
+        needs=_NEEDS,
+        healthy=_beats("scheduler"),
+    ),
+    Service(
+        "airflow-dag-processor",
+        _airflow("dag-processor"),
+        _env,
+        needs=_NEEDS,
+        healthy=_beats("dag_processor"),
+    ),
+    Service(
+        "airflow-triggerer",
+        _airflow("triggerer", "--skip-serve-logs"),
+        _env,
+        needs=_NEEDS,
+        healthy=_beats("triggerer"),
+        wanted=_uses_triggers,
+    ),
+)

@@ -1,0 +1,40 @@
+"""JupyterLab, in the project's environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from gaiaflow.services.base import Service, answers, port, project_python
+from gaiaflow.settings import Project, client_env
+
+
+def _command(project: Project) -> list[str]:
+    command = [
+        *(project_python(project), "-m", "jupyterlab", "--no-browser"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={project.env['JUPYTER_PORT']}"),
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={project.root}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=None",
+    ]
+    return [*command, "--allow-root"] if os.geteuid() == 0 else command
+
+
+def _env(project: Project) -> Mapping[str, str]:
+    # The token travels in the environment: a command line can be read by every user.
+    return {**client_env(project), "JUPYTER_TOKEN": project.env["JUPYTER_TOKEN"]}
+
+
+SERVICES = (
+    Service(
+        "jupyterlab",
+        _command,
+        _env,
+        needs=("environment",),
+        healthy=answers("JUPYTER_PORT", "/api"),
+        ports=port("JUPYTER_PORT"),
+        page="/lab",
+        login=lambda project: f"token {project.env['JUPYTER_TOKEN']}",
+    ),
+)

@@ -1,0 +1,74 @@
+"""The S3 object store: SeaweedFS, whose real server comes in a wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gaiaflow.services.base import Service, airflow_python, data, listens
+from gaiaflow.settings import Project, client_env
+
+_SERVERS = ("s3", "master", "volume", "filer", "admin")
+_PORT_OPTIONS = [f"{server}.port{kind}" for kind in ("", ".grpc") for server in _SERVERS]
+
+
+def _ports(project: Project) -> list[int]:
+    """HTTP of each server, then gRPC of each, 10000 higher as SeaweedFS has it."""
+    first = project.port("OBJECT_STORE_PORT")
+    http = list(range(first, first + len(_SERVERS)))
+    return http + [port + 10000 for port in http]
+
+
+def _command(project: Project) -> list[str]:
+    options: dict[str, Any] = {
+        "dir": data(project) / "objects",
+        "bucket": project.env["S3_BUCKET"],
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        **dict(zip(_PORT_OPTIONS, _ports(project), strict=True)),
+        # Without keys of ours nothing may answer: no HTTP filer, no pages, no other protocols.
+        "disableHttp": "true",
+        "webdav": "false",
+        "admin.ui": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "master.telemetry": "false",
+    }
+    options["dir"].mkdir(exist_ok=True)
+    weed = airflow_python(project).with_name("weed")
+    return [str(weed), "mini", *(f"-{name}={value}" for name, value in options.items())]
+
+
+def _env(project: Project) -> Mapping[str, str]:
+    return {**client_env(project), "GOMEMLIMIT": "256MiB"}
+
+
+def _healthy(project: Project, _: float) -> bool:
+    """Whether the server answers, accepts our keys and has our bucket."""
+    if not listens(project.port("OBJECT_STORE_PORT")):
+        return False  # boto3 costs a quarter of a second, this nothing
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=project.url("OBJECT_STORE_PORT"),
+        aws_access_key_id=project.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=project.env["AWS_SECRET_ACCESS_KEY"],
+        region_name=project.env["AWS_DEFAULT_REGION"],
+    )
+    try:
+        client.head_bucket(Bucket=project.env["S3_BUCKET"])
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+def _login(project: Project) -> str:
+    stands_in = (
+        "" if project.object_store == "seaweedfs" else f", SeaweedFS for {project.object_store}"
+    )
+    return f"the AWS_ keys in .env{stands_in}"
+
+
+SERVICES = (Service("object-store", _command, _env, healthy=_healthy, ports=_ports, login=_login),)

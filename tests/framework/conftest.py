@@ -1,0 +1,51 @@
+"""Projects in miniature: the framework's tests need no template and no services.
+
+These modules import Airflow, so they run in the environment that the framework's lock describes.
+tests/test_framework.py makes it and runs them there; any other pytest passes them over.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "template"
+
+if importlib.util.find_spec("airflow") is None or importlib.util.find_spec("gaiaflow") is None:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(  # a function-scoped folder is written anew by every example
+        "framework", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    settings.load_profile("framework")
+
+IDENTITY = """
+[tool.gaiaflow]
+package = "forest_watch"
+environment_manager = "uv"
+object_store = "seaweedfs"
+kubernetes = false
+"""
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a person's shell may have set for another project."""
+    for name in os.environ:
+        if name.startswith(("GAIAFLOW_", "AWS_", "MLFLOW_", "S3_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def project_root(tmp_path: Path) -> Path:
+    """The root of a project: what makes a folder one, and its identity."""
+    root = tmp_path / "Wälder und Seen"
+    root.mkdir()
+    (root / "mlops_manager.py").touch()
+    (root / "pyproject.toml").write_text(IDENTITY, encoding="utf-8")
+    return root

@@ -1,0 +1,96 @@
+"""Ports, with real sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gaiaflow import envfile, ports, services, settings
+from gaiaflow.errors import GaiaflowError
+from gaiaflow.services import SERVICES
+from gaiaflow.settings import PORTS, Project
+
+NAMES = [service.name for service in SERVICES]
+
+
+@contextmanager
+def listening(port: int, host: str = "127.0.0.1") -> Iterator[int]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, port))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def project(project_root: Path) -> Project:
+    """A project whose ports are free, with a remark of the user's in its .env."""
+    project = settings.load(project_root)
+    for start in range(11000 + os.getpid() % 4000, 19000, 20):
+        moved = {name: str(start + index) for index, name in enumerate(PORTS)}
+        candidate = project.replaced(moved)
+        if ports.taken(candidate, NAMES) is None:
+            file = project_root / ".env"
+            envfile.write(file, "# mine\n" + file.read_text(encoding="utf-8"))
+            return project.with_env(moved)
+    pytest.fail("no free ports on this machine")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+def test_a_listener_is_seen_wherever_it_listens(host: str) -> None:
+    if ":" in host and not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    try:
+        with listening(0, host) as port:
+            assert not ports.is_free(port)
+            assert ports.holder(port).endswith(f"pid {os.getpid()}")
+    except OSError as error:
+        pytest.skip(f"cannot listen on {host}: {error}")
+    assert ports.is_free(port)
+
+
+def test_every_port_of_a_service_counts(project: Project) -> None:
+    for port in services.ports(project, NAMES):
+        with listening(port):
+            assert ports.taken(project, NAMES) == port
+    store = services.ports(project, ["object-store"])
+    with listening(store[-1]):
+        assert ports.taken(project, ["airflow-api-server", "mlflow"]) is None
+
+
+def test_a_move_keeps_ports_together_and_the_rest_of_the_file(project: Project) -> None:
+    before = (project.root / ".env").read_text(encoding="utf-8")
+    with listening(project.port("MLFLOW_PORT")):
+        moved = ports.move(project)
+        assert ports.taken(moved, NAMES) is None
+    distances = {moved.port(name) - project.port(name) for name in PORTS}
+    assert len(distances) == 1
+    assert settings.load(project.root).env == moved.env
+    after = before
+    for name in PORTS:
+        after = after.replace(f"{name}={project.env[name]}", f"{name}={moved.env[name]}")
+    assert (project.root / ".env").read_text(encoding="utf-8") == after
+
+
+def test_a_move_goes_past_a_second_listener(project: Project) -> None:
+    with listening(project.port("MLFLOW_PORT")), listening(project.port("MLFLOW_PORT") + 20):
+        moved = ports.move(project)
+        assert moved.port("MLFLOW_PORT") >= project.port("MLFLOW_PORT") + 40
+
+
+def test_no_move_beyond_the_last_port(project: Project) -> None:
+    """What a move writes must be what the next start accepts."""
+    for name in PORTS:
+        changes = {other: str(30000 + 10 * index) for index, other in enumerate(PORTS)}
+        edge = project.with_env({**changes, name: "55530"})
+        before = (project.root / ".env").read_bytes()
+        with pytest.raises(GaiaflowError, match="No free block of ports was found. Set AIRFLOW_PORT"):
+            ports.move(edge)
+        assert (project.root / ".env").read_bytes() == before
+        assert settings.load(project.root).env == edge.env

@@ -1,0 +1,199 @@
+"""The runner: JSON in, JSON out, and errors that point into the user's code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaiaflow.runner import LIMIT, NotJsonError, to_json
+
+from .conftest import TEMPLATE
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    # No surrogates: they have no UTF-8.
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=20,
+)
+
+
+class Scalar:
+    """Looks like numpy's: no JSON value, but `.item()` is one."""
+
+    ndim = 0
+
+    def item(self) -> int:
+        return 1
+
+
+# What a value is called that cannot travel
+
+
+@given(json_values)
+def test_json_stays_what_it_is(value: Any) -> None:
+    assert json.loads(to_json(value, "the result")) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (float("nan"), "the result is no JSON value (nan). Use None for what is missing."),
+        ({"a": float("inf")}, "'a' in the result is no JSON value (inf). Use None"),
+        ({"a": Scalar()}, "'a' in the result is no JSON value (Scalar). Call .item() on it."),
+        ({"a": {1, 2}}, "'a' in the result is no JSON value (set). Keep the data in the object"),
+        ({"a": [1, {"b": b"raw"}]}, "'b' in 1 in 'a' in the result is no JSON value (bytes)"),
+        ({("x", "y"): 1}, "the key ('x', 'y') of the result is no JSON value (tuple)"),
+        ({"a": {(1,): 1}}, "the key (1,) of 'a' in the result is no JSON value (tuple)"),
+        ({1: "fine", 2: float("nan")}, "2 in the result is no JSON value (nan)"),
+        (Path("x"), "the result is no JSON value (PosixPath)"),
+    ],
+)
+def test_what_is_no_json_is_named(value: Any, says: str) -> None:
+    with pytest.raises(NotJsonError) as caught:
+        to_json(value, "the result")
+    assert str(caught.value).startswith(says)
+
+
+def test_what_is_too_large_is_named() -> None:
+    rows = {"rows": list(range(LIMIT)), "count": LIMIT}
+    with pytest.raises(NotJsonError, match=rf"'rows' in the result is too large .*{LIMIT}\)"):
+        to_json(rows, "the result")
+    with pytest.raises(NotJsonError, match="the result is too large"):
+        to_json("ü" * (LIMIT // 2), "the result")  # bytes count, not letters
+    assert to_json("x" * (LIMIT - 2), "the result")
+
+
+# The program
+
+
+class Runner:
+    """Runs a function of a module that a test writes, as a task does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.result = folder / "result.json"
+
+    def __call__(self, source: str, function: str = "f", **arguments: Any) -> Any:
+        (self.folder / "mine.py").write_text(source, encoding="utf-8")
+        self.result.unlink(missing_ok=True)
+        return subprocess.run(
+            [sys.executable, "-m", "gaiaflow.runner", f"mine:{function}"],
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{self.folder}{os.pathsep}{TEMPLATE}",
+                "GAIAFLOW_ARGUMENTS": json.dumps(arguments),
+                "GAIAFLOW_RESULT": str(self.result),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+def test_arguments_in_and_result_out(run: Runner) -> None:
+    source = "def f(a, b=2, **rest): return {'sum': a + b, 'rest': rest, 'none': None}"
+    done = run(source, a=1, c={"ü": [1.5]})
+    assert (done.returncode, done.stdout) == (0, "")
+    result = json.loads(run.result.read_text(encoding="utf-8"))
+    assert result == {"sum": 3, "rest": {"c": {"ü": [1.5]}}, "none": None}
+
+
+def test_no_result_is_a_result(run: Runner) -> None:
+    assert run("def f(): pass").returncode == 0
+    assert run.result.read_text(encoding="utf-8") == "null"
+
+
+def test_output_keeps_its_order(run: Runner) -> None:
+    source = """
+import logging, sys
+def f():
+    print("one")
+    logging.warning("two")
+    print("three", end="")
+    sys.stderr.write("four\\n")
+"""
+    os.environ.pop("PYTHONUNBUFFERED", None)
+    done = run("import sys; sys.stdout.reconfigure(line_buffering=True)\n" + source)
+    assert done.stdout.index("one") < done.stdout.index("two") < done.stdout.index("three")
+
+
+def test_what_was_printed_comes_before_the_error(run: Runner) -> None:
+    done = run("def f():\n    print('before')\n    raise ValueError('no scene')")
+    assert done.returncode == 1
+    assert done.stdout.index("before") < done.stdout.index("ValueError: no scene")
+
+
+def test_a_traceback_shows_the_users_code_only(run: Runner) -> None:
+    done = run("def f():\n    return g()\n\ndef g():\n    raise ValueError('no scene')\n")
+    assert done.returncode == 1
+    assert "runner.py" not in done.stdout
+    assert "importlib" not in done.stdout
+    assert 'mine.py", line 2, in f' in done.stdout
+    assert done.stdout.endswith("ValueError: no scene\n")
+    assert not run.result.exists()
+
+
+def test_a_cause_is_shown_too(run: Runner) -> None:
+    source = """
+def f():
+    try:
+        {}["scene"]
+    except KeyError as error:
+        raise ValueError("no scene") from error
+"""
+    shown = run(source).stdout
+    assert shown.index("KeyError: 'scene'") < shown.index("ValueError: no scene")
+    assert "runner.py" not in shown
+
+
+def test_a_missing_function_is_named(run: Runner) -> None:
+    done = run("x = 1", "train")
+    assert done.returncode == 1
+    assert "ImportError: mine has no function 'train'" in done.stdout
+    assert str(run.folder / "mine.py") in done.stdout
+    assert "mine has no function 'x'" in run("x = 1", "x").stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("def f(:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_module_that_does_not_import_is_shown(run: Runner, source: str, says: str) -> None:
+    done = run(source)
+    assert done.returncode == 1
+    assert says in done.stdout
+    assert 'mine.py", line 1' in done.stdout
+    assert "frozen importlib" not in done.stdout
+
+
+def test_a_wrong_argument_is_named(run: Runner) -> None:
+    assert "unexpected keyword argument 'b'" in run("def f(a=1): pass", b=1).stdout
+
+
+def test_a_result_that_is_no_json_is_one_line(run: Runner) -> None:
+    done = run("def f(): return {'model': object()}")
+    assert done.returncode == 1
+    assert done.stdout == (
+        "'model' in the result of mine:f is no JSON value (object). "
+        "Keep the data in the object store and pass its key.\n"
+    )

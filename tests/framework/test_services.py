@@ -1,0 +1,74 @@
+"""Services as data: names, needs, ports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gaiaflow import services, settings
+from gaiaflow.services import SERVICES, select
+
+NAMES = [service.name for service in SERVICES]
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("mlfow", "mlflow"),
+        ("airflow-sheduler", "airflow-scheduler"),
+        ("objectstore", "object-store"),
+        ("jupyter", "jupyterlab"),
+    ],
+)
+def test_an_unknown_service_has_near_names(typed: str, near: str) -> None:
+    with pytest.raises(LookupError) as caught:
+        select(["mlflow", typed])
+    message = caught.value.args[0]
+    assert message.startswith(f"There is no service {typed!r}. Did you mean {near}")
+    assert message.endswith("jupyterlab")  # all names, in the second line
+
+
+def test_nothing_near() -> None:
+    with pytest.raises(LookupError, match=r"There is no service 'xyz'\.\nServices: airflow, "):
+        select(["xyz"])
+
+
+def test_names_and_the_group() -> None:
+    everything = [service.name for service in select([])]
+    assert everything == [name for name in NAMES if name not in {"environment", "airflow-init"}]
+    assert [service.name for service in select(["mlflow"])] == ["mlflow"]
+    airflow = [service.name for service in select(["airflow"])]
+    assert airflow == [name for name in everything if name.startswith("airflow-")]
+
+
+def test_needs_exist_and_come_first() -> None:
+    for index, service in enumerate(SERVICES):
+        assert set(service.needs) <= set(NAMES[:index]), service.name
+
+
+def test_no_port_is_used_twice(project_root: Path) -> None:
+    taken = services.ports(settings.load(project_root), NAMES)
+    assert len(taken) == len(set(taken)) == 13
+
+
+def test_commands_tell_no_secret(project_root: Path) -> None:
+    """Every user of a machine can read the command lines of all processes."""
+    project = settings.load(project_root)
+    secrets = [project.env[setting.name] for setting in settings.SETTINGS if setting.make]
+    for service in SERVICES:
+        line = " ".join(service.command(project))
+        assert not [secret for secret in secrets if secret in line], service.name
+
+
+def test_triggers_are_noticed(project_root: Path) -> None:
+    project = settings.load(project_root)
+    triggerer = next(service for service in SERVICES if service.name == "airflow-triggerer")
+    assert triggerer.wanted
+    assert not triggerer.wanted(project)
+    (project_root / "dags").mkdir()
+    file = project_root / "dags" / "wait.py"
+    file.write_text("from airflow.sdk import DAG\n")
+    assert not triggerer.wanted(project)
+    file.write_text("sensor = S3KeySensor(task_id='wait', deferrable=True)\n")
+    assert triggerer.wanted(project)

@@ -1,0 +1,115 @@
+"""A project's identity and settings: what is missing or wrong is named, what can be made is made."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaiaflow import envfile, settings
+from gaiaflow.errors import GaiaflowError
+
+from .conftest import TEMPLATE
+
+
+def test_the_example_explains_the_settings_as_they_are() -> None:
+    example = (TEMPLATE / ".env.example").read_text(encoding="utf-8")
+    assert example == settings.env_text(make_secrets=False)
+
+
+def test_a_fresh_clone_gets_settings_of_its_own(project_root: Path) -> None:
+    project = settings.load(project_root)
+    file = project_root / ".env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert project.env == envfile.read(file)
+    assert set(project.env) == {setting.name for setting in settings.SETTINGS}
+    assert all(project.env.values())
+    assert settings.load(project_root).env == project.env  # made once
+
+
+def test_no_two_projects_share_a_secret(tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "two"):
+        envfile.write(tmp_path / name, settings.env_text(make_secrets=True))
+        made.append(envfile.read(tmp_path / name))
+    for setting in settings.SETTINGS:
+        same = made[0][setting.name] == made[1][setting.name]
+        assert same == (setting.make is None), setting.name
+    secrets = [made[0][setting.name] for setting in settings.SETTINGS if setting.make]
+    assert len(set(secrets)) == len(secrets)
+    assert all(len(secret) >= 16 for secret in secrets)
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in settings.SETTINGS])
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_missing_setting_is_named(project_root: Path, name: str, how: str) -> None:
+    text = settings.env_text(make_secrets=True)
+    line = "" if how == "gone" else f"{name}=\n"
+    envfile.write(project_root / ".env", re.sub(rf"(?m)^{name}=.*\n", line, text))
+    with pytest.raises(GaiaflowError, match=rf"\.env lacks {name}\.\n.*\.env\.example"):
+        settings.load(project_root)
+
+
+@pytest.mark.parametrize("name", settings.PORTS)
+@pytest.mark.parametrize("port", ["http", "80", "0", "-8080", "55532", "99999", "8080.5", "８０８０"])
+def test_a_bad_port_is_named(project_root: Path, name: str, port: str) -> None:
+    settings.load(project_root)
+    envfile.update(project_root / ".env", {name: port})
+    with pytest.raises(GaiaflowError, match=rf"\.env: {name} must be a whole number from 1024"):
+        settings.load(project_root)
+
+
+@given(st.integers(1024, 55531))
+def test_good_ports_are_taken(project_root: Path, port: int) -> None:
+    settings.load(project_root)
+    envfile.update(project_root / ".env", {"MLFLOW_PORT": str(port)})
+    project = settings.load(project_root)
+    assert (project.port("MLFLOW_PORT"), project.url("MLFLOW_PORT")) == (
+        port,
+        f"http://127.0.0.1:{port}",
+    )
+
+
+def test_a_lost_identity_is_named(project_root: Path) -> None:
+    file = project_root / "pyproject.toml"
+    file.write_text('[tool.gaiaflow]\npackage = "forest_watch"\n', encoding="utf-8")
+    with pytest.raises(GaiaflowError, match="lacks environment_manager, object_store in"):
+        settings.load(project_root)
+    file.write_text("[tool.gaiaflow\n", encoding="utf-8")
+    with pytest.raises(GaiaflowError, match=r"pyproject.toml cannot be read: .*line 1"):
+        settings.load(project_root)
+    file.unlink()
+    with pytest.raises(GaiaflowError, match="is missing: git can bring it back"):
+        settings.load(project_root)
+
+
+def test_the_project_is_found_from_below(project_root: Path) -> None:
+    below = project_root / "notebooks" / "deep"
+    below.mkdir(parents=True)
+    assert settings.find_root(below) == project_root
+    with pytest.raises(GaiaflowError, match="is not in a Gaiaflow project"):
+        settings.find_root(project_root.parent)
+
+
+def test_connect_points_clients_at_the_project(
+    project_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {"AWS_PROFILE": "another-account", "HOME": "/"})
+    settings.connect(project_root)
+    project = settings.load(project_root)
+    wanted = settings.client_env(project)
+    assert os.environ == {"HOME": "/", **wanted}
+    assert wanted["AWS_ENDPOINT_URL"] == project.url("OBJECT_STORE_PORT")
+    assert wanted["MLFLOW_TRACKING_URI"] == project.url("MLFLOW_PORT")
+    assert wanted["MLFLOW_EXPERIMENT_NAME"] == "forest_watch"
+
+
+def test_connect_leaves_a_task_alone(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"GAIAFLOW_TASK": "train"})
+    settings.connect(project_root)
+    assert os.environ == {"GAIAFLOW_TASK": "train"}
