@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import math
 import os
+import platform
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil
-from plumbum import cli
+import psutil  # type: ignore[import-untyped]
+from plumbum import CommandNotFound, ProcessExecutionError, cli
 
 from benchmarks import first_command, generation, memory, parsing, starting, task_cost
 from benchmarks.common import CannotMeasure, Row, say
@@ -18,8 +22,7 @@ from benchmarks.workshop import Workshop
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
-# The quick ones first; those that need a running stack follow each other.
-BENCHMARKS = {
+BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "generation": generation.rows,
     "parse": parsing.rows,
     "start": starting.rows,
@@ -28,37 +31,136 @@ BENCHMARKS = {
     "first": first_command.rows,
 }
 
-BUSY = 15  # per cent of all cores; above it others disturb what is measured
+BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 
 
 class Benchmarks(cli.Application):
-    """Measure Gaiaflow and print a table of ratios to a floor or a peer, with the goals.
+    """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation parse start task memory first. Without one, all run, which
-    takes about ten minutes.
+    NAME is one or more of: generation parse start task memory first. Without a name all run.
     """
 
     PROGNAME = "python benchmarks/run.py"
     DESCRIPTION_MORE = """
-Needs git, uv and the network (or warm caches). Everything happens in a temporary folder that is
-removed at the end, also after Ctrl-C; nothing is left running. Look at the ratios: seconds depend
-on the machine, and on what else it does; a warning tells when it is busy.
+generation  `copier copy` with setup=none; the same files without questions; cookiecutter
 
-generation  `copier copy` with setup=none, against the same files without questions, and cookiecutter
-parse       CPU time to import a DAG file of five tasks, against KubernetesPodOperator
-start       `mlops_manager.py start`, against the slowest service started alone; and `stop`
-task        a task made by create_task, against a bare @task
-memory      the idle stack, against `airflow standalone`
+parse       CPU time to import a DAG file of five tasks; one with KubernetesPodOperator
+
+start       `mlops_manager.py start`; the slowest service started alone; and `stop`
+
+task        a task made by create_task; a bare @task
+
+memory      the idle stack; `airflow standalone`
+
 first       README's first command, from nothing to a green pipeline, in parts
 
-Exit codes: 0 measured (whether or not a goal is met), 1 could not measure, 2 wrong use,
-130 interrupted by Ctrl-C.
+All takes ten to fifteen minutes and needs git, uv and the network (or warm caches). It happens in
+a temporary folder that is removed at the end, also after Ctrl-C; nothing is left running. Look at
+the ratios: seconds depend on the machine and on what else it does.
+
+Exit codes: 0 measured, goals met or not; 1 could not measure; 2 wrong use; 130 Ctrl-C.
 """
 
-    json_file = cli.SwitchAttr("--json", cli.MakeDirectory if False else str, argname="FILE",
-                               help="also write the table and the machine's state as JSON")
-    repeat = cli.SwitchAttr("--repeat", cli.Range(1, 100), default=3, argname="N",
-                            help="how often to measure each; the median counts")
+    json_file = cli.SwitchAttr(
+        "--json", str, default="", argname="FILE", help="also write rows and machine as JSON"
+    )
+    repeat = cli.SwitchAttr(
+        "--repeat",
+        cli.Range(1, 100),
+        default=3,
+        argname="N",
+        help="how often to measure (parse and generation at least 5 times); the median counts",
+    )
 
-    def main(self, *names: str) -> int:
-        return 0
+    def main(self, *name: str) -> int:
+        for unknown in (given for given in name if given not in BENCHMARKS):
+            near = difflib.get_close_matches(unknown, BENCHMARKS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            say(f"error: there is no benchmark {unknown!r}.{hint} See --help.")
+            return WRONG_USE
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        rows: list[Row] = []
+        machine = _machine()
+        code = DONE
+        try:
+            with Workshop() as workshop:
+                for chosen in [known for known in BENCHMARKS if known in name or not name]:
+                    busy = machine["busy"][chosen] = psutil.cpu_percent(interval=2)
+                    say(f"{chosen}: others use {busy:.0f} % of the machine")
+                    try:
+                        rows += BENCHMARKS[chosen](workshop, self.repeat)
+                    except (CannotMeasure, ProcessExecutionError, CommandNotFound) as error:
+                        say(f"error: {chosen} could not be measured: {error}")
+                        code = FAILED
+        except KeyboardInterrupt:
+            say("interrupted")
+            code = INTERRUPTED
+        machine["load average after"] = os.getloadavg()
+        _print(rows, machine)
+        if self.json_file:
+            _write(Path(self.json_file), rows, machine)
+        return code
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "processors": os.cpu_count(),
+        "memory in GiB": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load average before": os.getloadavg(),
+        "busy": {},  # per cent of all processors, just before each benchmark
+    }
+
+
+def _print(rows: Sequence[Row], machine: dict[str, Any]) -> None:
+    """Print the machine, the table, and a warning if others disturbed the measurement."""
+    for key, value in machine.items():
+        shown = " ".join(f"{load:.1f}" for load in value) if key.startswith("load") else value
+        if key != "busy":
+            print(f"{key}: {shown}")
+    header = ("WHAT", "OURS", "AGAINST", "", "RATIO", "GOAL", "MET", "NOTE")
+    table = [header, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    right = (1, 3, 4)  # numbers
+    print()
+    for cells in table:
+        padded = [
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        print("  ".join(padded).rstrip())
+    disturbed = [f"{name} {busy:.0f} %" for name, busy in machine["busy"].items() if busy > BUSY]
+    if disturbed:
+        print(f"\nwarning: others used the processors before: {', '.join(disturbed)}.")
+        print("Their seconds are too high, and the ratios rough: measure again at a quiet time.")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name,
+        _number(row.ours, row.unit),
+        row.against,
+        _number(row.peer, row.unit),
+        "" if row.ratio is None else f"{row.ratio:.2f}",
+        row.goal_text,
+        {True: "yes", False: "NO", None: ""}[row.met],
+        row.note,
+    )
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:.3f} {unit}" if value < 1 else f"{value:.2f} {unit}"
+
+
+def _write(file: Path, rows: Sequence[Row], machine: dict[str, Any]) -> None:
+    listed = [{**asdict(row), "ratio": row.ratio, "met": row.met} for row in rows]
+    text = json.dumps({"machine": machine, "rows": listed}, indent=2)
+    file.write_text(text.replace("NaN", "null") + "\n", encoding="utf-8")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

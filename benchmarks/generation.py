@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from plumbum import local
-
 from benchmarks.common import Goal, Row, interleaved, seconds
 from benchmarks.workshop import Workshop, commit, copy
 
@@ -21,8 +19,8 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
     config = workshop.root / "cookiecutter.yaml"  # keeps cookiecutter out of the home folder
     caches = {name: str(workshop.root / name) for name in ("cookiecutters_dir", "replay_dir")}
     config.write_text(json.dumps(caches), encoding="utf-8")
-    copier = local[workshop.tools / "copier"]["copy", "--quiet", "--defaults"]
-    bake = local[workshop.tools / "cookiecutter"]["--no-input", "--config-file", str(config)]
+    copier = workshop.tool("copier")["copy", "--quiet", "--defaults"]
+    bake = workshop.tool("cookiecutter")["--no-input", "--config-file", str(config)]
     targets = (workshop.root / f"generated-{number}" for number in itertools.count())
     measured = interleaved(
         {
@@ -54,7 +52,11 @@ def _files(rendered: Path) -> Iterator[Path]:
     """What the template renders, relative: without what its task makes."""
     for path in sorted(rendered.rglob("*")):
         name = path.relative_to(rendered)
-        if path.is_file() and name.parts[0] not in {".git", ".env"} and "__pycache__" not in name.parts:
+        if (
+            path.is_file()
+            and name.parts[0] not in {".git", ".env"}
+            and "__pycache__" not in name.parts
+        ):
             yield name
 
 

@@ -12,6 +12,5 @@ if __name__ == "__main__":
     except ModuleNotFoundError as error:
         if error.name not in {"plumbum", "psutil"}:
             raise
-        sys.exit(f"error: {error.name} is missing. Run: {sys.executable} -m pip install plumbum psutil")
-
+        sys.exit(f"error: {error.name} is missing. Run: pip install plumbum psutil")
     Benchmarks.run()

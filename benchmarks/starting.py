@@ -6,7 +6,7 @@ import math
 import statistics
 from functools import partial
 
-from plumbum import ProcessExecutionError, ProcessTimedOut, local
+from plumbum import ProcessExecutionError, ProcessTimedOut
 
 from benchmarks.common import Goal, Row, interleaved, say, seconds
 from benchmarks.workshop import Workshop
@@ -21,7 +21,7 @@ LIMIT = 60.0  # seconds; what takes longer does not come up alone
 def rows(workshop: Workshop, repeat: int) -> list[Row]:
     """Time starts of all and of each, in turn, with a stop after each."""
     project = workshop.project
-    manager = local[workshop.tools / "python"][str(project / "mlops_manager.py")]
+    manager = workshop.tool("python")[str(project / "mlops_manager.py")]
     stops: list[float] = []
     hopeless: set[str] = set()
 

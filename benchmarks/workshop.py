@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 from plumbum import ProcessExecutionError, local
+from plumbum.commands import BaseCommand
 
 from benchmarks.common import CannotMeasure, say
 
@@ -35,11 +36,11 @@ class Workshop:
     """The place where a run of the benchmarks happens; use it as a context manager."""
 
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="gaiaflow-benchmark-")).resolve()
         self._projects: list[Path] = []
 
     def __enter__(self) -> Workshop:
-        for name in list(local.env):
+        self.root = Path(tempfile.mkdtemp(prefix="gaiaflow-benchmark-")).resolve()
+        for name in local.env.getdict():
             if name in _MISLEADING or name.startswith(_FOREIGN):
                 del local.env[name]
         local.env[MARK] = str(self.root)
@@ -68,9 +69,12 @@ class Workshop:
             raise CannotMeasure("uv was not found. Install it: `pip install uv`")
         return found
 
+    def tool(self, name: str) -> BaseCommand:
+        """A program of an environment with what the template requires, and cookiecutter."""
+        return local[str(self._tools / name)]
+
     @cached_property
-    def tools(self) -> Path:
-        """The programs of an environment with what the template requires, and cookiecutter."""
+    def _tools(self) -> Path:
         say("Making an environment with Copier and cookiecutter")
         requirements = ["-r", str(REPOSITORY / "pyproject.toml"), "cookiecutter"]
         return self.environment("tools", *requirements) / "bin"
@@ -109,7 +113,7 @@ class Workshop:
         self._projects.append(project)
         answers = ["-d", "project_name=Benchmark", "-d", f"package_name={PACKAGE}"]
         options = ["copy", "--quiet", "--trust", "--defaults", *answers, "-d", f"setup={setup}"]
-        local[self.tools / "copier"](*options, str(self.template), str(project))
+        self.tool("copier")(*options, str(self.template), str(project))
         return project
 
     @cached_property
@@ -134,7 +138,7 @@ class Workshop:
         manager = project / "mlops_manager.py"
         if not manager.exists():
             return ""
-        return str(local[self.tools / "python"](str(manager), *arguments))
+        return str(self.tool("python")(str(manager), *arguments))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Path]:
@@ -176,7 +180,9 @@ def marked(name: str, value: str) -> list[psutil.Process]:
 
 def commit(folder: Path) -> Path:
     """Make a folder a git repository with one commit and one tag."""
-    git = local["git"]["-C", str(folder), "-c", "user.name=Benchmark", "-c", "user.email=b@localhost"]
+    git = local["git"][
+        "-C", str(folder), "-c", "user.name=Benchmark", "-c", "user.email=b@localhost"
+    ]
     git("init", "--quiet", "--initial-branch=main")
     git("add", "--all", "--force")
     git("-c", "commit.gpgsign=false", "commit", "--quiet", "--no-verify", "--message=benchmark")

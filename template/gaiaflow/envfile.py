@@ -10,7 +10,11 @@ from pathlib import Path
 
 from gaiaflow.errors import GaiaflowError
 
-_ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
+_ASSIGNMENT = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*"""
+    r"""(?P<value>"[^"]*"|'[^']*'|.*?)(?:\s+\#.*|\s*)""",
+    re.DOTALL,  # a form feed is no end of a line
+)
 
 
 def read(path: Path) -> dict[str, str]:
@@ -22,11 +26,10 @@ def read(path: Path) -> dict[str, str]:
     """
     values: dict[str, str] = {}
     first_line: dict[str, int] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = _ASSIGNMENT.fullmatch(stripped)
+        match = _ASSIGNMENT.fullmatch(line)
         if not match:
             raise _bad_line(path, number, "expected NAME=value")
         name = match["name"]
@@ -42,19 +45,20 @@ def read(path: Path) -> dict[str, str]:
 
 def update(path: Path, changes: Mapping[str, str]) -> None:
     """Change values in place; comments, order and all other lines stay as they are."""
-    lines = _text(path).splitlines()
+    lines = _text(path).split("\n")
     for index, line in enumerate(lines):
-        match = _ASSIGNMENT.fullmatch(line.strip())
+        match = _ASSIGNMENT.fullmatch(line)
         if match and match["name"] in changes:
-            lines[index] = f"{match['name']}={changes[match['name']]}"
-    write(path, "\n".join(lines) + "\n")
+            start, end = match.span("value")
+            lines[index] = line[:start] + changes[match["name"]] + line[end:]
+    write(path, "\n".join(lines))
 
 
 def write(path: Path, text: str) -> None:
     """Write a file of secrets whole or not at all, readable by its owner only."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -66,18 +70,18 @@ def write(path: Path, text: str) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise _bad_line(path, line, "this is not text in UTF-8") from None
 
 
 def _unquote(value: str) -> str | None:
-    """Take quotes off, and a comment behind the value. None if a quote stays open."""
+    """Take quotes off. None if a quote stays open."""
     if value[:1] in {"'", '"'}:
         inner, closed, _ = value[1:].partition(value[0])
         return inner if closed else None
-    return re.split(r"\s+#", value, maxsplit=1)[0].strip()
+    return value
 
 
 def _bad_line(path: Path, number: int, what: str) -> GaiaflowError:
