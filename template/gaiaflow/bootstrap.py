@@ -22,6 +22,8 @@ def enter_airflow_environment(script: str) -> None:
         environments.make_airflow(path.parent)
     except (GaiaflowError, OSError) as error:
         sys.exit(f"error: {explain(error) if isinstance(error, OSError) else error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     if Path(sys.prefix).resolve() != python.parent.parent.resolve():
         env = environments.clean_env()
         os.execve(python, [str(python), str(path), *sys.argv[1:]], env)

@@ -11,8 +11,8 @@ from pathlib import Path
 from gaiaflow.errors import GaiaflowError
 
 _ASSIGNMENT = re.compile(
-    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*"""
-    r"""(?P<value>"[^"]*"|'[^']*'|.*?)(?:\s+\#.*|\s*)""",
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=[ \t]*?"""
+    r"""(?P<value>"[^"]*"|'[^']*'|\S.*?|)(?:\s+\#.*|\s*)""",
     re.DOTALL,  # a form feed is no end of a line
 )
 

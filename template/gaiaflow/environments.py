@@ -127,7 +127,7 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
 
 def _uv_sync(root: Path) -> Sequence[Sequence[str]]:
     uv = find_uv()
-    sync = [uv, "sync"]
+    sync = [uv, "sync", "--inexact"]  # keeps what was installed by hand
     if (root / "uv.lock").exists():
         return [sync]
     # The first lock starts from the versions that the template was tested with. uv takes such

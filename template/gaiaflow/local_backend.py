@@ -20,6 +20,7 @@ from gaiaflow.services import Service
 from gaiaflow.settings import Project
 
 _START_LIMIT = 180.0  # seconds; a first start on a slow disk takes a minute
+_PATIENCE = 20.0  # seconds that a running service gets to answer before it is started anew
 _GRACE = 3.5  # seconds that a service gets to end by itself; the API server would take 6
 _POLL = 0.25
 
@@ -122,15 +123,27 @@ class LocalBackend:
 
     def _due(self, chosen: Sequence[Service]) -> list[Service]:
         running = [service for service in chosen if not service.once]
-        healthy = {state.service for state in self.status(running) if state.state == "healthy"}
+        healthy = self._healthy_after_patience(running)
         due = []
         for service in chosen:
             done = service.stamp and service.stamp(self.project).is_fresh()
             if done or service.name in healthy:
-                self.report(service.name, "healthy", "is up already")
+                self.report(service.name, "done" if service.once else "healthy", "already")
             else:
                 due.append(service)
         return due
+
+    def _healthy_after_patience(self, running: Sequence[Service]) -> set[str]:
+        """The names of the healthy; what lives gets time to answer, for the machine may be busy."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            states = self.status(running)
+            slow = [state.service for state in states if state.pid and state.state != "healthy"]
+            if not slow or time.monotonic() > deadline:
+                return {state.service for state in states if state.state == "healthy"}
+            for name in slow:
+                self.report(name, "waiting", "runs, but does not answer yet")
+            time.sleep(_POLL)
 
     def _settle_ports(self, due: list[Service]) -> list[Service]:
         """Move the project to free ports if somebody else sits on one of ours."""

@@ -221,7 +221,8 @@ class Airflow:
 
 def import_error_text(root: Path, file: Path, trace: str) -> str:
     """File, line and message of a DAG file that does not import."""
-    frames = re.findall(rf'File "{re.escape(str(root))}/([^"]+)", line (\d+)', trace)
+    users = r'((?!\.?gaiaflow/)[^"]+)'  # a wrong call of the framework is the caller's mistake
+    frames = re.findall(rf'File "{re.escape(str(root))}/{users}", line (\d+)', trace)
     where = ", line ".join(frames[-1]) if frames else str(file.relative_to(root))
     message = trace.strip().splitlines()[-1]
     return f"{where}: {message}\nThe DAG cannot be loaded until this is mended."

@@ -9,7 +9,7 @@ import psutil
 
 from gaiaflow import services
 from gaiaflow.errors import GaiaflowError
-from gaiaflow.settings import PORTS, Project
+from gaiaflow.settings import PORT_RANGE, PORTS, Project
 
 _STEP = 20  # a project takes 13 ports, five of them once more 10000 higher
 
@@ -52,7 +52,8 @@ def move(project: Project) -> Project:
     for distance in range(_STEP, 100 * _STEP, _STEP):
         changes = {name: str(project.port(name) + distance) for name in PORTS}
         candidate = project.replaced(changes)
-        if max(services.ports(candidate, names)) < 65536 and taken(candidate, names) is None:
+        allowed = all(candidate.port(name) in PORT_RANGE for name in PORTS)
+        if allowed and taken(candidate, names) is None:
             return project.with_env(changes)
     raise GaiaflowError(
         "No free block of ports was found. Set AIRFLOW_PORT, MLFLOW_PORT, JUPYTER_PORT and "

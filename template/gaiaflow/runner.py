@@ -75,13 +75,13 @@ def main(reference: str) -> int:
     try:
         result = to_json(load(reference)(**arguments), f"the result of {reference}")
     except NotJsonError as error:
+        sys.stdout.flush()  # what the function printed comes before its error
         sys.stderr.write(f"{error}\n")
         return 1
     except Exception as error:
+        sys.stdout.flush()
         _print_from_users_code(error)
         return 1
-    finally:
-        sys.stdout.flush()
     if path := os.environ.get("GAIAFLOW_RESULT"):
         Path(path).write_text(result, encoding="utf-8")
     return 0
@@ -91,7 +91,7 @@ def _culprit(value: Any, name: str) -> tuple[str, Any]:
     """The innermost part of a value that is not JSON, with its name."""
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
-        bad = [key for key in value if not isinstance(key, str)]
+        bad = [key for key in value if not isinstance(key, (str, int, float, type(None)))]
         if bad:
             return f"the key {bad[0]!r} of {name}", bad[0]
         inner = list(value.items())

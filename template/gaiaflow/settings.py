@@ -65,7 +65,7 @@ SETTINGS: tuple[Setting, ...] = (
 PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
 
 # A port of the object store is also used 10000 higher; none may pass 65535.
-_PORT_RANGE = range(1024, 55532)
+PORT_RANGE = range(1024, 55532)
 
 
 def env_text(make_secrets: bool) -> str:
@@ -223,6 +223,6 @@ def _check(env: Mapping[str, str]) -> None:
             "`python mlops_manager.py start` makes a new one with new passwords."
         )
     for name in PORTS:
-        if not env[name].isascii() or not env[name].isdigit() or int(env[name]) not in _PORT_RANGE:
-            limits = f"{_PORT_RANGE.start} to {_PORT_RANGE.stop - 1}"
+        if not env[name].isascii() or not env[name].isdigit() or int(env[name]) not in PORT_RANGE:
+            limits = f"{PORT_RANGE.start} to {PORT_RANGE.stop - 1}"
             raise GaiaflowError(f".env: {name} must be a whole number from {limits}.")
