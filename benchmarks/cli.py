@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from plumbum import CommandNotFound, ProcessExecutionError, cli
 
 from benchmarks import first_command, generation, memory, parsing, starting, task_cost

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from plumbum import local
 
 from benchmarks.common import CannotMeasure, Goal, Row, say
@@ -65,7 +65,10 @@ def _pss(name: str, value: str, repeat: int) -> tuple[float, int]:
 
 @contextlib.contextmanager
 def _standalone(workshop: Workshop) -> Iterator[None]:
-    """`airflow standalone` as it comes, save that it listens on 127.0.0.1 only."""
+    """`airflow standalone` as it comes, on free ports, its pages on 127.0.0.1 only.
+
+    Its log servers can't be bound to an address; they want a token that only its processes have.
+    """
     home = workshop.root / "standalone"
     (home / "dags").mkdir(parents=True)
     port, *log_ports = _free_ports(3)
@@ -77,7 +80,6 @@ def _standalone(workshop: Workshop) -> Iterator[None]:
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),
         "PATH": f"{python.parent}:{local.env['PATH']}",

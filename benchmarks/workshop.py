@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from plumbum import ProcessExecutionError, local
 from plumbum.commands import BaseCommand
 
@@ -52,6 +52,8 @@ class Workshop:
             signal.signal(name, signal.SIG_IGN)  # cleaning up takes seconds, and must end
         say("Cleaning up")
         for project in self._projects:
+            if not (project / ".gaiaflow" / "run").exists():
+                continue  # never started: to stop it would first make Airflow's environment
             with contextlib.suppress(ProcessExecutionError, OSError):
                 self.manage(project, "stop")
         self.end_marked()
@@ -135,10 +137,7 @@ class Workshop:
 
     def manage(self, project: Path, *arguments: str) -> str:
         """Run a command of the project's manager; returns what it prints as its result."""
-        manager = project / "mlops_manager.py"
-        if not manager.exists():
-            return ""
-        return str(self.tool("python")(str(manager), *arguments))
+        return str(self.tool("python")(str(project / "mlops_manager.py"), *arguments))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Path]:

@@ -1,9 +1,9 @@
 """Runs tests/framework where the framework lives: in the environment of its own lock.
 
 Airflow's pins and Copier's don't meet in one environment. So each module of tests/framework is a
-test here, which runs pytest on it there. To run one by hand, with more of its output:
+test here, which runs pytest on it there. One of them, with all of its output:
 
-    python -m pytest tests/test_framework.py -k runner -v
+    python -m pytest tests/test_framework.py -k runner -rA
 """
 
 from __future__ import annotations
@@ -14,43 +14,49 @@ from pathlib import Path
 
 import pytest
 from plumbum import local
+from uv import find_uv_bin
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "template" / "gaiaflow" / "locks" / "airflow.txt"
 MODULES = sorted(path.stem for path in (ROOT / "tests" / "framework").glob("test_*.py"))
 
-# The tools of the tests; all that the framework itself needs is in the lock.
-TOOLS = ("pytest", "hypothesis", "mypy", "types-psutil")
+# For the tests themselves; all that the framework needs is in the lock.
+TOOLS = ("hypothesis", "mypy", "pytest", "types-psutil")
 
 
 @pytest.fixture(scope="session")
-def airflow_python(request: pytest.FixtureRequest) -> Path:
-    """The interpreter of an environment made of the lock. Kept in pytest's cache."""
-    cache: pytest.Cache = request.config.cache
-    folder = cache.mkdir("airflow-environment")
+def airflow_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment made of the lock: a second, once uv has the packages."""
+    folder = tmp_path_factory.mktemp("airflow")
     python = folder / "bin" / "python"
-    uv = local["uv"]
-    uv("venv", "--quiet", "--allow-existing", "--python", sys.executable, folder)
+    uv = local[find_uv_bin()]
+    uv("venv", "--quiet", "--clear", "--python", sys.executable, folder)
     install = uv["pip", "install", "--quiet", "--python", python]
     install("--require-hashes", "--requirements", LOCK)
     install(*TOOLS)
     return python
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_framework(module: str, airflow_python: Path, tmp_path: Path) -> None:
-    # Without bytecode on disk every process would compile all of Airflow that it imports.
-    env = {key: v for key, v in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    pytest_here = local[str(airflow_python)][
-        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"),
-        *("--confcutdir=tests/framework", "--override-ini=pythonpath=template"),
-        f"--basetemp={tmp_path / 'framework'}",
-        f"tests/framework/{module}.py",
-    ]
-    with local.cwd(ROOT):
-        code, out, err = pytest_here.run(
-            retcode=None, env={**env, "AIRFLOW_HOME": str(tmp_path / "airflow")}
-        )
+def run(python: Path, *arguments: str, home: Path) -> None:
+    """Run a tool of the environment in the repository; its output is the failure's text."""
+    # Without bytecode on disk every process would compile anew what it imports of Airflow.
+    env = {name: value for name, value in os.environ.items() if "BYTECODE" not in name}
+    env |= {"AIRFLOW_HOME": str(home), "MYPYPATH": "template"}
+    code, out, err = local[str(python)]["-m", arguments].run(retcode=None, cwd=str(ROOT), env=env)
+    sys.stdout.write(out)
     if code:
         pytest.fail(f"{out}\n{err}", pytrace=False)
-    sys.stdout.write(out)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_framework(module: str, airflow_python: Path, tmp_path: Path) -> None:
+    options = [
+        *("-q", "--color=no", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'framework'}"),
+        *("--confcutdir=tests/framework", "--override-ini=pythonpath=template"),
+    ]
+    run(airflow_python, "pytest", *options, f"tests/framework/{module}.py", home=tmp_path)
+
+
+def test_types(airflow_python: Path, tmp_path: Path) -> None:
+    checked = ("template/gaiaflow", "template/mlops_manager.py", "tests/framework")
+    run(airflow_python, "mypy", f"--cache-dir={tmp_path / 'mypy'}", *checked, home=tmp_path)

@@ -101,11 +101,11 @@ class LocalBackend:
         with self._lock():
             chosen = self._with_needs(chosen)
             try:
-                due = self._due(chosen)
-                if not due:
-                    return {}
-                with self._ports_lock():
-                    return self._start(self._settle_ports(due))
+                # What does not run comes first: what does may be waiting for it only, as the
+                # scheduler, whose health the API server tells.
+                running = [service for service in chosen if self._runs(service)]
+                stopped = [service for service in chosen if service not in running]
+                return self._start(self._due(stopped)) or self._start(self._due(running))
             except BaseException:
                 with _no_interrupts():
                     self.report("lock", "stopping", "interrupted: stopping all services")
@@ -120,6 +120,10 @@ class LocalBackend:
             for service in services.SERVICES
             if service.name in names and (not service.wanted or service.wanted(self.project))
         ]
+
+    def _runs(self, service: Service) -> bool:
+        leader = processes.recall(self._record(service), self.project.root)
+        return leader is not None and leader.process is not None
 
     def _due(self, chosen: Sequence[Service]) -> list[Service]:
         running = [service for service in chosen if not service.once]
@@ -160,7 +164,13 @@ class LocalBackend:
         self.report("ports", "moved", f"{why}; .env now has {moved}")
         return [s for s in services.SERVICES if s in due or s in running]
 
-    def _start(self, due: Sequence[Service]) -> dict[str, str]:
+    def _start(self, due: list[Service]) -> dict[str, str]:
+        if not due:
+            return {}
+        with self._ports_lock():
+            return self._bring_up_all(self._settle_ports(due))
+
+    def _bring_up_all(self, due: Sequence[Service]) -> dict[str, str]:
         finished = {service.name: threading.Event() for service in due}
         failures: dict[str, str] = {}
         cancelled = threading.Event()

@@ -51,6 +51,7 @@ def test_what_is_written_is_read_again(
         ('NAME="a=b"   # why', "a=b"),
         ("NAME=a#b # why", "a#b"),
         ("NAME=", ""),
+        ("NAME= # why", ""),
         ("NAME=ü ☃", "ü ☃"),
         ("NAME=a\r", "a"),
     ],

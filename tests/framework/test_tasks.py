@@ -45,8 +45,8 @@ def test_an_unknown_mode_is_named(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_edges_follow_the_data(dag: DAG) -> None:
-    load = create_task("load", "package.load:load", {"scene": dag.param("scene")})
-    check = create_task("check", "package.check:check", {"table": load.output})
+    load: Any = create_task("load", "package.load:load", {"scene": dag.param("scene")})
+    check: Any = create_task("check", "package.check:check", {"table": load.output})
     train = create_task(
         "train",
         "package.train:train",
@@ -60,8 +60,8 @@ def test_edges_follow_the_data(dag: DAG) -> None:
 
 
 def test_options_reach_the_operator(dag: DAG) -> None:
-    task = create_task("train", "package.train:train", retries=3, env={"SEED": "1"})
-    assert (task.retries, task.env) == (3, {"SEED": "1"})  # type: ignore[attr-defined]
+    task: Any = create_task("train", "package.train:train", retries=3, env={"SEED": "1"})
+    assert (task.retries, task.env) == (3, {"SEED": "1"})
 
 
 # What one task gets of another's result

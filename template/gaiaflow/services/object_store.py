@@ -36,11 +36,15 @@ def _command(project: Project) -> list[str]:
     }
     options["dir"].mkdir(exist_ok=True)
     weed = airflow_python(project).with_name("weed")
-    return [str(weed), "mini", *(f"-{name}={value}" for name, value in options.items())]
+    # -logtostderr: its log goes where all others are; else it would stay in /tmp.
+    return [str(weed), "-logtostderr", "mini", *(f"-{key}={v}" for key, v in options.items())]
 
 
 def _env(project: Project) -> Mapping[str, str]:
-    return {**client_env(project), "GOMEMLIMIT": "256MiB"}
+    secret = project.env["AWS_SECRET_ACCESS_KEY"]
+    # Without these its volume server would give and take blobs over HTTP without keys.
+    signing = {"WEED_JWT_SIGNING_KEY": secret, "WEED_JWT_SIGNING_READ_KEY": secret}
+    return {**client_env(project), **signing, "GOMEMLIMIT": "256MiB"}
 
 
 def _healthy(project: Project, _: float) -> bool:

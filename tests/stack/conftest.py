@@ -1,0 +1,297 @@
+"""One generated project with running services, shared by all tests of this folder.
+
+Whatever a test does to them, the services are stopped at the end and nothing of them is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from plumbum import local
+from uv import find_uv_bin
+
+HERE = Path(__file__).resolve().parent
+LIMIT = 600  # seconds that a command may take; much less on a quiet machine
+SERVICES = {
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "mlflow",
+    "object-store",
+    "jupyterlab",
+}
+PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
+
+# Modules in the order in which they leave the shared services as they are, hurt, or end them.
+ORDER = (
+    "test_pipeline",
+    "test_services",
+    "test_dags",
+    "test_generated",
+    "test_wrong_use",
+    "test_fresh_clone",
+    "test_two_projects",
+    "test_crash",
+    "test_stop",
+    "test_setup_start",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = [item for item in items if HERE in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.stack)
+        item.add_marker(pytest.mark.xdist_group("stack"))  # one project, one process
+    ordered = iter(sorted(here, key=lambda item: ORDER.index(item.path.stem)))
+    items[:] = [next(ordered) if item in here else item for item in items]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        assert self.code == 0, self
+        return json.loads(self.out)
+
+    def __str__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n{self.err}"
+
+
+def person(**changes: str) -> dict[str, str]:
+    """The environment of a person's shell, without what only this test run has set."""
+    ours = ("COPIER_", "COVERAGE_", "GAIAFLOW_", "PYTEST_", "PYTHON", "VIRTUAL_ENV")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "TERM": "dumb", **changes}
+
+
+def execute(
+    *command: str | Path, cwd: Path, env: dict[str, str] | None = None, limit: float = LIMIT
+) -> Done:
+    """Run a program to its end, without a terminal; never raises because it failed."""
+    program, *arguments = map(str, command)
+    code, out, err = local[program][arguments].run(
+        retcode=None, cwd=str(cwd), env=env or person(), timeout=limit
+    )
+    return Done(code, out, err)
+
+
+def wait_for(what: Callable[[], Any], limit: float = 60) -> Any:
+    """Wait until something is true, and return it."""
+    deadline = time.monotonic() + limit
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"not within {limit} s"
+        time.sleep(0.05)
+    return found
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated project and its commands."""
+
+    root: Path
+
+    def manage(
+        self, *arguments: str, python: str | Path = sys.executable, **environment: str
+    ) -> Done:
+        """Run `python mlops_manager.py ARGUMENTS`."""
+        script = self.root / "mlops_manager.py"
+        # From elsewhere: a command must not depend on the current directory.
+        return execute(python, script, *arguments, cwd=HERE, env=person(**environment))
+
+    @contextlib.contextmanager
+    def in_background(self, *arguments: str) -> Iterator[psutil.Popen]:
+        """The same, while the test goes on."""
+        command = [sys.executable, str(self.root / "mlops_manager.py"), *arguments]
+        log = (self.root.parent / "background.log").open("w")
+        process = psutil.Popen(
+            command,
+            env=person(),
+            stdout=log,
+            stderr=log,
+            # As in a terminal; a shell's background job would ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def probe(self, name: str, *arguments: str, cwd: Path | None = None) -> Any:
+        """Run a program of probes/ in the project's own environment; the JSON that it prints."""
+        script = HERE / "probes" / f"{name}.py"
+        done = execute(self.python, script, self.root, *arguments, cwd=cwd or self.root)
+        assert done.code == 0, done
+        return json.loads(done.out.splitlines()[-1])
+
+    @property
+    def python(self) -> Path:
+        return self.root / ".venv" / "bin" / "python"
+
+    @property
+    def env_file(self) -> Path:
+        return self.root / ".env"
+
+    @property
+    def env(self) -> dict[str, str]:
+        text = self.env_file.read_text(encoding="utf-8")
+        return dict(re.findall(r"(?m)^(\w+)=(.*)$", text))
+
+    def url(self, port: str) -> str:
+        return f"http://127.0.0.1:{self.env[port]}"
+
+    def set_ports(self, first: int) -> None:
+        """Use a block of ports from here on."""
+        text = self.env_file.read_text(encoding="utf-8")
+        for index, name in enumerate(PORTS):
+            text = re.sub(rf"(?m)^{name}=.*$", f"{name}={first + index}", text)
+        self.env_file.write_text(text, encoding="utf-8")
+
+    def ports(self) -> list[int]:
+        """All ports that are ours to listen on."""
+        first = [int(self.env[name]) for name in PORTS]
+        store = range(first[3], first[3] + 5)
+        return [*first[:3], *store, *(port + 10000 for port in store)]
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What `status --json` says, by service."""
+        return {item["service"]: item for item in self.manage("status", "--json").json()}
+
+    def pids(self) -> dict[str, int]:
+        return {name: item["pid"] for name, item in self.status().items()}
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of this machine that works for the project."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if process.environ().get("GAIAFLOW_PROJECT") == str(self.root):
+                    found.append(process)
+        return found
+
+    def assert_nothing_is_left(self) -> None:
+        left = [(process.pid, process.cmdline()) for process in self.processes()]
+        assert left == []
+        assert [port for port in self.ports() if listens(port)] == []
+
+    def assert_all_is_healthy(self) -> None:
+        states = {name: item["state"] for name, item in self.status().items()}
+        assert states == dict.fromkeys(SERVICES, "healthy")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_block() -> int:
+    """The first of 13 free ports: 8 in a row, and 5 of those once more 10000 higher."""
+
+    def free(port: int) -> bool:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+    for first in range(11000 + os.getpid() % 300 * 20, 20000, 20):
+        block = [*range(first, first + 8), *range(first + 10003, first + 10008)]
+        if all(map(free, block)):
+            return first
+    pytest.fail("this machine has no block of free ports")
+
+
+# --- Fixtures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """uv, on a machine where it can fetch packages."""
+    uv = find_uv_bin()
+    here = tmp_path_factory.mktemp("index")
+    install = ("pip", "install", "--no-cache", "--no-deps", "--target", here, "iniconfig")
+    done = execute(uv, *install, cwd=here)
+    if done.code:
+        pytest.skip(f"packages cannot be fetched here: {done.err.strip().splitlines()[-1]}")
+    return uv
+
+
+Generate = Callable[..., tuple[Project, Done]]
+
+
+@pytest.fixture(scope="session")
+def generate(
+    uv: str, copier_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Generate]:
+    """Make a project with `copier copy`, in a folder whose name has spaces and umlauts."""
+    # A test run that is ended (by CI, say) stops its services too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    made: list[Project] = []
+
+    def generate(name: str, **answers: str) -> tuple[Project, Done]:
+        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name}")
+        made.append(project)
+        answers = {"project_name": name, "setup": "none", **answers}
+        data = [f"--data={key}={value}" for key, value in answers.items()]
+        copy = ("-m", "copier", "copy", "--trust", "--defaults", "--vcs-ref=HEAD", *data)
+        done = execute(sys.executable, *copy, copier_template, project.root, cwd=HERE)
+        assert done.code == 0, done
+        return project, done
+
+    yield generate
+    for project in made:
+        with contextlib.suppress(Exception):
+            project.manage("stop")
+        for process in project.processes():
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def stack(generate: Generate) -> Project:
+    """The project of all tests, with its services up."""
+    project, _ = generate("Wälder und Seen", package_name="forest_watch")
+    project.set_ports(free_block())
+    started = project.manage("start")
+    assert started.code == 0, started
+    return project
+
+
+@pytest.fixture
+def running(stack: Project) -> Project:
+    """The same, whatever the test before has done to it."""
+    started = stack.manage("start")
+    assert started.code == 0, started
+    return stack
+
+
+@pytest.fixture
+def clone(stack: Project, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """The project as a colleague gets it: from git, on another machine."""
+    project = Project(tmp_path / "Kopie von Jörg")
+    done = execute("git", "clone", "--quiet", stack.root, project.root, cwd=tmp_path)
+    assert done.code == 0, done
+    yield project
+    for process in project.processes():
+        process.kill()

@@ -1,0 +1,79 @@
+"""Services and managers that die in the middle of it, and starts that mend it."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+from .conftest import SERVICES, Project, wait_for
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_killed_service_is_seen_and_mended(running: Project, name: str) -> None:
+    before = running.pids()
+    leader = psutil.Process(before[name])
+    leader.kill()
+    wait_for(lambda: not leader.is_running() or leader.status() == psutil.STATUS_ZOMBIE)
+
+    status = running.status()
+    assert status[name]["state"] == "failed"
+    assert status[name]["pid"] is None
+    done = running.manage("start")
+    assert done.code == 0, done
+    running.assert_all_is_healthy()
+    after = running.pids()
+    assert after.pop(name) != before.pop(name)
+    assert after == before  # nobody else was touched
+
+
+def test_a_run_is_green_after_all_that(running: Project) -> None:
+    done = running.manage("run", "landcover")
+    assert done.code == 0, done
+
+
+def records(project: Project) -> int:
+    """How many services the manager has started so far."""
+    return len(list((project.root / ".gaiaflow" / "run").glob("*.json")))
+
+
+@pytest.mark.parametrize("started", [1, 4])
+def test_a_start_whose_manager_was_killed(running: Project, started: int) -> None:
+    assert running.manage("stop").code == 0
+    with running.in_background("start") as manager:
+        wait_for(lambda: records(running) >= started)
+        manager.send_signal(signal.SIGKILL)
+        manager.wait()
+    assert running.processes()
+    done = running.manage("start")
+    assert done.code == 0, done
+    running.assert_all_is_healthy()
+    leaders = set(running.pids().values())
+    marked = {process.environ()["GAIAFLOW_SERVICE"] for process in running.processes()}
+    assert marked == SERVICES
+    assert leaders <= {process.pid for process in running.processes()}
+
+
+@pytest.mark.parametrize(
+    ("how", "started"), [("SIGINT", 0), ("SIGINT", 1), ("SIGINT", 4), ("SIGTERM", 4), ("SIGHUP", 1)]
+)
+def test_an_interrupted_start_leaves_all_or_nothing(
+    running: Project, how: str, started: int
+) -> None:
+    assert running.manage("stop").code == 0
+    with running.in_background("start") as manager:
+        if started:
+            wait_for(lambda: records(running) >= started)
+        else:
+            wait_for(lambda: "mlops_manager.py" in " ".join(manager.cmdline()))
+        manager.send_signal(signal.Signals[how])
+        code = manager.wait(timeout=60)
+    if code == 0:
+        running.assert_all_is_healthy()
+    else:
+        running.assert_nothing_is_left()
+        states = {item["state"] for item in running.status().values()}
+        assert states == {"stopped"}
+    if started:
+        assert code == 130

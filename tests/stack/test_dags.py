@@ -1,0 +1,155 @@
+"""`run` with DAGs that are wrong, new, changed or called wrongly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project
+
+DAG = """
+from datetime import timedelta
+from airflow.sdk import DAG, Param
+from gaiaflow import create_task
+
+with DAG(
+    "{name}",
+    schedule=None,
+    params={{"size": Param(1, type="integer", minimum=1)}},
+):
+    create_task("first", "forest_watch.utils.{module}:{function}", {arguments})
+"""
+FUNCTIONS = """
+import logging
+
+def size(size):
+    print("the size is", size)
+    return {"size": size}
+
+def broken():
+    logging.warning("about to fail")
+    return inner()
+
+def inner():
+    raise ValueError("no scene of this month")
+"""
+
+
+class Writer:
+    """Writes DAG files for one test."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files: list[Path] = []
+
+    def __call__(self, name: str, function: str, arguments: str = "{}") -> Path:
+        module = f"{name}_functions"
+        self.put(self.root / "forest_watch" / "utils" / f"{module}.py", FUNCTIONS)
+        text = DAG.format(name=name, module=module, function=function, arguments=arguments)
+        return self.put(self.root / "dags" / f"{name}.py", text)
+
+    def put(self, file: Path, text: str) -> Path:
+        file.write_text(text, encoding="utf-8")
+        self.files.append(file)
+        return file
+
+
+@pytest.fixture
+def write(stack: Project) -> Iterator[Writer]:
+    writer = Writer(stack.root)
+    yield writer
+    for file in writer.files:
+        file.unlink(missing_ok=True)
+
+
+def test_a_new_and_a_changed_dag_are_picked_up(stack: Project, write: Writer) -> None:
+    file = write("fresh", "size", '{"size": 3}')
+    done = stack.manage("run", "fresh")
+    assert done.code == 0, done
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"first"', '"second"'), encoding="utf-8")
+    tasks = stack.manage("run", "fresh", "--json").json()["tasks"]
+    assert [task["task_id"] for task in tasks] == ["second"]
+
+
+def test_parameters_reach_the_function(stack: Project, write: Writer) -> None:
+    write("sized", "size", '{"size": "{{ params.size }}"}')
+    done = stack.manage("run", "sized", "--conf", '{"size": 7}')
+    assert done.code == 0, done
+
+
+def test_a_conf_that_the_dag_refuses(stack: Project, write: Writer) -> None:
+    write("refusing", "size", '{"size": 1}')
+    for conf in ('{"size": "big"}', '{"size": 0}'):
+        done = stack.manage("run", "refusing", "--conf", conf)
+        assert done.code == 2, done
+        assert "The DAG 'refusing' does not accept this --conf" in done.err
+        assert "size" in done.err
+
+
+@pytest.mark.parametrize(
+    ("conf", "says"),
+    [("{", "--conf is not JSON"), ("size=3", "--conf is not JSON"), ("[1]", "a JSON object")],
+)
+def test_a_conf_that_is_no_json(stack: Project, conf: str, says: str) -> None:
+    done = stack.manage("run", "landcover", "--conf", conf)
+    assert done.code == 2, done
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_unknown_dag(stack: Project) -> None:
+    done = stack.manage("run", "landcovr")
+    assert done.code == 1, done
+    assert "There is no DAG 'landcovr' in dags/. Did you mean landcover?" in done.err
+    assert re.search(r"(?m)^Known: .*change_me.*landcover", done.err)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("with DAG(", "SyntaxError"),
+        ('create_task("train", "forest_watch.train")', "the function should look like"),
+    ],
+)
+def test_a_dag_that_does_not_import(stack: Project, write: Writer, line: str, says: str) -> None:
+    name = "hurt_" + re.sub(r"\W", "", line)[:12]
+    text = f"from airflow.sdk import DAG\nfrom gaiaflow import create_task\n# {name}\n{line}\n"
+    write.put(stack.root / "dags" / f"{name}.py", text)
+    done = stack.manage("run", name)
+    assert done.code == 1, done
+    assert f"error: dags/{name}.py, line 4: " in done.err
+    assert says in done.err
+    assert "until this is mended" in done.err
+
+
+def test_a_task_that_raises(stack: Project, write: Writer) -> None:
+    write("raising", "broken")
+    done = stack.manage("run", "raising")
+    assert done.code == 1, done
+    assert "log of first, try 1" in done.err
+    assert "about to fail" in done.err
+    assert "ValueError: no scene of this month" in done.err
+    assert re.search(r'raising_functions.py", line \d+, in inner', done.err)
+    assert "gaiaflow/runner.py" not in done.err
+    assert "raising failed after" in done.err
+
+
+def test_a_task_whose_function_is_missing(stack: Project, write: Writer) -> None:
+    write("missing", "nothing")
+    done = stack.manage("run", "missing")
+    assert done.code == 1, done
+    assert "forest_watch.utils.missing_functions has no function 'nothing'" in done.err
+
+
+def test_a_result_that_is_no_json(stack: Project, write: Writer) -> None:
+    write("setting", "size", '{"size": 1}')
+    functions = stack.root / "forest_watch" / "utils" / "setting_functions.py"
+    functions.write_text("def size(size):\n    return {'sizes': {size}}\n", encoding="utf-8")
+    done = stack.manage("run", "setting")
+    assert done.code == 1, done
+    assert "'sizes' in the result of forest_watch.utils.setting_functions:size" in done.err

@@ -1,0 +1,123 @@
+"""The land-cover pipeline, from a run to its products."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Project
+
+BANDS = ["B02", "B03", "B04", "B08"]
+STAGES = ["ingest", "validate", "features", "train", "evaluate", "register", "map"]
+
+
+@pytest.fixture(scope="module")
+def run(stack: Project) -> Any:
+    """A green run."""
+    return stack.manage("run", "landcover", "--json").json()
+
+
+def test_every_task_is_green(run: Any) -> None:
+    assert run["state"] == "success"
+    assert {task["task_id"]: task["state"] for task in run["tasks"]} == dict.fromkeys(
+        STAGES, "success"
+    )
+    assert {task["try_number"] for task in run["tasks"]} == {1}
+    assert run["url"].endswith(f"/dags/landcover/runs/{run['run_id']}")
+
+
+@pytest.fixture(scope="module")
+def products(stack: Project, run: Any) -> dict[str, Any]:
+    """What the run has stored: file name -> its description."""
+    objects = stack.probe("products")
+    assert len({key.rpartition("/")[0] for key in objects}) == 1  # a run's results stay together
+    return {key.rpartition("/")[2]: found for key, found in objects.items()}
+
+
+def test_products(products: dict[str, Any]) -> None:
+    assert set(products) == {
+        *("scene.tif", "spectra.csv", "features.csv", "landcover.tif", "landcover.png")
+    }
+
+
+def test_the_scene(products: dict[str, Any]) -> None:
+    scene = products["scene.tif"]
+    assert (scene["layout"], scene["shape"], scene["dtype"]) == ("COG", [300, 300], "float32")
+    assert scene["descriptions"] == BANDS
+    assert scene["nodata"] == "nan"
+
+
+def test_the_features(products: dict[str, Any]) -> None:
+    features = products["features.csv"]
+    assert features["rows"] == products["spectra.csv"]["rows"] == 120
+    assert set(features["columns"]) > {*BANDS, "NDVI", "class", "split"}
+
+
+def test_the_map_lies_on_the_scene(products: dict[str, Any]) -> None:
+    scene, land_cover = products["scene.tif"], products["landcover.tif"]
+    for name in ("shape", "transform", "crs"):
+        assert land_cover[name] == scene[name], name
+    assert land_cover["crs"]
+    assert (land_cover["layout"], land_cover["dtype"]) == ("COG", "uint8")
+    assert land_cover["nodata"] == "0.0"
+    classes = json.loads(land_cover["tags"]["classes"])
+    assert set(map(str, land_cover["values"])) <= set(classes)
+    assert len(land_cover["values"]) > 1
+    assert land_cover["tags"]["model"].startswith("models:/landcover/")
+
+
+def test_the_picture(products: dict[str, Any]) -> None:
+    height, width, _ = products["landcover.png"]["shape"]
+    assert 1.2 < width / height < 3  # two squares side by side
+    assert width >= 800
+    assert products["landcover.png"]["size"] > 50_000  # not blank
+
+
+@pytest.fixture(scope="module")
+def tracked(stack: Project, run: Any) -> Any:
+    return stack.probe("tracking")
+
+
+def test_mlflow_holds_the_run(tracked: Any) -> None:
+    [found] = tracked["runs"]
+    assert float(found["params"]["logistic__C"]) > 0
+    assert {"samples", "features", "folds"} <= set(found["params"])
+    assert {"accuracy", "f1_macro", "cv_accuracy", "recall_water"} <= set(found["metrics"])
+    assert found["metrics"]["accuracy"] > 0.85
+    assert found["artifacts"]["confusion_matrix.png"] > 5_000
+    assert found["artifacts"]["landcover.png"] > 50_000
+
+
+def test_the_registry_holds_the_model(tracked: Any) -> None:
+    assert [found["version"] for found in tracked["versions"]] == [1]
+    assert tracked["champion"] == 1
+    assert tracked["inputs"] == tracked["example"] == BANDS
+    assert tracked["outputs"][0]["type"] == "string"
+
+
+def test_the_model_predicts_anywhere(stack: Project, run: Any, tmp_path: Path) -> None:
+    assert stack.probe("predict", cwd=tmp_path) == ["Water", "Vegetation"]
+
+
+def test_a_second_run_makes_a_second_version(stack: Project, tracked: Any) -> None:
+    assert stack.manage("run", "landcover").code == 0
+    again = stack.probe("tracking")
+    assert len(again["runs"]) == len(tracked["runs"]) + 1
+    assert {found["version"] for found in again["versions"]} == {1, 2}
+    assert again["champion"] == 2  # not worse than the first
+
+
+def test_the_skeleton_runs_as_it_is(stack: Project) -> None:
+    done = stack.manage("run", "change_me")
+    assert done.code == 0, done
+    assert "change_me is green after" in done.out
+
+
+@pytest.mark.parametrize("name", ["tour.ipynb", "change_me.ipynb"])
+def test_a_notebook_runs_from_top_to_bottom(stack: Project, run: Any, name: str) -> None:
+    before = (stack.root / "notebooks" / name).read_bytes()
+    assert stack.probe("notebook", name) > 2
+    assert (stack.root / "notebooks" / name).read_bytes() == before

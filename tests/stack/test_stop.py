@@ -1,0 +1,81 @@
+"""Stopping: nothing is left but the data, until it is to go too."""
+
+from __future__ import annotations
+
+import psutil
+
+from .conftest import Project, wait_for
+
+
+def test_data_survive_a_stop(running: Project) -> None:
+    assert running.manage("run", "change_me").code == 0
+    objects, tracked = running.probe("products"), running.probe("tracking")
+
+    done = running.manage("stop")
+    assert done.code == 0, done
+    running.assert_nothing_is_left()
+    states = running.status().values()
+    assert {(item["state"], item["pid"]) for item in states} == {("stopped", None)}
+    assert running.manage("stop").code == 0  # twice is fine
+
+    assert running.manage("start").code == 0
+    assert running.probe("products") == objects
+    assert running.probe("tracking") == tracked
+    runs = running.manage("run", "landcover", "--json").json()
+    assert runs["state"] == "success"
+    assert len(running.probe("tracking")["runs"]) == len(tracked["runs"]) + 1
+
+
+def tasks(project: Project) -> list[psutil.Process]:
+    """The processes in which functions of the pipeline run now."""
+    processes = project.processes()
+    return [process for process in processes if "gaiaflow.runner" in " ".join(process.cmdline())]
+
+
+def test_a_stop_during_a_run(running: Project) -> None:
+    """Tasks are processes too, of a group and a session of their own."""
+    with running.in_background("run", "landcover"):
+        wait_for(lambda: tasks(running))
+        done = running.manage("stop")
+    assert done.code == 0, done
+    running.assert_nothing_is_left()
+
+
+def test_a_stop_after_all_was_killed(running: Project) -> None:
+    for process in running.processes():
+        process.kill()
+    psutil.wait_procs(running.processes(), timeout=10)
+    done = running.manage("stop")
+    assert done.code == 0, done
+    running.assert_nothing_is_left()
+    assert {item["state"] for item in running.status().values()} == {"stopped"}
+
+
+def test_a_stop_after_the_leaders_were_killed(running: Project) -> None:
+    """The children of a leader that was killed live on, and nobody else will end them."""
+    for pid in running.pids().values():
+        psutil.Process(pid).kill()
+    done = running.manage("stop")
+    assert done.code == 0, done
+    running.assert_nothing_is_left()
+
+
+def test_clean_keeps_data_and_clean_data_does_not(running: Project) -> None:
+    objects = running.probe("products")
+    assert objects
+    done = running.manage("clean")
+    assert done.code == 0, done
+    running.assert_nothing_is_left()
+    assert not (running.root / ".gaiaflow" / "logs").exists()
+    assert running.manage("start", "--service", "object-store").code == 0
+    assert running.probe("products") == objects
+
+    settings = running.env
+    done = running.manage("clean", "--data")
+    assert done.code == 0, done
+    running.assert_nothing_is_left()
+    assert not (running.root / ".gaiaflow" / "data").exists()
+    assert running.env == settings
+    assert running.manage("start", "--service", "object-store").code == 0
+    assert running.probe("products") == {}
+    assert running.manage("stop").code == 0
