@@ -41,11 +41,12 @@ class Generate(cli.Application):
             return True
 
         attempt(write_secrets, "python mlops_manager.py start     # makes .env")
-        if not inside_repository():
-            attempt(
-                lambda: first_commit(self.author, self.email),
-                "git init && git add --all && git commit -m 'First commit'",
-            )
+        own_repository = not inside_repository()
+        by_hand_commit = "git init && git add --all && git commit -m 'First commit'"
+        if own_repository:
+            attempt(lambda: first_commit(self.author, self.email), by_hand_commit)
+        else:
+            say("The folder lies in a git repository: commit the new files there yourself.")
         if self.setup == "environment":
             attempt(lambda: manage("deps"), "python mlops_manager.py deps")
         if self.setup == "start":
@@ -56,7 +57,8 @@ class Generate(cli.Application):
                     say(f"The example is green, {since_copier_began()} after `copier copy` began.")
                 elif not started:
                     by_hand.append(command)
-        attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
+        if own_repository:
+            attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
         if by_hand:
             commands = "\n".join(f"    {command}" for command in by_hand)
             say(
@@ -87,13 +89,13 @@ def inside_repository() -> bool:
 def first_commit(author: str, email: str) -> None:
     """Make a repository with all files in one commit: what `copier update` compares with."""
     git = local["git"]
-    git("init", "--quiet", "--initial-branch=main")
+    git("-c", "init.defaultBranch=main", "init", "--quiet")
     git("add", "--all")
     commit("--message", "First commit, made by Gaiaflow", author=author, email=email)
 
 
 def keep_lock() -> None:
-    """Put the lock file of the environment into the first commit, if that is ours."""
+    """Put the lock file of the environment into the first commit."""
     git = local["git"]
     if not (PROJECT / ".git").exists() or not (PROJECT / "uv.lock").exists():
         return

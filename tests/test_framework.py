@@ -9,6 +9,7 @@ test here, which runs pytest on it there. One of them, with all of its output:
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,13 +40,16 @@ def airflow_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(python: Path, *arguments: str, home: Path) -> None:
     """Run a tool of the environment in the repository; its output is the failure's text."""
-    # Without bytecode on disk every process would compile anew what it imports of Airflow.
-    env = {name: value for name, value in os.environ.items() if "BYTECODE" not in name}
+    # Options for this pytest are not for that one. And without bytecode on disk every process
+    # would compile anew what it imports of Airflow.
+    not_for_it = {"PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"}
+    env = {name: value for name, value in os.environ.items() if name not in not_for_it}
     env |= {"AIRFLOW_HOME": str(home), "MYPYPATH": "template"}
-    code, out, err = local[str(python)]["-m", arguments].run(retcode=None, cwd=str(ROOT), env=env)
-    sys.stdout.write(out)
-    if code:
-        pytest.fail(f"{out}\n{err}", pytrace=False)
+    command = [str(python), "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    sys.stdout.write(done.stdout)
+    if done.returncode:
+        pytest.fail(f"{done.stdout}\n{done.stderr}", pytrace=False)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -18,6 +18,8 @@ def enter_airflow_environment(script: str) -> None:
     """
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
+    if not python.exists() and sys.argv[1:2] == ["stop"]:
+        sys.exit(0)  # nothing can be running: what would run is not there
     try:
         environments.make_airflow(path.parent)
     except (GaiaflowError, OSError) as error:

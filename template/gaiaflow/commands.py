@@ -181,8 +181,8 @@ class Run(cli.Application):
         airflow = Airflow(project)
         started = time.monotonic()
         with console.Progress() as progress:
-            airflow.find_dag(dag_id, lambda what: progress.report(dag_id, "waiting", what))
-            triggered = run = airflow.trigger(dag_id, conf)
+            dag = airflow.find_dag(dag_id, lambda what: progress.report(dag_id, "waiting", what))
+            triggered = run = airflow.trigger(dag, conf)
             progress.report(dag_id, "running", run.url)
             try:
                 for run in airflow.follow(triggered):

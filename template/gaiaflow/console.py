@@ -34,7 +34,8 @@ _MARKS = {
     "moved": ("!", "yellow"),
     "waiting": ("…", "yellow"),
 }
-_UNDER_WAY = {"starting", "stopping", "running", "queued", "scheduled", "waiting"}
+_NOT_YET = {"waiting", "scheduled", "queued"}
+_UNDER_WAY = _NOT_YET | {"starting", "stopping", "running", "deferred", "up_for_retry"}
 
 
 def print_json(value: Any) -> None:
@@ -89,9 +90,11 @@ class Progress:
         """Note that something changed its state."""
         now = time.monotonic()
         with self._mutex:
-            _, _, since, _ = self._rows.get(name, ("", "", now, None))
             known = self._rows.get(name)
-            ended = None if state in _UNDER_WAY else now
+            _, _, since, ended = known or ("", "", now, None)
+            if known and known[0] != state and known[0] in _NOT_YET:
+                since = now
+            ended = None if state in _UNDER_WAY else ended or now
             self._rows[name] = (state, detail, since, ended)
         if not err.is_terminal and (known is None or known[0] != state):
             line = [f"{name}:", state, f"{now - since:.1f} s" if known else "", detail]

@@ -9,6 +9,7 @@ Standard library only: `mlops_manager.py` makes the first environment with it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,11 +117,18 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
     Raises:
         GaiaflowError: it failed; the message has the command.
     """
-    result = subprocess.run(list(command), cwd=cwd, env=clean_env(), check=False, stdout=sys.stderr)
-    if result.returncode:
+    listing = re.compile(rb" [+~-] ")  # uv's list of all packages, longer than a screen
+    with subprocess.Popen(
+        list(command), cwd=cwd, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        for line in process.stdout or ():
+            if not listing.match(line):
+                sys.stderr.buffer.write(line)
+                sys.stderr.flush()
+    if process.returncode:
         shown = " ".join([Path(command[0]).name, *command[1:]])
         raise GaiaflowError(
-            f"This failed with exit code {result.returncode}; what it says is above:\n  {shown}\n"
+            f"This failed with exit code {process.returncode}; what it says is above:\n  {shown}\n"
             "Is the network there, is there space on the disk? Then do again what you just did."
         )
 

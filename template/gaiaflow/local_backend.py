@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import signal
 import threading
 import time
@@ -105,7 +106,13 @@ class LocalBackend:
                 # scheduler, whose health the API server tells.
                 running = [service for service in chosen if self._runs(service)]
                 stopped = [service for service in chosen if service not in running]
-                return self._start(self._due(stopped)) or self._start(self._due(running))
+                with ports.Claims() as claims:
+                    failures: dict[str, str] = {}
+                    for part in (stopped, running):
+                        if not failures:
+                            due = self._settle_ports(self._due(part), claims)
+                            failures = self._bring_up_all(due)
+                    return failures
             except BaseException:
                 with _no_interrupts():
                     self.report("lock", "stopping", "interrupted: stopping all services")
@@ -149,31 +156,28 @@ class LocalBackend:
                 self.report(name, "waiting", "runs, but does not answer yet")
             time.sleep(_POLL)
 
-    def _settle_ports(self, due: list[Service]) -> list[Service]:
+    def _settle_ports(self, due: list[Service], claims: ports.Claims) -> list[Service]:
         """Move the project to free ports if somebody else sits on one of ours."""
         self._stop(due)  # what a crash has left of them
         names = [service.name for service in due]
-        port = ports.taken(self.project, names)
+        port = ports.taken(self.project, names, claims)
         if port is None:
             return due
         why = f"port {port} is taken by {ports.holder(port)}"
         running = [s for s in services.SERVICES if not s.once and self._state(s).state != "stopped"]
         self._stop(running)
-        self.project = ports.move(self.project)
+        self.project = ports.move(self.project, claims)
         moved = ", ".join(f"{name}={self.project.env[name]}" for name in settings.PORTS)
         self.report("ports", "moved", f"{why}; .env now has {moved}")
         return [s for s in services.SERVICES if s in due or s in running]
-
-    def _start(self, due: list[Service]) -> dict[str, str]:
-        if not due:
-            return {}
-        with self._ports_lock():
-            return self._bring_up_all(self._settle_ports(due))
 
     def _bring_up_all(self, due: Sequence[Service]) -> dict[str, str]:
         finished = {service.name: threading.Event() for service in due}
         failures: dict[str, str] = {}
         cancelled = threading.Event()
+        # The first of the list need the longest. Started all at once on two cores, they would
+        # share these with all others and be up last.
+        slots = threading.Semaphore((os.cpu_count() or 2) + 1)
 
         def bring_up(service: Service) -> None:
             try:
@@ -184,7 +188,8 @@ class LocalBackend:
                                 return
                     if need in failures:
                         raise GaiaflowError(f"{need} failed, which it needs")
-                self._bring_up(service, cancelled)
+                with slots:
+                    self._bring_up(service, cancelled)
             except (GaiaflowError, OSError) as error:
                 reason = explain(error) if isinstance(error, OSError) else str(error)
                 failures[service.name] = reason
@@ -304,30 +309,16 @@ class LocalBackend:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """One command at a time may start or stop the services of a project."""
-        busy = "another command is starting or stopping services"
         path = self.project.state / "run" / "lock"
-        with _locked(path, lambda: self.report("lock", "waiting", busy)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:  # the system unlocks it, however the process ends
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.report("lock", "waiting", "another command is starting or stopping services")
+                fcntl.flock(file, fcntl.LOCK_EX)
+                self.report("lock", "done", "")
             yield
-
-    @contextlib.contextmanager
-    def _ports_lock(self) -> Iterator[None]:
-        """One project at a time may choose its ports, and keeps the choice until it listens."""
-        busy = "another project is starting"
-        path = Path.home() / ".cache" / "gaiaflow" / "ports.lock"
-        with _locked(path, lambda: self.report("lock", "waiting", busy)):
-            yield
-
-
-@contextlib.contextmanager
-def _locked(path: Path, wait: Callable[[], None]) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:  # the system unlocks it, however the process ends
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

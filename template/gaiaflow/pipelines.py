@@ -100,10 +100,12 @@ class Airflow:
 
     def _is_current(self, dag: Json) -> bool:
         file = Path(dag["fileloc"])
-        parsed = dag.get("last_parsed") or ""
+        # Not "last_parsed", which is when the API server has loaded the DAG from the database.
+        parsed = dag.get("last_parsed_time") or ""
         if dag.get("is_stale") or not parsed:
             return False
-        return not file.exists() or file.stat().st_mtime < _timestamp(parsed)
+        began = _timestamp(parsed) - (dag.get("last_parse_duration") or 0)
+        return not file.exists() or file.stat().st_mtime < began
 
     def _may_appear(self, dag_id: str) -> bool:
         """Whether a file that Airflow has not read yet could define this DAG."""
@@ -117,7 +119,9 @@ class Airflow:
         errors = self._get("/api/v2/importErrors", {"limit": 100}) or {}
         for error in errors.get("import_errors", []):
             file = self.project.root / "dags" / error["filename"]
-            current = file.exists() and file.stat().st_mtime < _timestamp(error["timestamp"])
+            if not file.exists():
+                continue  # Airflow will forget it
+            current = file.stat().st_mtime < _timestamp(error["timestamp"])
             mine = Path(dag["fileloc"]) == file if dag else self._mentions(file, dag_id)
             if current and mine:
                 trace = error["stack_trace"]
@@ -144,12 +148,17 @@ class Airflow:
 
     # --- running it --------------------------------------------------------------------------
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> DagRun:
+    def trigger(self, dag: Json, conf: Mapping[str, Any]) -> DagRun:
         """Start a run of a DAG. It is unpaused first, or the run would wait.
 
         Raises:
             WrongConf: the DAG's parameters do not accept `conf`.
         """
+        dag_id, params = dag["dag_id"], dag.get("params") or {}
+        unknown = [name for name in conf if params and name not in params]
+        if unknown:  # Airflow takes it in silence, and so a misspelt name would change nothing
+            known = ", ".join(params)
+            raise WrongConf(f"The DAG {dag_id!r} has no parameter {unknown[0]!r}, but: {known}")
         self._request("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
         answer = self._request(
             "POST",

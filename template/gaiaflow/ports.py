@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
@@ -36,13 +38,38 @@ def holder(port: int) -> str:
     return "another program"
 
 
-def taken(project: Project, names: Iterable[str]) -> int | None:
-    """The first port that one of these services needs and cannot have."""
+class Claims:
+    """The ports that this process is about to use, until it ends or the `with` block does.
+
+    Between the look whether a port is free and the moment when a server listens on it, another
+    project may look too. So who looks locks the byte of that number in a file of this user's.
+    """
+
+    def __enter__(self) -> Claims:
+        path = Path.home() / ".cache" / "gaiaflow" / "ports.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()  # which unlocks
+
+    def claim(self, port: int) -> bool:
+        """Whether a port is free, and nobody else is about to use it."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        return is_free(port)
+
+
+def taken(project: Project, names: Iterable[str], claims: Claims) -> int | None:
+    """The first port that one of these services needs and cannot have; claims the others."""
     wanted = services.ports(project, names)
-    return next((port for port in wanted if not is_free(port)), None)
+    return next((port for port in wanted if not claims.claim(port)), None)
 
 
-def move(project: Project) -> Project:
+def move(project: Project, claims: Claims) -> Project:
     """Move all ports by the same distance, to where all are free, and store that in `.env`.
 
     Raises:
@@ -53,7 +80,7 @@ def move(project: Project) -> Project:
         changes = {name: str(project.port(name) + distance) for name in PORTS}
         candidate = project.replaced(changes)
         allowed = all(candidate.port(name) in PORT_RANGE for name in PORTS)
-        if allowed and taken(candidate, names) is None:
+        if allowed and taken(candidate, names, claims) is None:
             return project.with_env(changes)
     raise GaiaflowError(
         "No free block of ports was found. Set AIRFLOW_PORT, MLFLOW_PORT, JUPYTER_PORT and "

@@ -8,6 +8,7 @@ The same program runs a task in a process, a container or a pod. It needs nothin
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -73,7 +74,10 @@ def main(reference: str) -> int:
     """Run the task: 0 if the function returned JSON, 1 with its traceback in the log if not."""
     arguments = json.loads(os.environ.get("GAIAFLOW_ARGUMENTS") or "{}")
     try:
-        result = to_json(load(reference)(**arguments), f"the result of {reference}")
+        gc.disable()  # an import makes many objects, and no garbage
+        function = load(reference)
+        gc.enable()
+        result = to_json(function(**arguments), f"the result of {reference}")
     except NotJsonError as error:
         sys.stdout.flush()  # what the function printed comes before its error
         sys.stderr.write(f"{error}\n")

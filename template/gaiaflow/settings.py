@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
@@ -62,7 +63,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("S3_BUCKET", "The bucket for scenes, features, models and maps.", "gaiaflow"),
 )
 
+MODES = ("dev",)
+
 PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
+
+OBJECT_STORE_PORTS = 5  # S3 and four of its own, one after another
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 # A port of the object store is also used 10000 higher; none may pass 65535.
 PORT_RANGE = range(1024, 55532)
@@ -163,9 +170,15 @@ def client_env(project: Project) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # It would run uv at each logged model; a model names its requirements itself.
         "MLFLOW_UV_AUTO_DETECT": "false",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        **_no_proxy(),
     }
+
+
+def _no_proxy() -> dict[str, str]:
+    """Around a proxy, should this machine have one, go our servers too."""
+    theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = dict.fromkeys([*filter(None, theirs.split(",")), "127.0.0.1", "localhost"])
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))
 
 
 # What a shell may have set for another account; it would win over our keys.
@@ -222,7 +235,19 @@ def _check(env: Mapping[str, str]) -> None:
             "Copy the line from .env.example and give it a value, or delete .env: "
             "`python mlops_manager.py start` makes a new one with new passwords."
         )
+    users: dict[int, str] = {}
     for name in PORTS:
         if not env[name].isascii() or not env[name].isdigit() or int(env[name]) not in PORT_RANGE:
             limits = f"{PORT_RANGE.start} to {PORT_RANGE.stop - 1}"
             raise GaiaflowError(f".env: {name} must be a whole number from {limits}.")
+        port = int(env[name])
+        for taken in range(port, port + (OBJECT_STORE_PORTS if name == "OBJECT_STORE_PORT" else 1)):
+            if taken in users:
+                raise GaiaflowError(f".env: {users[taken]} and {name} both take port {taken}.")
+            users[taken] = name
+    if env["GAIAFLOW_MODE"] not in MODES:
+        raise GaiaflowError(f".env: GAIAFLOW_MODE can be: {', '.join(MODES)}.")
+    if not _BUCKET.fullmatch(env["S3_BUCKET"]):
+        raise GaiaflowError(
+            ".env: S3_BUCKET must be 3 to 63 lower-case letters, digits and hyphens, as S3 has it."
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ from gaiaflow import envfile, ports, services, settings
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.services import SERVICES
 from gaiaflow.settings import PORTS, Project
+
+from .conftest import TEMPLATE
 
 NAMES = [service.name for service in SERVICES]
 
@@ -28,6 +32,22 @@ def listening(port: int, host: str = "127.0.0.1") -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims are noted in the user's home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def taken(project: Project, names: list[str]) -> int | None:
+    with ports.Claims() as claims:
+        return ports.taken(project, names, claims)
+
+
+def move(project: Project) -> Project:
+    with ports.Claims() as claims:
+        return ports.move(project, claims)
+
+
 @pytest.fixture
 def project(project_root: Path) -> Project:
     """A project whose ports are free, with a remark of the user's in its .env."""
@@ -35,7 +55,7 @@ def project(project_root: Path) -> Project:
     for start in range(11000 + os.getpid() % 4000, 19000, 20):
         moved = {name: str(start + index) for index, name in enumerate(PORTS)}
         candidate = project.replaced(moved)
-        if ports.taken(candidate, NAMES) is None:
+        if taken(candidate, NAMES) is None:
             file = project_root / ".env"
             envfile.write(file, "# mine\n" + file.read_text(encoding="utf-8"))
             return project.with_env(moved)
@@ -58,17 +78,17 @@ def test_a_listener_is_seen_wherever_it_listens(host: str) -> None:
 def test_every_port_of_a_service_counts(project: Project) -> None:
     for port in services.ports(project, NAMES):
         with listening(port):
-            assert ports.taken(project, NAMES) == port
+            assert taken(project, NAMES) == port
     store = services.ports(project, ["object-store"])
     with listening(store[-1]):
-        assert ports.taken(project, ["airflow-api-server", "mlflow"]) is None
+        assert taken(project, ["airflow-api-server", "mlflow"]) is None
 
 
 def test_a_move_keeps_ports_together_and_the_rest_of_the_file(project: Project) -> None:
     before = (project.root / ".env").read_text(encoding="utf-8")
     with listening(project.port("MLFLOW_PORT")):
-        moved = ports.move(project)
-        assert ports.taken(moved, NAMES) is None
+        moved = move(project)
+        assert taken(moved, NAMES) is None
     distances = {moved.port(name) - project.port(name) for name in PORTS}
     assert len(distances) == 1
     assert settings.load(project.root).env == moved.env
@@ -80,7 +100,7 @@ def test_a_move_keeps_ports_together_and_the_rest_of_the_file(project: Project) 
 
 def test_a_move_goes_past_a_second_listener(project: Project) -> None:
     with listening(project.port("MLFLOW_PORT")), listening(project.port("MLFLOW_PORT") + 20):
-        moved = ports.move(project)
+        moved = move(project)
         assert moved.port("MLFLOW_PORT") >= project.port("MLFLOW_PORT") + 40
 
 
@@ -91,6 +111,27 @@ def test_no_move_beyond_the_last_port(project: Project) -> None:
         edge = project.with_env({**changes, name: "55530"})
         before = (project.root / ".env").read_bytes()
         with pytest.raises(GaiaflowError, match="No free block of ports"):
-            ports.move(edge)
+            move(edge)
         assert (project.root / ".env").read_bytes() == before
         assert settings.load(project.root).env == edge.env
+
+
+def test_a_claimed_port_is_taken_for_others(project: Project) -> None:
+    """Two projects that start at the same time look for free ports at the same time."""
+    code = "import sys; from gaiaflow import ports; c = ports.Claims().__enter__(); " + (
+        "print(c.claim(int(sys.argv[1])), flush=True); sys.stdin.read()"
+    )
+    port = project.port("MLFLOW_PORT")
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(port)],
+        env={**os.environ, "PYTHONPATH": str(TEMPLATE)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout
+    assert other.stdout.readline() == "True\n"
+    assert taken(project, NAMES) == port
+    assert move(project).port("MLFLOW_PORT") != port
+    other.communicate("")
+    assert taken(project, NAMES) is None  # who has ended claims nothing

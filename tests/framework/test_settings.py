@@ -75,6 +75,24 @@ def test_good_ports_are_taken(project_root: Path, port: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("MLFLOW_PORT", "8080", "AIRFLOW_PORT and MLFLOW_PORT both take port 8080"),
+        ("OBJECT_STORE_PORT", "8079", "AIRFLOW_PORT and OBJECT_STORE_PORT both take port 8080"),
+        ("GAIAFLOW_MODE", "production", "GAIAFLOW_MODE can be: dev"),
+        ("S3_BUCKET", "My_Bucket", "S3_BUCKET must be 3 to 63 lower-case letters"),
+        ("S3_BUCKET", "b", "S3_BUCKET must be 3 to 63 lower-case letters"),
+    ],
+)
+def test_a_bad_value_is_named(project_root: Path, name: str, value: str, says: str) -> None:
+    settings.load(project_root)
+    envfile.update(project_root / ".env", {name: value})
+    with pytest.raises(GaiaflowError) as caught:
+        settings.load(project_root)
+    assert str(caught.value).startswith(f".env: {says}")
+
+
 def test_a_lost_identity_is_named(project_root: Path) -> None:
     file = project_root / "pyproject.toml"
     file.write_text('[tool.gaiaflow]\npackage = "forest_watch"\n', encoding="utf-8")

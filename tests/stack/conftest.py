@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ from typing import Any
 
 import psutil
 import pytest
-from plumbum import local
 from uv import find_uv_bin
 
 HERE = Path(__file__).resolve().parent
@@ -86,11 +86,18 @@ def execute(
     *command: str | Path, cwd: Path, env: dict[str, str] | None = None, limit: float = LIMIT
 ) -> Done:
     """Run a program to its end, without a terminal; never raises because it failed."""
-    program, *arguments = map(str, command)
-    code, out, err = local[program][arguments].run(
-        retcode=None, cwd=str(cwd), env=env or person(), timeout=limit
+    # Not by plumbum, which adds an environment to that of this process.
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=env or person(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
     )
-    return Done(code, out, err)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def wait_for(what: Callable[[], Any], limit: float = 60) -> Any:

@@ -39,41 +39,39 @@ def records(project: Project) -> int:
 
 
 @pytest.mark.parametrize("started", [1, 4])
-def test_a_start_whose_manager_was_killed(running: Project, started: int) -> None:
-    assert running.manage("stop").code == 0
-    with running.in_background("start") as manager:
-        wait_for(lambda: records(running) >= started)
+def test_a_start_whose_manager_was_killed(stack: Project, started: int) -> None:
+    assert stack.manage("stop").code == 0
+    with stack.in_background("start") as manager:
+        wait_for(lambda: records(stack) >= started)
         manager.send_signal(signal.SIGKILL)
         manager.wait()
-    assert running.processes()
-    done = running.manage("start")
+    assert stack.processes()
+    done = stack.manage("start")
     assert done.code == 0, done
-    running.assert_all_is_healthy()
-    leaders = set(running.pids().values())
-    marked = {process.environ()["GAIAFLOW_SERVICE"] for process in running.processes()}
+    stack.assert_all_is_healthy()
+    leaders = set(stack.pids().values())
+    marked = {process.environ()["GAIAFLOW_SERVICE"] for process in stack.processes()}
     assert marked == SERVICES
-    assert leaders <= {process.pid for process in running.processes()}
+    assert leaders <= {process.pid for process in stack.processes()}
 
 
 @pytest.mark.parametrize(
     ("how", "started"), [("SIGINT", 0), ("SIGINT", 1), ("SIGINT", 4), ("SIGTERM", 4), ("SIGHUP", 1)]
 )
-def test_an_interrupted_start_leaves_all_or_nothing(
-    running: Project, how: str, started: int
-) -> None:
-    assert running.manage("stop").code == 0
-    with running.in_background("start") as manager:
+def test_an_interrupted_start_leaves_all_or_nothing(stack: Project, how: str, started: int) -> None:
+    assert stack.manage("stop").code == 0
+    with stack.in_background("start") as manager:
         if started:
-            wait_for(lambda: records(running) >= started)
+            wait_for(lambda: records(stack) >= started)
         else:
             wait_for(lambda: "mlops_manager.py" in " ".join(manager.cmdline()))
         manager.send_signal(signal.Signals[how])
         code = manager.wait(timeout=60)
     if code == 0:
-        running.assert_all_is_healthy()
+        stack.assert_all_is_healthy()
     else:
-        running.assert_nothing_is_left()
-        states = {item["state"] for item in running.status().values()}
+        stack.assert_nothing_is_left()
+        states = {item["state"] for item in stack.status().values()}
         assert states == {"stopped"}
     if started:
         assert code == 130

@@ -90,6 +90,12 @@ def test_a_conf_that_the_dag_refuses(stack: Project, write: Writer) -> None:
         assert "size" in done.err
 
 
+def test_a_conf_with_a_name_that_the_dag_does_not_have(stack: Project) -> None:
+    done = stack.manage("run", "landcover", "--conf", '{"szene": "sample"}')
+    assert done.code == 2, done
+    assert "has no parameter 'szene', but: " in done.err
+
+
 @pytest.mark.parametrize(
     ("conf", "says"),
     [("{", "--conf is not JSON"), ("size=3", "--conf is not JSON"), ("[1]", "a JSON object")],

@@ -14,7 +14,7 @@ from gaiaflow.settings import Project
 
 __all__ = ["SERVICES", "Service", "ports", "select"]
 
-# In the order in which they start: what others wait for longest comes first.
+# In the order in which they start: first what others wait for, then what takes longest.
 SERVICES: tuple[Service, ...] = (
     *environment.SERVICES,
     *airflow.SERVICES,

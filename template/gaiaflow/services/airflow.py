@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gaiaflow import envfile, environments
-from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port
+from gaiaflow.services.base import Service, airflow_python, answers, data, port
 from gaiaflow.settings import Project, client_env
 from gaiaflow.stamps import Stamp
 
@@ -18,7 +20,14 @@ _HEARTBEAT_LIMIT = datetime.timedelta(seconds=30)
 
 
 def _airflow(*arguments: str) -> Callable[[Project], list[str]]:
-    return lambda project: [str(airflow_python(project)), "-m", "airflow", *arguments]
+    """A command of Airflow's."""
+    return lambda project: [
+        str(airflow_python(project)),
+        "-m",
+        "gaiaflow.quick",
+        "airflow",
+        *arguments,
+    ]
 
 
 def _api_server(project: Project) -> list[str]:
@@ -65,6 +74,8 @@ def _env(project: Project) -> Mapping[str, str]:
         # New files are seen soon; known ones are read again when `run` asks for it.
         "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 30,
+        # Else a file that is changed twice in 30 seconds would run as it was before.
+        "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": 0,
         # Without it a finished task keeps its worker for 5 seconds.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         "WORKERS__EXECUTION_API_TIMEOUT": 30,
@@ -89,15 +100,24 @@ def _init_stamp(project: Project) -> Stamp:
     return Stamp(database.with_suffix(".stamp"), database, [environments.AIRFLOW_LOCK])
 
 
-def _beats(component: str) -> Callable[[Project, float], bool]:
-    """A check: the component has said since it was started, and lately, that it is alive."""
+def _beats(job_type: str) -> Callable[[Project, float], bool]:
+    """A check: the component has said since it was started, and lately, that it is alive.
+
+    It says so in the database, where we read it: the API server, which tells it too, is the last
+    to be up, and may be down.
+    """
+    last_beat = "SELECT max(latest_heartbeat) FROM job WHERE job_type = ? AND state = 'running'"
 
     def healthy(project: Project, started: float) -> bool:
-        health = json.loads(ask(project.url("AIRFLOW_PORT") + "/api/v2/monitor/health") or "{}")
-        beat = health.get(component, {}).get(f"latest_{component}_heartbeat")
+        address = _database(project).as_uri() + "?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(address, uri=True, timeout=2)) as database:
+                [beat] = database.execute(last_beat, [job_type]).fetchone()
+        except sqlite3.Error:
+            return False
         if not beat:
             return False
-        moment = datetime.datetime.fromisoformat(beat.replace("Z", "+00:00"))
+        moment = datetime.datetime.fromisoformat(beat).replace(tzinfo=datetime.timezone.utc)
         recent = datetime.datetime.now(datetime.timezone.utc) - moment < _HEARTBEAT_LIMIT
         return recent and moment.timestamp() > started
 
@@ -135,21 +155,21 @@ SERVICES = (
         _airflow("scheduler", "--skip-serve-logs"),
         _env,
         needs=_NEEDS,
-        healthy=_beats("scheduler"),
+        healthy=_beats("SchedulerJob"),
     ),
     Service(
         "airflow-dag-processor",
         _airflow("dag-processor"),
         _env,
         needs=_NEEDS,
-        healthy=_beats("dag_processor"),
+        healthy=_beats("DagProcessorJob"),
     ),
     Service(
         "airflow-triggerer",
         _airflow("triggerer", "--skip-serve-logs"),
         _env,
         needs=_NEEDS,
-        healthy=_beats("triggerer"),
+        healthy=_beats("TriggererJob"),
         wanted=_uses_triggers,
     ),
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from gaiaflow.services.base import Service, answers, port, project_python
 from gaiaflow.settings import Project, client_env
@@ -11,14 +13,23 @@ from gaiaflow.settings import Project, client_env
 
 def _command(project: Project) -> list[str]:
     command = [
-        *(project_python(project), "-m", "jupyterlab", "--no-browser"),
+        *(project_python(project), "-m", "gaiaflow.quick", "jupyterlab", "--no-browser"),
         *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={project.env['JUPYTER_PORT']}"),
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={project.root}",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.news_url=None",
+        f"--LabApp.app_settings_dir={_settings(project)}",
     ]
     return [*command, "--allow-root"] if os.geteuid() == 0 else command
+
+
+def _settings(project: Project) -> Path:
+    """Defaults of ours for JupyterLab's settings: it need not ask at its first start about news."""
+    folder = project.state / "jupyterlab"
+    folder.mkdir(parents=True, exist_ok=True)
+    overrides = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+    (folder / "overrides.json").write_text(json.dumps(overrides), encoding="utf-8")
+    return folder
 
 
 def _env(project: Project) -> Mapping[str, str]:

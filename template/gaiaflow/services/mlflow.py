@@ -10,7 +10,7 @@ from gaiaflow.settings import Project, client_env
 
 def _command(project: Project) -> list[str]:
     return [
-        *(project_python(project), "-m", "gaiaflow.mlflow_server"),
+        *(project_python(project), "-m", "gaiaflow.quick", "gaiaflow.mlflow_server"),
         *("--port", project.env["MLFLOW_PORT"]),
         *("--backend-store-uri", f"sqlite:///{data(project) / 'mlflow.db'}"),
         *("--artifacts-destination", f"s3://{project.env['S3_BUCKET']}/mlflow"),

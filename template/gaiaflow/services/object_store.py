@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gaiaflow.services.base import Service, airflow_python, data, listens
-from gaiaflow.settings import Project, client_env
+from gaiaflow.settings import OBJECT_STORE_PORTS, Project, client_env
 
 _SERVERS = ("s3", "master", "volume", "filer", "admin")
 _PORT_OPTIONS = [f"{server}.port{kind}" for kind in ("", ".grpc") for server in _SERVERS]
@@ -15,7 +15,7 @@ _PORT_OPTIONS = [f"{server}.port{kind}" for kind in ("", ".grpc") for server in 
 def _ports(project: Project) -> list[int]:
     """HTTP of each server, then gRPC of each, 10000 higher as SeaweedFS has it."""
     first = project.port("OBJECT_STORE_PORT")
-    http = list(range(first, first + len(_SERVERS)))
+    http = list(range(first, first + OBJECT_STORE_PORTS))
     return http + [port + 10000 for port in http]
 
 
