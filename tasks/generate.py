@@ -40,7 +40,7 @@ class Generate(cli.Application):
                 return False
             return True
 
-        attempt(write_secrets, "python mlops_manager.py start     # makes .env")
+        attempt(write_secrets, "python3 mlops_manager.py start     # makes .env")
         own_repository = not inside_repository()
         by_hand_commit = "git init && git add --all && git commit -m 'First commit'"
         if own_repository:
@@ -48,11 +48,11 @@ class Generate(cli.Application):
         else:
             say("The folder lies in a git repository: commit the new files there yourself.")
         if self.setup == "environment":
-            attempt(lambda: manage("deps"), "python mlops_manager.py deps")
+            attempt(lambda: manage("deps"), "python3 mlops_manager.py deps")
         if self.setup == "start":
-            started = attempt(lambda: manage("start"), "python mlops_manager.py start")
+            started = attempt(lambda: manage("start"), "python3 mlops_manager.py start")
             if self.example == "yes":
-                command = "python mlops_manager.py run landcover"
+                command = "python3 mlops_manager.py run landcover"
                 if started and attempt(lambda: manage("run", "landcover"), command):
                     say(f"The example is green, {since_copier_began()} after `copier copy` began.")
                 elif not started:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Start, stop and use the services of this project: `python mlops_manager.py --help`.
+"""Start, stop and use the services of this project: `python3 mlops_manager.py --help`.
 
 Any Python from 3.10 on can run this file. It makes Airflow's environment if there is none, and
 goes on in it, where everything that the framework needs is installed.

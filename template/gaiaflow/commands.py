@@ -24,7 +24,7 @@ from gaiaflow.services import SERVICES, Service, select
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
-_START_IT = "Start it: python mlops_manager.py start"
+_START_IT = "Start it: python3 mlops_manager.py start"
 
 
 class WrongUse(Exception):
@@ -57,15 +57,15 @@ def main() -> NoReturn:
 class MlopsManager(cli.Application):
     """Start, stop and use Airflow, MLflow, the object store and JupyterLab of this project."""
 
-    PROGNAME = "python mlops_manager.py"
+    PROGNAME = "python3 mlops_manager.py"
     VERSION = __version__
     SUBCOMMAND_HELPMSG = False
     DESCRIPTION_MORE = """
 A first session:
-/ python mlops_manager.py start           # all services; healthy when it returns
-/ python mlops_manager.py run change_me   # green, or with the log of what failed
-/ python mlops_manager.py open mlflow     # its runs, metrics and models
-/ python mlops_manager.py stop
+/ python3 mlops_manager.py start           # all services; healthy when it returns
+/ python3 mlops_manager.py run change_me   # green, or with the log of what failed
+/ python3 mlops_manager.py open mlflow     # its runs, metrics and models
+/ python3 mlops_manager.py stop
 
 Progress goes to standard error, results to standard output.
 

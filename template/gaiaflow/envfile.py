@@ -88,5 +88,5 @@ def _bad_line(path: Path, number: int, what: str) -> GaiaflowError:
     return GaiaflowError(
         f"{path.name}, line {number}: {what}.\n"
         f"Correct the line ({path.name}.example explains every setting), or delete {path.name}: "
-        "`python mlops_manager.py start` makes a new one with new passwords."
+        "`python3 mlops_manager.py start` makes a new one with new passwords."
     )

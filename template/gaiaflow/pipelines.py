@@ -143,7 +143,7 @@ class Airflow:
     def _not_read(self, dag_id: str) -> GaiaflowError:
         return GaiaflowError(
             f"Airflow has not read the file of {dag_id!r} within {_PARSE_LIMIT:.0f} s.\n"
-            "`python mlops_manager.py logs airflow-dag-processor` shows what it does."
+            "`python3 mlops_manager.py logs airflow-dag-processor` shows what it does."
         )
 
     # --- running it --------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Airflow:
         except httpx.TransportError as error:
             raise GaiaflowError(
                 f"Airflow does not answer at {self._client.base_url} ({error}).\n"
-                "Start it: python mlops_manager.py start"
+                "Start it: python3 mlops_manager.py start"
             ) from None
         if answer.status_code not in ok:
             said = f"{answer.status_code} {_detail(answer)}"
@@ -223,7 +223,7 @@ class Airflow:
         if not answer.is_success:
             raise GaiaflowError(
                 "Airflow refuses the password in .env: was it changed while Airflow ran?\n"
-                "Restart it: python mlops_manager.py restart"
+                "Restart it: python3 mlops_manager.py restart"
             )
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

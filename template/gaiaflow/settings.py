@@ -79,7 +79,7 @@ def env_text(make_secrets: bool) -> str:
     """The text of `.env` (with fresh secrets) or of `.env.example` (without)."""
     lines = [
         "# Settings and passwords of this project on this machine. Not in git: keep it so.",
-        "# Made by Gaiaflow; edit it, then run `python mlops_manager.py restart`.",
+        "# Made by Gaiaflow; edit it, then run `python3 mlops_manager.py restart`.",
     ]
     for setting in SETTINGS:
         value = setting.make() if setting.make and make_secrets else setting.default
@@ -233,7 +233,7 @@ def _check(env: Mapping[str, str]) -> None:
         raise GaiaflowError(
             f".env lacks {', '.join(missing)}.\n"
             "Copy the line from .env.example and give it a value, or delete .env: "
-            "`python mlops_manager.py start` makes a new one with new passwords."
+            "`python3 mlops_manager.py start` makes a new one with new passwords."
         )
     users: dict[int, str] = {}
     for name in PORTS:

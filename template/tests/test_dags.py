@@ -25,7 +25,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(not PYTHON.exists(), reason="no Airflow yet: python mlops_manager.py start")
+@pytest.mark.skipif(not PYTHON.exists(), reason="no Airflow yet: python3 mlops_manager.py start")
 def test_dags_load(tmp_path: Path) -> None:
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

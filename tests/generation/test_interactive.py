@@ -52,7 +52,7 @@ def test_a_session_of_questions(
     answer("Kubernetes", "y")
     answer("Under which licence", DOWN + ENTER)
     answer("What should happen right after", "\x1b[A" + ENTER)
-    session.expect_exact("python mlops_manager.py start")
+    session.expect_exact("python3 mlops_manager.py start")
     session.expect(pexpect.EOF)
     session.close()
     assert session.exitstatus == 0

@@ -176,4 +176,4 @@ def test_with_trust_it_says_first_what_the_task_will_do(
     result = copier_command(*COPY, *NAMED, copier_template, "project")
     said = result.stderr.split("create")[0]
     assert "tasks/generate.py writes .env with fresh secrets" in said
-    assert "python mlops_manager.py start" in result.stderr
+    assert "python3 mlops_manager.py start" in result.stderr

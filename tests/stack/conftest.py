@@ -118,7 +118,7 @@ class Project:
     def manage(
         self, *arguments: str, python: str | Path = sys.executable, **environment: str
     ) -> Done:
-        """Run `python mlops_manager.py ARGUMENTS`."""
+        """Run `python3 mlops_manager.py ARGUMENTS`."""
         script = self.root / "mlops_manager.py"
         # From elsewhere: a command must not depend on the current directory.
         return execute(python, script, *arguments, cwd=HERE, env=person(**environment))

@@ -48,10 +48,10 @@ def test_without_network_and_then_with(clone: Project, tmp_path: Path) -> None:
 
     done = clone.manage("run", "landcover")
     assert done.code == 1, done
-    assert "Start it: python mlops_manager.py start" in done.err
+    assert "Start it: python3 mlops_manager.py start" in done.err
     done = clone.manage("open", "mlflow")
     assert done.code == 1, done
-    assert "Start it: python mlops_manager.py start" in done.err
+    assert "Start it: python3 mlops_manager.py start" in done.err
     done = clone.manage("stop")
     assert done.code == 0, done
     assert "Nothing was running." in done.err
