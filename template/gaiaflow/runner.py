@@ -37,8 +37,10 @@ def to_json(value: Any, what: str) -> str:
     """
     advice = "Keep the data in the object store and pass its key."
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
+        if "Circular" in str(error):
+            raise NotJsonError(f"{what} contains itself. {advice}") from error
         name, part = _culprit(value, what)
         kind = type(part).__name__
         if hasattr(part, "item") and getattr(part, "ndim", None) == 0:
@@ -46,7 +48,7 @@ def to_json(value: Any, what: str) -> str:
         elif isinstance(part, float):
             kind, advice = str(part), "Use None for what is missing."
         raise NotJsonError(f"{name} is no JSON value ({kind}). {advice}") from error
-    size = len(text.encode())
+    size = len(text)
     if size > LIMIT:
         name = what
         if isinstance(value, dict):
@@ -77,7 +79,7 @@ def main(reference: str) -> int:
         gc.disable()  # an import makes many objects, and no garbage
         function = load(reference)
         gc.enable()
-        result = to_json(function(**arguments), f"the result of {reference}")
+        result = to_json(_call(function, arguments), f"the result of {reference}")
     except NotJsonError as error:
         sys.stdout.flush()  # what the function printed comes before its error
         sys.stderr.write(f"{error}\n")
@@ -89,6 +91,16 @@ def main(reference: str) -> int:
     if path := os.environ.get("GAIAFLOW_RESULT"):
         Path(path).write_text(result, encoding="utf-8")
     return 0
+
+
+def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """The function's result; `sys.exit()` in it is a return without one, and with a code an end."""
+    try:
+        return function(**arguments)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+        return None
 
 
 def _culprit(value: Any, name: str) -> tuple[str, Any]:

@@ -22,9 +22,8 @@ json_values = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    # No surrogates: they have no UTF-8.
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
     max_leaves=20,
 )
 
@@ -64,6 +63,13 @@ def test_what_is_no_json_is_named(value: Any, says: str) -> None:
     with pytest.raises(NotJsonError) as caught:
         to_json(value, "the result")
     assert str(caught.value).startswith(says)
+
+
+def test_what_contains_itself_is_named() -> None:
+    tree: dict[str, Any] = {}
+    tree["parent"] = tree
+    with pytest.raises(NotJsonError, match="the result contains itself"):
+        to_json(tree, "the result")
 
 
 def test_what_is_too_large_is_named() -> None:
@@ -120,6 +126,14 @@ def test_arguments_in_and_result_out(run: Runner) -> None:
 def test_no_result_is_a_result(run: Runner) -> None:
     assert run("def f(): pass").returncode == 0
     assert run.result.read_text(encoding="utf-8") == "null"
+
+
+@pytest.mark.parametrize(("code", "ends"), [("", 0), ("0", 0), ("3", 3), ("'no scene'", 1)])
+def test_an_exit_ends_the_task_as_it_ends_a_program(run: Runner, code: str, ends: int) -> None:
+    done = run(f"import sys\ndef f(): sys.exit({code})")
+    assert done.returncode == ends
+    assert run.result.exists() == (ends == 0)
+    assert ("no scene" in done.stdout) == ("no scene" in code)
 
 
 def test_output_keeps_its_order(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

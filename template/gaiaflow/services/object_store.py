@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from gaiaflow.services.base import Service, airflow_python, data, listens
 from gaiaflow.settings import OBJECT_STORE_PORTS, Project, client_env
 
+_SOCKET_PATH_LIMIT = 100  # bytes; Linux allows 107, macOS 103
 _SERVERS = ("s3", "master", "volume", "filer", "admin")
 _PORT_OPTIONS = [f"{server}.port{kind}" for kind in ("", ".grpc") for server in _SERVERS]
 
@@ -35,6 +37,10 @@ def _command(project: Project) -> list[str]:
         "master.telemetry": "false",
     }
     options["dir"].mkdir(exist_ok=True)
+    for server in ("s3", "filer"):  # else they stay in /tmp; a socket's path can't be long
+        path = project.state / "run" / f"{server}.sock"
+        if len(os.fsencode(path)) < _SOCKET_PATH_LIMIT:
+            options[f"{server}.localSocket"] = path
     weed = airflow_python(project).with_name("weed")
     # -logtostderr: its log goes where all others are; else it would stay in /tmp.
     return [str(weed), "-logtostderr", "mini", *(f"-{key}={v}" for key, v in options.items())]
