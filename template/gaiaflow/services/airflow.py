@@ -67,7 +67,7 @@ def _env(project: Project) -> Mapping[str, str]:
         "API__WORKERS": 1,
         "API__SECRET_KEY": env["AIRFLOW_SECRET_KEY"],
         "API_AUTH__JWT_SECRET": env["AIRFLOW_JWT_SECRET"],
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
         # A task whose scheduler was killed is tried again after a minute, not after five.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
