@@ -183,6 +183,11 @@ class Run(cli.Application):
         with console.Progress() as progress:
             dag = airflow.find_dag(dag_id, lambda what: progress.report(dag_id, "waiting", what))
             triggered = run = airflow.trigger(dag, conf)
+            if dag["is_paused"] and dag["timetable_summary"]:
+                schedule = dag["timetable_summary"]
+                console.err.print(
+                    f"{dag_id} was paused; from now on it runs on its schedule {schedule}."
+                )
             progress.report(dag_id, "running", run.url)
             try:
                 for run in airflow.follow(triggered):

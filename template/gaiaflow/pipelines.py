@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -60,7 +61,7 @@ class DagRun:
     @property
     def path(self) -> str:
         """Its address in Airflow's API."""
-        return f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}"
+        return f"/api/v2/dags/{quote(self.dag_id, safe='')}/dagRuns/{quote(self.run_id, safe='')}"
 
 
 class Airflow:
@@ -84,7 +85,7 @@ class Airflow:
         deadline = time.monotonic() + _PARSE_LIMIT
         asked = False
         while True:
-            dag = self._get(f"/api/v2/dags/{dag_id}/details")
+            dag = self._get(f"/api/v2/dags/{quote(dag_id, safe='')}/details")
             if dag and self._is_current(dag):
                 return dag
             self._raise_import_error(dag_id, dag)
@@ -159,13 +160,10 @@ class Airflow:
         if unknown:  # Airflow takes it in silence, and so a misspelt name would change nothing
             known = ", ".join(params)
             raise WrongConf(f"The DAG {dag_id!r} has no parameter {unknown[0]!r}, but: {known}")
-        self._request("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
-        answer = self._request(
-            "POST",
-            f"/api/v2/dags/{dag_id}/dagRuns",
-            {"conf": dict(conf), "logical_date": None},
-            ok={200, 400, 422},
-        )
+        path = f"/api/v2/dags/{quote(dag_id, safe='')}"
+        self._request("PATCH", path, {"is_paused": False})
+        order = {"conf": dict(conf), "logical_date": None}
+        answer = self._request("POST", f"{path}/dagRuns", order, ok={200, 400, 422})
         if answer.status_code != httpx.codes.OK:
             raise WrongConf(f"The DAG {dag_id!r} does not accept this --conf: {_detail(answer)}")
         run_id = answer.json()["dag_run_id"]
