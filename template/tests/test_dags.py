@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from gaiaflow import runner
+
 ROOT = Path(__file__).parents[1]
 DAGS = sorted((ROOT / "dags").glob("*.py"))
 
 # Airflow lives in an environment of its own, so its interpreter loads the files.
-BINARY = "Scripts/python.exe" if os.name == "nt" else "bin/python"
-PYTHON = ROOT / ".gaiaflow" / "airflow" / BINARY
+PYTHON = ROOT / ".gaiaflow" / "airflow" / "bin" / "python"
 LOAD = """
 import json, runpy, sys
 from airflow.sdk import DAG
@@ -45,11 +46,10 @@ def test_dags_load(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", DAGS, ids=lambda path: path.name)
 def test_functions_of_tasks_exist(path: Path) -> None:
+    """A name that is misspelt fails here, and not at night."""
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "create_task"):
-            continue
-        module, _, function = ast.literal_eval(call.args[1]).partition(":")
-        file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-        source = file.read_text(encoding="utf-8") if file.exists() else ""
-        names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-        assert function in names, f"{path.name}: there is no function {module}:{function}"
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "create_task":
+            named = {keyword.arg: keyword.value for keyword in call.keywords}
+            function = named.get("function", *call.args[1:2])
+            if isinstance(function, ast.Constant):  # what is computed can't be looked up here
+                runner.load(function.value)
