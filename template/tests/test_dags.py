@@ -52,4 +52,4 @@ def test_functions_of_tasks_exist(path: Path) -> None:
             named = {keyword.arg: keyword.value for keyword in call.keywords}
             function = named.get("function", *call.args[1:2])
             if isinstance(function, ast.Constant):  # what is computed can't be looked up here
-                runner.load(function.value)
+                runner.load(str(function.value))

@@ -1,15 +1,50 @@
-"""`setup=start`: from one command to a green pipeline."""
+"""README's first command: from an empty home to a green pipeline."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from .conftest import Generate, execute
+import pytest
+
+from .conftest import Project, execute, person
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_from_one_command_to_a_green_pipeline(generate: Generate) -> None:
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """Where the command makes its project; whatever becomes of it, nothing of it goes on."""
+    project = Project(tmp_path / "Schnee höhe" / "my-project")
+    project.root.parent.mkdir()
+    yield project
+    for process in project.processes():
+        process.kill()
+
+
+def test_from_readmes_command_to_a_green_pipeline(
+    uv: str, copier_template: Path, project: Project, tmp_path: Path
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^python3 -m venv .*$", readme, re.MULTILINE)
+    # All as it stands there, but from this repository instead of GitHub.
+    for theirs, ours in (
+        ("git+https://github.com/bcdev/gaiaflow", ROOT),
+        ("gh:bcdev/gaiaflow", copier_template),
+    ):
+        assert theirs in command
+        command = command.replace(theirs, shlex.quote(str(ours)))
+    home = tmp_path / "home"
+    home.mkdir()
+    cache = execute(uv, "cache", "dir", cwd=home).out.strip()
+    path = f"{Path(sys.executable).parent}:{person()['PATH']}"
+    env = person(HOME=str(home), PATH=path, UV_CACHE_DIR=cache)
+    done = execute("bash", "-c", command, cwd=project.root.parent, env=env)
+    assert done.code == 0, done
     # Default ports: somebody may have them, and then they move.
-    project, done = generate("Schneehöhe", setup="start")
     assert re.search(r"The example is green, \d+ s after `copier copy` began\.", done.err), done
     project.assert_all_is_healthy()
 
