@@ -110,7 +110,8 @@ def package_name_problem(name: str) -> str:
         reason = "starts with a digit"
     else:
         reason = "is not made of lower-case words (a-z, 0-9), each joined by one underscore"
-    return f"'{name}' {reason}. Try '{suggestion}'." if reason else ""
+    # The suggestion first: where it is asked, the line is cut at the edge of the terminal.
+    return f"Try '{suggestion}': '{name}' {reason}." if reason else ""
 
 
 class NamingExtension(Extension):
