@@ -115,8 +115,9 @@ class LocalBackend:
                     return failures
             except BaseException:
                 with _no_interrupts():
-                    self.report("lock", "stopping", "interrupted: stopping all services")
+                    self.report("start", "stopping", "interrupted: all services are stopped")
                     self._stop(services.SERVICES)
+                    self.report("start", "stopped", "")
                 raise
 
     def _with_needs(self, chosen: Sequence[Service]) -> list[Service]:
