@@ -102,17 +102,9 @@ class LocalBackend:
         with self._lock():
             chosen = self._with_needs(chosen)
             try:
-                # What does not run comes first: what does may be waiting for it only, as the
-                # scheduler, whose health the API server tells.
-                running = [service for service in chosen if self._runs(service)]
-                stopped = [service for service in chosen if service not in running]
+                due = self._due(chosen)
                 with ports.Claims() as claims:
-                    failures: dict[str, str] = {}
-                    for part in (stopped, running):
-                        if not failures:
-                            due = self._settle_ports(self._due(part), claims)
-                            failures = self._bring_up_all(due)
-                    return failures
+                    return self._bring_up_all(self._settle_ports(due, claims))
             except BaseException:
                 with _no_interrupts():
                     self.report("start", "stopping", "interrupted: all services are stopped")
@@ -128,10 +120,6 @@ class LocalBackend:
             for service in services.SERVICES
             if service.name in names and (not service.wanted or service.wanted(self.project))
         ]
-
-    def _runs(self, service: Service) -> bool:
-        leader = processes.recall(self._record(service), self.project.root)
-        return leader is not None and leader.process is not None
 
     def _due(self, chosen: Sequence[Service]) -> list[Service]:
         running = [service for service in chosen if not service.once]
