@@ -6,6 +6,7 @@ Copier would delete the project that it wrote.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class Generate(cli.Application):
             commands = "\n".join(f"    {command}" for command in by_hand)
             say(
                 f"\nThe project is there, but not all is done. See above, then go on by hand:\n"
-                f"    cd {PROJECT}\n{commands}\n"
+                f"    cd {shlex.quote(str(PROJECT))}\n{commands}\n"
             )
         return 0
 

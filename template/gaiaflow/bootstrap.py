@@ -18,8 +18,9 @@ def enter_airflow_environment(script: str) -> None:
     """
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
-    if not python.exists() and sys.argv[1:2] == ["stop"]:
-        sys.exit(0)  # nothing can be running: what would run is not there
+    started = any((path.parent / ".gaiaflow" / "run").glob("*.json"))
+    if not python.exists() and not started and sys.argv[1:2] == ["stop"]:
+        sys.exit(0)  # nothing runs here, so no environment need be made to stop it
     try:
         environments.make_airflow(path.parent)
     except (GaiaflowError, OSError) as error:

@@ -34,7 +34,8 @@ class WrongUse(Exception):
 def main() -> NoReturn:
     """Run the manager and turn what can go wrong into a message and an exit code."""
     for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, _interrupt)
+        if signal.getsignal(name) != signal.SIG_IGN:  # as under nohup
+            signal.signal(name, _interrupt)
     try:
         _, code = MlopsManager.run(exit=False)
     except (WrongUse, WrongConf) as error:
@@ -114,7 +115,9 @@ class Stop(ForServices):
 
     def main(self) -> int:
         with console.Progress() as progress:
-            stopped = LocalBackend(_project(), progress.report).stop(self.chosen())
+            # Whatever .env has become: to stop needs nothing of it.
+            project = settings.Project(settings.find_root(), "", "", "", {})
+            stopped = LocalBackend(project, progress.report).stop(self.chosen())
         if not stopped:
             console.err.print("Nothing was running.")
         return DONE

@@ -178,7 +178,8 @@ class LocalBackend:
                     if need in failures:
                         raise GaiaflowError(f"{need} failed, which it needs")
                 with slots:
-                    self._bring_up(service, cancelled)
+                    if not cancelled.is_set():
+                        self._bring_up(service, cancelled)
             except (GaiaflowError, OSError) as error:
                 reason = explain(error) if isinstance(error, OSError) else str(error)
                 failures[service.name] = reason
@@ -327,7 +328,8 @@ def tail(log: Path, start: int = 0, lines: int = 15) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        file.seek(max(start, log.stat().st_size - 20_000))
+        size = log.stat().st_size  # less than `start`, if the log was set aside since
+        file.seek(max(start if start <= size else 0, size - 20_000))
         text = file.read().decode("utf-8", errors="replace")
     return "\n".join(text.rstrip().splitlines()[-lines:])
 

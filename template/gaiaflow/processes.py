@@ -106,7 +106,7 @@ def families(root: Path, leaders: Mapping[str, Leader | None]) -> dict[str, list
         else:
             service = sessions.get(_session(process), "")
             leader = leaders.get(service)
-            if not service or leader is None or process.create_time() < leader.born - 1:
+            if not service or leader is None or _born(process) < leader.born - 1:
                 continue
         if service in found:
             found[service].setdefault(process.pid, process)
@@ -147,6 +147,13 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return [child for child in process.children(recursive=True) if _runs(child)]
     except psutil.Error:
         return []
+
+
+def _born(process: psutil.Process) -> float:
+    try:
+        return process.create_time()
+    except psutil.Error:  # it has gone meanwhile
+        return 0.0
 
 
 def _session(process: psutil.Process) -> int:

@@ -60,6 +60,17 @@ def test_a_stop_after_the_leaders_were_killed(running: Project) -> None:
     running.assert_nothing_is_left()
 
 
+def test_a_stop_needs_no_settings(running: Project) -> None:
+    before = running.env_file.read_bytes()
+    running.env_file.write_text("nonsense\n", encoding="utf-8")
+    try:
+        done = running.manage("stop")
+    finally:
+        running.env_file.write_bytes(before)
+    assert done.code == 0, done
+    running.assert_nothing_is_left()
+
+
 def test_clean_keeps_data_and_clean_data_does_not(running: Project) -> None:
     # The store alone: Airflow would go on with a run that a stop has cut off, and add objects.
     assert running.manage("stop").code == 0

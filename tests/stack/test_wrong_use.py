@@ -50,7 +50,7 @@ def env_file(stack: Project) -> Iterator[Path]:
     ],
     ids=["no assignment", "twice", "open quote", "port", "missing", "empty"],
 )
-@pytest.mark.parametrize("command", ["status", "stop"])
+@pytest.mark.parametrize("command", ["status", "start"])
 def test_settings_that_cannot_be_read(
     stack: Project, env_file: Path, spoil: object, says: str, command: str
 ) -> None:

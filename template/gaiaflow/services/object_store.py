@@ -58,6 +58,7 @@ def _healthy(project: Project, _: float) -> bool:
     if not listens(project.port("OBJECT_STORE_PORT")):
         return False  # boto3 costs a quarter of a second, this nothing
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = boto3.client(
@@ -66,6 +67,7 @@ def _healthy(project: Project, _: float) -> bool:
         aws_access_key_id=project.env["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=project.env["AWS_SECRET_ACCESS_KEY"],
         region_name=project.env["AWS_DEFAULT_REGION"],
+        config=Config(proxies={}),  # no proxy between us and ourselves
     )
     try:
         client.head_bucket(Bucket=project.env["S3_BUCKET"])
