@@ -25,8 +25,8 @@ _PATIENCE = 20.0  # seconds that a running service gets to answer before it is s
 _GRACE = 3.5  # seconds that a service gets to end by itself; the API server would take 6
 _POLL = 0.25
 
-# Called with the service's name, a state ("waiting", "starting", "healthy", "failed",
-# "stopped"), and a word more.
+# Called with a name (mostly a service's), what is under way or how it ended (the states that
+# console.py knows), and a word more.
 Report = Callable[[str, str, str], None]
 
 
