@@ -80,11 +80,9 @@ class ProcessOperator(BaseOperator):
         Raises:
             RuntimeError: the function failed; what it wrote is in the log.
         """
-        from gaiaflow import environments, settings
         from gaiaflow.runner import to_json
 
-        project = settings.load(settings.find_root())
-        python = environments.project_python(project.root, project.environment_manager)
+        python, root = os.environ["GAIAFLOW_PYTHON"], Path(__file__).parents[1]
         with tempfile.TemporaryDirectory(prefix="gaiaflow-") as scratch:
             result = Path(scratch, "result.json")
             # Airflow's own configuration, with the keys to its database, is not the function's.
@@ -96,8 +94,8 @@ class ProcessOperator(BaseOperator):
                 "GAIAFLOW_RESULT": str(result),
                 "PYTHONUNBUFFERED": "1",
             }
-            command = [str(python), "-m", "gaiaflow.runner", self.function]
-            ended = self._hook.run_command(command, env=env, cwd=str(project.root))
+            command = [python, "-m", "gaiaflow.runner", self.function]
+            ended = self._hook.run_command(command, env=env, cwd=str(root))
             if ended.exit_code != 0:
                 code = ended.exit_code
                 raise RuntimeError(f"{self.function} failed with exit code {code}: see above")
