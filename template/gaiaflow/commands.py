@@ -16,6 +16,7 @@ from plumbum import cli
 
 from gaiaflow import __version__, backends, console, environments, settings
 from gaiaflow.backends import Backend, State
+from gaiaflow.doctor.command import Doctor
 from gaiaflow.errors import GaiaflowError, explain
 from gaiaflow.pipelines import Airflow, DagRun, WrongConf
 from gaiaflow.services import Service, select
@@ -69,6 +70,7 @@ A first session:
 
 Services run as processes, or as containers (start --backend compose); all commands do the same.
 Progress goes to standard error, results to standard output.
+If something does not work: python3 mlops_manager.py doctor
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted by Ctrl-C.
 """
@@ -287,6 +289,9 @@ class Clean(cli.Application):
             for removed in _active(progress.report).clean(self.data):
                 console.err.print(f"removed {removed}", soft_wrap=True)
         return DONE
+
+
+MlopsManager.subcommand("doctor", Doctor)
 
 
 def _start(names: Sequence[str], wanted: str | None) -> int:
