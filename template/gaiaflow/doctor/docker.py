@@ -69,11 +69,12 @@ def system_time(subject: Subject) -> float | None:
         return None
     answer = subject.programs.ask("docker", "info", "--format", "{{.SystemTime}}")
     now = time.time()
-    try:  # down to seconds: Python 3.10 can't read nanoseconds
-        theirs = datetime.datetime.strptime(answer.out.strip()[:19], "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
+    # In the engine's time zone. Down to seconds: Python 3.10 can't read nanoseconds.
+    said = re.match(r"(.{19})(?:\.\d+)?(Z|[+-]\d\d:\d\d)", answer.out)
+    if not said:
         return None
-    return theirs.replace(tzinfo=datetime.timezone.utc).timestamp() - now
+    zone = said[2].replace("Z", "+00:00")
+    return datetime.datetime.fromisoformat(said[1] + zone).timestamp() - now
 
 
 def reach(subject: Subject) -> str:
