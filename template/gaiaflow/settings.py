@@ -32,6 +32,10 @@ def _token(_: Identity) -> str:
     return secrets.token_hex(32)
 
 
+def _key_id(_: Identity) -> str:
+    return secrets.token_hex(10)
+
+
 def _password(_: Identity) -> str:
     return secrets.token_urlsafe(12).replace("-", "x").replace("_", "y")
 
@@ -83,7 +87,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AIRFLOW_SECRET_KEY", "Signs Airflow's sessions.", make=_token),
     Setting("AIRFLOW_JWT_SECRET", "Signs the tokens of Airflow's API.", make=_token),
     Setting("JUPYTER_TOKEN", "Log in to JupyterLab.", make=_password),
-    Setting("AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda _: secrets.token_hex(10)),
+    Setting(
+        "AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda _: secrets.token_hex(10)
+    ),
     Setting("AWS_SECRET_ACCESS_KEY", "The object store's secret key.", make=_token),
     Setting("AWS_DEFAULT_REGION", "Any S3 client wants one; ours has no regions.", "us-east-1"),
     Setting("S3_BUCKET", "The bucket for scenes, features, models and maps.", "gaiaflow"),
