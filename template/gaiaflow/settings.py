@@ -133,17 +133,16 @@ def env_text(identity: Identity | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def complete_env(root: Path) -> list[str]:
+def complete_env(root: Path, identity: Identity) -> list[str]:
     """Add to `.env` what a newer release wants there, and return the names; values stay.
 
     Raises:
-        GaiaflowError: pyproject.toml or .env cannot be read.
+        GaiaflowError: .env cannot be read.
     """
     path = root / ".env"
     known = envfile.read(path)
     missing = [setting for setting in SETTINGS if setting.name not in known]
     if missing:
-        identity = read_identity(root)
         lines = [line for setting in missing for line in ("", *_env_lines(setting, identity))]
         text = path.read_text(encoding="utf-8").rstrip("\n")
         envfile.write(path, "\n".join([text, *lines]) + "\n")
@@ -290,7 +289,9 @@ def read_identity(root: Path) -> Identity:
     Raises:
         GaiaflowError: pyproject.toml cannot be read or lacks something.
     """
-    table = read_toml(root / "pyproject.toml").get("tool", {}).get("gaiaflow", {})
+    tools = read_toml(root / "pyproject.toml").get("tool")
+    table = tools.get("gaiaflow") if isinstance(tools, dict) else None
+    table = table if isinstance(table, dict) else {}
     wanted = [field.name for field in fields(Identity)]
     missing = [name for name in wanted if name not in table]
     if missing:

@@ -16,7 +16,6 @@ from gaiaflow.errors import GaiaflowError
 
 from .conftest import TEMPLATE
 
-
 IDENTITY = settings.Identity("forest_watch", "uv", "seaweedfs")
 # Made on the user's machine, but known to everybody there.
 PUBLIC = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID"}
@@ -67,13 +66,13 @@ def test_the_settings_of_an_older_release_are_completed(project_root: Path, end:
     text = "".join(f"# about\n{name}={value}\n" for name, value in old.items())
     file = project_root / ".env"
     envfile.write(file, text.rstrip("\n") + end)
-    added = settings.complete_env(project_root)
+    added = settings.complete_env(project_root, IDENTITY)
     assert file.read_text(encoding="utf-8").startswith(text)
     assert set(added) == {setting.name for setting in settings.SETTINGS} - set(old)
     project = settings.load(project_root)
     assert old.items() <= project.env.items()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert settings.complete_env(project_root) == []
+    assert settings.complete_env(project_root, IDENTITY) == []
 
 
 def test_compose_is_told_what_pyproject_says(project_root: Path) -> None:

@@ -42,7 +42,7 @@ _LABEL = "label=com.docker.compose.project"
 
 def uses_containers(subject: Subject) -> bool:
     """Whether services of this project are to run, or have run, in containers."""
-    if subject.env.get("GAIAFLOW_BACKEND") == "compose":
+    if runs_as(subject) == "compose":
         return True
     if reach(subject) != ANSWERS:
         return False
@@ -50,6 +50,14 @@ def uses_containers(subject: Subject) -> bool:
     if name := subject.env.get("COMPOSE_PROJECT_NAME"):
         asked.append(("image", "ls", "--quiet", "--filter", f"{_LABEL}={name}"))
     return any(subject.programs.ask("docker", *command).out.strip() for command in asked)
+
+
+def runs_as(subject: Subject) -> str:
+    """What services are to run as, or were started as the last time: local, compose, or auto."""
+    chosen = subject.env.get("GAIAFLOW_BACKEND", "auto")
+    marker = subject.root / ".gaiaflow" / "backend"
+    last = marker.read_text(encoding="utf-8").strip() if marker.is_file() else ""
+    return last if chosen == "auto" and last else chosen
 
 
 def published_ports(subject: Subject) -> set[int]:
