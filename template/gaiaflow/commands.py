@@ -311,6 +311,8 @@ def _start(names: Sequence[str], wanted: str | None) -> int:
             what = {"local": "processes", "compose": "containers"}[name]
             console.err.print(f"Services run as {what}: {why}.")
         chosen = _select(backend, names)
+        if not names:  # who names a service gets it
+            chosen = [found for found in chosen if not found.wanted or found.wanted(project)]
         failures = backend.start(chosen)
     _print_states(backend.status(chosen))
     for service, reason in failures.items():

@@ -54,6 +54,7 @@ ORDER = (
     "test_failures",
     "test_two_projects",
     "test_backends",
+    "test_setup_start",
     "test_clean",
 )
 
@@ -139,7 +140,8 @@ def new_project(engine: docker.DockerClient, generate: Generate) -> Iterator[Sta
     def new(name: str, **answers: str) -> Project:
         project, _ = generate(name, **answers)
         made.append(project)
-        project.set_ports(free_block())
+        if "setup" not in answers:
+            project.set_ports(free_block())
         return project
 
     yield new

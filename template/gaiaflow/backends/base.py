@@ -112,11 +112,7 @@ class Backend(abc.ABC):
             if name in by_name and name not in names:
                 names.add(name)
                 queue += self.needs(by_name[name])
-        return [
-            service
-            for service in self.services
-            if service.name in names and (not service.wanted or service.wanted(self.project))
-        ]
+        return [service for service in self.services if service.name in names]
 
     def move_ports(self, port: int, claims: ports.Claims) -> None:
         """Take other ports, because somebody sits on this one of ours."""

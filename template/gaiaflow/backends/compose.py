@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import docker
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
@@ -41,15 +43,16 @@ class ComposeBackend(Backend):
         return services.SERVICES
 
     def needs(self, service: Service) -> Iterable[str]:
-        if not hasattr(self, "_config"):
-            self._config = json.loads(engine.run(self._compose("config", "--format", "json")))
-        return list(self._config["services"].get(service.name, {}).get("depends_on", {}))
+        return list(self._config[service.name].get("depends_on", {}))
 
-    @property
-    def _engine(self) -> Any:
-        if not hasattr(self, "_client"):
-            self._client = engine.connect()
-        return self._client
+    @cached_property
+    def _config(self) -> Any:
+        """The services as docker-compose.yml describes them, with all settings filled in."""
+        return json.loads(engine.run(self._compose("config", "--format", "json")))["services"]
+
+    @cached_property
+    def _engine(self) -> docker.DockerClient:
+        return engine.connect()
 
     # --- status ------------------------------------------------------------------------------
 
@@ -66,7 +69,7 @@ class ComposeBackend(Backend):
     def _containers(self) -> dict[str, Container]:
         """The containers of this project by service."""
         name = self.project.env["COMPOSE_PROJECT_NAME"]
-        filters = {"label": f"{_PROJECT}={name}"}
+        filters: dict[str, str | list[str] | bool] = {"label": f"{_PROJECT}={name}"}
         with engine.answering():
             found = self._engine.containers.list(all=True, filters=filters, ignore_removed=True)
         own = [container for container in found if self._is_ours(container)]
