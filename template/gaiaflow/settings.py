@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("GAIAFLOW_MODE", "Where tasks run. dev: processes on this machine.", "dev"),
+    Setting("GAIAFLOW_MODE", "Where tasks run: dev (processes), dev_docker, prod_local (Minikube) or prod.", "dev"),
     Setting("AIRFLOW_PORT", "Airflow's pages and API, http://127.0.0.1:PORT", "8080"),
     Setting("MLFLOW_PORT", "MLflow's pages and API.", "8081"),
     Setting("JUPYTER_PORT", "JupyterLab.", "8082"),
@@ -63,7 +63,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("S3_BUCKET", "The bucket for scenes, features, models and maps.", "gaiaflow"),
 )
 
-MODES = ("dev",)
+MODES = ("dev", "dev_docker", "prod_local", "prod")
 
 PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
 
@@ -179,6 +179,26 @@ def _no_proxy() -> dict[str, str]:
     theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = dict.fromkeys([*filter(None, theirs.split(",")), "127.0.0.1", "localhost"])
     return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))
+
+
+def own_variables(project: Project, secrets: Sequence[str]) -> dict[str, str]:
+    """What the user has added to `.env`: it stands for Kubernetes secrets where there are none.
+
+    Raises:
+        GaiaflowError: nothing was added, so the task would miss what it asks for.
+    """
+    ours = {setting.name for setting in SETTINGS}
+    own = {
+        name: value
+        for name, value in project.env.items()
+        if name not in ours and not name.startswith("GAIAFLOW_")
+    }
+    if not own:
+        raise GaiaflowError(
+            f"The task wants the secrets {', '.join(secrets)}, and .env has no variable of yours.\n"
+            "Add what the function needs to .env, as NAME=value."
+        )
+    return own
 
 
 # What a shell may have set for another account; it would win over our keys.
