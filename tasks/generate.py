@@ -25,6 +25,9 @@ class Generate(cli.Application):
     example = cli.SwitchAttr("--example", cli.Set("yes", "no"), mandatory=True)
     author = cli.SwitchAttr("--author", str, default="")
     email = cli.SwitchAttr("--email", str, default="")
+    package = cli.SwitchAttr("--package", str, mandatory=True)
+    environment_manager = cli.SwitchAttr("--environment-manager", str, mandatory=True)
+    object_store = cli.SwitchAttr("--object-store", str, mandatory=True)
 
     def main(self) -> int:
         by_hand: list[str] = []
@@ -41,7 +44,8 @@ class Generate(cli.Application):
                 return False
             return True
 
-        attempt(write_secrets, "python3 mlops_manager.py start     # makes .env")
+        identity = (self.package, self.environment_manager, self.object_store)
+        attempt(lambda: write_secrets(*identity), "python3 mlops_manager.py start     # makes .env")
         own_repository = not inside_repository()
         by_hand_commit = "git init && git add --all && git commit -m 'First commit'"
         if own_repository:
@@ -69,13 +73,13 @@ class Generate(cli.Application):
         return 0
 
 
-def write_secrets() -> None:
+def write_secrets(*identity: str) -> None:
     """Make .env; one that is there keeps its secrets."""
     sys.path.insert(0, str(PROJECT))
     from gaiaflow import envfile, settings  # the new project's own
 
     if not (PROJECT / ".env").exists():
-        envfile.write(PROJECT / ".env", settings.env_text(make_secrets=True))
+        envfile.write(PROJECT / ".env", settings.env_text(settings.Identity(*identity)))
 
 
 def inside_repository() -> bool:

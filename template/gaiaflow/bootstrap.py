@@ -21,10 +21,13 @@ def enter_airflow_environment(script: str) -> None:
     started = any((path.parent / ".gaiaflow" / "run").glob("*.json"))
     if not python.exists() and not started and sys.argv[1:2] == ["stop"]:
         sys.exit(0)  # nothing runs here, so no environment need be made to stop it
+    if sys.argv[1:2] == ["doctor"]:
+        _doctor_without_environment(path.parent)
     try:
         environments.make_airflow(path.parent)
     except (GaiaflowError, OSError) as error:
-        sys.exit(f"error: {explain(error) if isinstance(error, OSError) else error}")
+        what = explain(error) if isinstance(error, OSError) else error
+        sys.exit(f"error: {what}\nTo see what else is missing: python3 {path.name} doctor")
     except KeyboardInterrupt:
         sys.exit(130)
     if Path(sys.prefix).resolve() != python.parent.parent.resolve():
@@ -32,3 +35,16 @@ def enter_airflow_environment(script: str) -> None:
         os.execve(python, [str(python), str(path), *sys.argv[1:]], env)
     for name in FOREIGN_AWS:
         os.environ.pop(name, None)
+
+
+def _doctor_without_environment(root: Path) -> None:
+    """If Airflow's environment can't be used, let doctor say why, and end the program."""
+    from gaiaflow.doctor import report, tools  # here: no other command should wait for it
+    from gaiaflow.doctor.programs import Programs
+
+    if tools.airflow_works(root, Programs(os.environ)):
+        return
+    try:
+        sys.exit(report.main(root, sys.argv[2:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import shutil
 import signal
 import sys
 import time
@@ -15,11 +14,12 @@ from typing import Any, NoReturn
 
 from plumbum import cli
 
-from gaiaflow import __version__, console, environments, settings
+from gaiaflow import __version__, backends, console, environments, settings
+from gaiaflow.backends import Backend, State
+from gaiaflow.doctor.command import Doctor
 from gaiaflow.errors import GaiaflowError, explain
-from gaiaflow.local_backend import LocalBackend, State, follow_file, tail
 from gaiaflow.pipelines import Airflow, DagRun, WrongConf
-from gaiaflow.services import SERVICES, Service, select
+from gaiaflow.services import Service, select
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -68,7 +68,9 @@ A first session:
 / python3 mlops_manager.py open mlflow     # its runs, metrics and models
 / python3 mlops_manager.py stop
 
+Services run as processes, or as containers (start --backend compose); all commands do the same.
 Progress goes to standard error, results to standard output.
+If something does not work: python3 mlops_manager.py doctor
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted by Ctrl-C.
 """
@@ -97,16 +99,20 @@ class ForServices(cli.Application):
         help="only this service, or `airflow` for all of its components",
     )
 
-    def chosen(self) -> list[Service]:
-        return _select(self.names)
-
 
 @MlopsManager.subcommand("start")
 class Start(ForServices):
     """Start the services and wait until they are healthy; those that are so stay as they are"""
 
+    backend = cli.SwitchAttr(
+        "--backend",
+        cli.Set("local", "compose", case_sensitive=True),
+        argname="NAME",
+        help="run them as processes (local) or as containers (compose); default: see .env.example",
+    )
+
     def main(self) -> int:
-        return _start(self.chosen())
+        return _start(self.names, self.backend)
 
 
 @MlopsManager.subcommand("stop")
@@ -115,9 +121,7 @@ class Stop(ForServices):
 
     def main(self) -> int:
         with console.Progress() as progress:
-            # Whatever .env has become: to stop needs nothing of it.
-            project = settings.Project(settings.find_root(), "", "", "", {})
-            stopped = LocalBackend(project, progress.report).stop(self.chosen())
+            stopped = _stop(self.names, progress.report)
         if not stopped:
             console.err.print("Nothing was running.")
         return DONE
@@ -128,20 +132,21 @@ class Restart(ForServices):
     """Stop and start, as after a change of .env"""
 
     def main(self) -> int:
-        chosen = self.chosen()
+        name = backends.active(_project())
         with console.Progress() as progress:
-            LocalBackend(_project(), progress.report).stop(chosen)
-        return _start(chosen)
+            _stop(self.names, progress.report)
+        return _start(self.names, name)
 
 
 @MlopsManager.subcommand("status")
 class Status(cli.Application):
     """Show each service: its state, its page, and how to log in"""
 
-    as_json = cli.Flag("--json", help="print a list of {service, state, url, pid} instead")
+    as_json = cli.Flag("--json", help="print a list of {service, state, url, pid, container}")
 
     def main(self) -> int:
-        states = LocalBackend(_project(), _silent).status(_select([]))
+        backend = _active(_silent)
+        states = backend.status(_select(backend, []))
         if self.as_json:
             console.print_json([state.as_json() for state in states])
         else:
@@ -151,21 +156,14 @@ class Status(cli.Application):
 
 @MlopsManager.subcommand("logs")
 class Logs(cli.Application):
-    """Show the end of a service's log; the whole of it is in .gaiaflow/logs"""
+    """Show the end of a service's log (of processes, the whole of it is in .gaiaflow/logs)"""
 
     follow = cli.Flag(["-f", "--follow"], help="go on showing what is added, until Ctrl-C")
 
     def main(self, service: str) -> int:
-        backend = LocalBackend(_project(), _silent)
-        logs = [backend.log(chosen.name) for chosen in _select([service])]
-        logs = [log for log in logs if log.exists()]
-        if not logs:
-            raise GaiaflowError(f"{service} has written no log yet.\n{_START_IT}")
-        for log in logs:
-            console.out.print(tail(log, lines=200), markup=False, soft_wrap=True)
-        if self.follow:
-            for line in follow_file(logs):
-                console.out.print(line, markup=False, soft_wrap=True)
+        backend = _active(_silent)
+        for line in backend.log(_select(backend, [service]), 200, self.follow):
+            console.out.print(line, markup=False, soft_wrap=True)
         return DONE
 
 
@@ -197,7 +195,8 @@ class Run(cli.Application):
                     for task in run.tasks:
                         progress.report(task.label, task.state, "")
                     if any(task.state == "deferred" for task in run.tasks):
-                        LocalBackend(project, progress.report).start(_select(["airflow-triggerer"]))
+                        backend = _active(progress.report)
+                        backend.start(_select(backend, ["airflow-triggerer"]))
             except KeyboardInterrupt:
                 console.err.print(f"The run goes on without you: {run.url}", soft_wrap=True)
                 raise
@@ -224,11 +223,11 @@ class Open(cli.Application):
     """Open the page of a service in the browser: airflow, mlflow or jupyterlab"""
 
     def main(self, service: str) -> int:
-        project = _project()
-        chosen = next((found for found in _select([service]) if found.ports), None)
+        backend = _active(_silent)
+        chosen = next((found for found in _select(backend, [service]) if found.ports), None)
         if chosen is None or chosen.name == "object-store":
             raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab")
-        [state] = LocalBackend(project, _silent).status([chosen])
+        [state] = backend.status([chosen])
         if state.state != "healthy":
             raise GaiaflowError(f"{service} is {state.state}.\n{_START_IT}")
         _print_states([state])
@@ -248,6 +247,34 @@ class Deps(cli.Application):
         else:
             environments.say(f"Making the project's environment with {project.environment_manager}")
             environments.make_project(project.root, project.environment_manager)
+        if backends.active(project) == "compose":
+            with console.Progress() as progress:
+                _active(progress.report).update_environment()
+            console.err.print("The next task uses it, and so does a notebook whose kernel restarts.")
+        return DONE
+
+
+@MlopsManager.subcommand("image")
+class Image(cli.Application):
+    """Print the name of the project's own image, in which tasks run in containers and clusters"""
+
+    def main(self) -> int:
+        from gaiaflow import engine
+
+        console.out.print(engine.package_image(_project()), markup=False)
+        return DONE
+
+
+@MlopsManager.subcommand("build")
+class Build(cli.Application):
+    """Build the project's own image: its dependencies, its package, and the framework"""
+
+    def main(self) -> int:
+        from gaiaflow.backends.compose import ComposeBackend
+
+        with console.Progress() as progress:
+            image = ComposeBackend(_project(), progress.report).build_package()
+        console.out.print(image, markup=False)
         return DONE
 
 
@@ -258,37 +285,58 @@ class Clean(cli.Application):
     data = cli.Flag("--data", help="also remove all runs, models and objects, for good")
 
     def main(self) -> int:
-        project = _project()
         with console.Progress() as progress:
-            LocalBackend(project, progress.report).stop(SERVICES)
-        for name in ("logs", "airflow-home", "run", *(["data"] if self.data else [])):
-            folder = project.state / name
-            if folder.exists():
-                shutil.rmtree(folder)
-                console.err.print(f"removed {folder.relative_to(project.root)}", soft_wrap=True)
+            for removed in _active(progress.report).clean(self.data):
+                console.err.print(f"removed {removed}", soft_wrap=True)
         return DONE
 
 
-def _start(chosen: Sequence[Service]) -> int:
+MlopsManager.subcommand("doctor", Doctor)
+
+
+def _start(names: Sequence[str], wanted: str | None) -> int:
+    project = _project()
+    name, why = (wanted, "") if wanted else backends.choose(project)
+    before = backends.active(project)
     with console.Progress() as progress:
-        backend = LocalBackend(_project(), progress.report)
+        if before != name:  # both want the same ports
+            _stop([], progress.report)
+        backends.remember(project, name)
+        backend = backends.make(name, project, progress.report)
+        what = {"local": "processes", "compose": "containers"}[name]
+        if why:
+            console.err.print(f"Services run as {what}: {why}.")
+        chosen = _select(backend, names)
         failures = backend.start(chosen)
     _print_states(backend.status(chosen))
-    for name, reason in failures.items():
-        console.print_error(f"{name}: {reason}")
+    for service, reason in failures.items():
+        console.print_error(f"{service}: {reason}")
     if failures:
-        shown = next(iter(failures))
-        console.err.print(f"The whole log: {backend.log(shown)}", soft_wrap=True)
+        console.err.print(f"More: python3 mlops_manager.py logs {next(iter(failures))}")
     return FAILED if failures else DONE
+
+
+def _stop(names: Sequence[str], report: backends.Report) -> list[str]:
+    root = settings.find_root()
+    # Whatever .env has become: to stop processes needs nothing of it.
+    project = settings.Project(root, "", "", "", {})
+    name = backends.active(project)
+    backend = backends.make(name, project if name == "local" else _project(), report)
+    return backend.stop(_select(backend, names))
+
+
+def _active(report: backends.Report) -> Backend:
+    project = _project()
+    return backends.make(backends.active(project), project, report)
 
 
 def _project() -> settings.Project:
     return settings.load(settings.find_root())
 
 
-def _select(names: Sequence[str]) -> list[Service]:
+def _select(backend: Backend, names: Sequence[str]) -> list[Service]:
     try:
-        return select(names)
+        return select(names, backend.services)
     except LookupError as error:
         raise WrongUse(error.args[0]) from None
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.exceptions import DockerContainerFailedException
 from airflow.providers.docker.operators.docker import DockerOperator
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest
 
-from gaiaflow import endpoints, resources, settings
+from gaiaflow import endpoints, resources
 from gaiaflow.function_task import FunctionTask, keeps_failed
-from gaiaflow.images import package_image, project_name, task_network
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,7 +22,7 @@ _RESULT = "/tmp/gaiaflow-result.json"  # in the container
 
 
 class ContainerOperator(FunctionTask, DockerOperator):  # type: ignore[misc]
-    """Calls the function in a container on the network of MLflow and the object store."""
+    """Calls the function in a container that reaches MLflow and the object store."""
 
     template_fields = FunctionTask.template_fields
     template_ext = FunctionTask.template_ext
@@ -44,36 +44,29 @@ class ContainerOperator(FunctionTask, DockerOperator):  # type: ignore[misc]
         Raises:
             RuntimeError: the function failed, or the container could not be started.
         """
-        project = settings.load(settings.find_root())
-        self.image = self.task_image or package_image(project)
+        self.image = self.task_image or os.environ["GAIAFLOW_IMAGE"]
         self.command = ["python", "-m", "gaiaflow.runner", self.function]
-        self.network_mode = task_network(project)
-        self.environment = {
-            **endpoints.client_env(os.environ, local=True),
-            **self.call_env(),
-            "GAIAFLOW_RESULT": _RESULT,
-        }
-        self._private_environment = endpoints.credentials(os.environ)
-        if self.secret_names:
-            self._private_environment |= settings.own_variables(project, self.secret_names)
+        self.network_mode, reach = _network()
+        self.environment = {**reach, **self.call_env(), "GAIAFLOW_RESULT": _RESULT}
+        # Not shown by Airflow.
+        self._private_environment = endpoints.credentials(os.environ) | self.secrets_env()
         self.cpus = self.requested["cpu"]
         self.mem_limit = resources.memory_bytes(self.requested["memory"])
-        if self.requested["gpu"]:
-            gpus = DeviceRequest(count=self.requested["gpu"], capabilities=[["gpu"]])
-            self.device_requests = [gpus]
-        self.labels = {
-            "gaiaflow.project": project_name(project),
-            "gaiaflow.task": _identity(context),
-        }
+        if gpus := self.requested["gpu"]:
+            self.device_requests = [DeviceRequest(count=gpus, capabilities=[["gpu"]])]
+        name = os.environ["GAIAFLOW_NAME"]
+        self.labels = {"gaiaflow.project": name, "gaiaflow.task": _identity(context)}
         try:
             self._sweep()
+            if not self.cli.images(name=self.image):
+                self.log.info("Getting the image %s", self.image)
             return DockerOperator.execute(self, context)
-        except DockerContainerFailedException:
-            state = self.cli.wait(self.container["Id"]) if keeps_failed() else {}
-            raise self.failed(state.get("StatusCode")) from None
-        except ImageNotFound as error:
+        except DockerContainerFailedException as error:
+            raise self.failed(_exit_code(error)) from None
+        except (ImageNotFound, NotFound) as error:
             raise RuntimeError(
-                f"There is no image {self.image}. Build it: python3 mlops_manager.py build\n{error}"
+                f"There is no image {self.image}: {error}\n"
+                "Build the project's own: python3 mlops_manager.py build"
             ) from None
         except DockerException as error:
             raise RuntimeError(
@@ -82,17 +75,33 @@ class ContainerOperator(FunctionTask, DockerOperator):  # type: ignore[misc]
             ) from error
 
     def _sweep(self) -> None:
-        """Remove what an earlier try of this task has left, after its scheduler was killed."""
-        label = f"gaiaflow.task={self.labels['gaiaflow.task']}"
-        for left in self.cli.containers(all=True, filters={"label": label}):
+        """Remove what an earlier try of this task has left, when its scheduler was killed."""
+        label = "gaiaflow.task=" + self.labels["gaiaflow.task"]
+        project = "gaiaflow.project=" + self.labels["gaiaflow.project"]
+        for left in self.cli.containers(all=True, filters={"label": [label, project]}):
             self.log.info("Removing the container of an earlier try")
-            try:
-                self.cli.remove_container(left["Id"], force=True)
-            except APIError as error:  # it has gone by itself
-                self.log.info("It could not be removed: %s", error)
+            self.cli.remove_container(left["Id"], force=True)
+
+
+def _network() -> tuple[str, dict[str, str]]:
+    """The network of a task, and how it finds the servers there."""
+    if network := os.environ.get("GAIAFLOW_NETWORK"):  # that of the compose stack
+        return network, endpoints.client_env(os.environ, local=True)
+    known = endpoints.client_env(os.environ, local=False)
+    if sys.platform == "linux":  # servers that are processes answer on 127.0.0.1 only
+        return "host", known
+    host = "host.docker.internal"  # what Docker Desktop calls this machine
+    return "bridge", {name: value.replace("127.0.0.1", host) for name, value in known.items()}
 
 
 def _identity(context: Context) -> str:
     """One task of one run, whichever try of it."""
     ti = context["ti"]
     return json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
+
+
+def _exit_code(error: DockerContainerFailedException) -> int | None:
+    """DockerOperator has it in its message only: {'StatusCode': 3, ...}."""
+    _, _, rest = str(error).partition("'StatusCode': ")
+    digits = rest.partition(",")[0].rstrip("}")
+    return int(digits) if digits.isdigit() else None

@@ -64,6 +64,7 @@ class Manager:
 
     prefix: str
     install: str
+    locking: Callable[[Path], Sequence[Sequence[str]]]
     sync: Callable[[Path], Sequence[Sequence[str]]]
     lock: str
 
@@ -88,6 +89,22 @@ def make_project(root: Path, manager: str) -> None:
     for command in MANAGERS[manager].sync(root):
         run(command, cwd=root)
     project_stamp(root, manager).write()
+
+
+def lock_project(root: Path, manager: str) -> None:
+    """Bring the lock file up to the project's dependencies, for an environment made elsewhere.
+
+    Raises:
+        GaiaflowError: the environment manager is missing or failed.
+    """
+    sources = [root / "pyproject.toml"]
+    product = root / MANAGERS[manager].lock
+    stamp = Stamp(root / ".gaiaflow" / "lock.stamp", product, sources)
+    if stamp.is_fresh():
+        return
+    for command in MANAGERS[manager].locking(root):
+        run(command, cwd=root)
+    stamp.write()
 
 
 def find_uv() -> str:
@@ -133,15 +150,19 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
         )
 
 
-def _uv_sync(root: Path) -> Sequence[Sequence[str]]:
+def _uv_lock(root: Path) -> Sequence[Sequence[str]]:
     uv = find_uv()
-    sync = [uv, "sync", "--inexact"]  # keeps what was installed by hand
     if (root / "uv.lock").exists():
-        return [sync]
+        return [[uv, "lock"]]
     # The first lock starts from the versions that the template was tested with. uv takes such
     # constraints in `add` only; to add what is there already changes nothing in pyproject.toml.
     tested = ["--constraints", str(_LOCKS / "project.txt")]
-    return [[uv, "add", "--raw", "--no-sync", *tested, _first_dependency(root)], sync]
+    return [[uv, "add", "--raw", "--no-sync", *tested, _first_dependency(root)]]
+
+
+def _uv_sync(root: Path) -> Sequence[Sequence[str]]:
+    sync = [find_uv(), "sync", "--inexact"]  # keeps what was installed by hand
+    return [sync] if (root / "uv.lock").exists() else [*_uv_lock(root), sync]
 
 
 def _first_dependency(root: Path) -> str:
@@ -150,8 +171,16 @@ def _first_dependency(root: Path) -> str:
     return str(read_toml(root / "pyproject.toml")["project"]["dependencies"][0])
 
 
+def _pixi_lock(root: Path) -> Sequence[Sequence[str]]:
+    return [[_find("pixi", MANAGERS["pixi"].install), "lock"]]
+
+
 def _pixi_sync(root: Path) -> Sequence[Sequence[str]]:
     return [[_find("pixi", MANAGERS["pixi"].install), "install"]]
+
+
+def _no_lock(root: Path) -> Sequence[Sequence[str]]:
+    return []  # environment.yml has exact versions
 
 
 def _conda_sync(root: Path) -> Sequence[Sequence[str]]:
@@ -162,9 +191,13 @@ def _conda_sync(root: Path) -> Sequence[Sequence[str]]:
 
 
 MANAGERS = {
-    "uv": Manager(".venv", "`pip install uv`", _uv_sync, "uv.lock"),
-    "pixi": Manager(".pixi/envs/default", "https://pixi.sh", _pixi_sync, "pixi.lock"),
-    "conda": Manager(".conda", "https://conda-forge.org/download", _conda_sync, "environment.yml"),
+    "uv": Manager(".venv", "`pip install uv`", _uv_lock, _uv_sync, "uv.lock"),
+    "pixi": Manager(
+        ".pixi/envs/default", "https://pixi.sh", _pixi_lock, _pixi_sync, "pixi.lock"
+    ),
+    "conda": Manager(
+        ".conda", "https://conda-forge.org/download", _no_lock, _conda_sync, "environment.yml"
+    ),
 }
 
 

@@ -183,6 +183,23 @@ class FunctionTask(BaseOperator):
             "PYTHONUNBUFFERED": "1",
         }
 
+    def secrets_env(self) -> dict[str, str]:
+        """The secrets that the task asks for, where no Kubernetes keeps them.
+
+        Raises:
+            RuntimeError: there are none.
+        """
+        if not self.secret_names:
+            return {}
+        own: dict[str, str] = json.loads(os.environ.get("GAIAFLOW_SECRETS") or "{}")
+        if not own:
+            raise RuntimeError(
+                f"{self.task_id} wants the secrets {', '.join(self.secret_names)}, and .env has no "
+                "variables of yours. Add what the function reads, as NAME=value, then: "
+                "python3 mlops_manager.py restart"
+            )
+        return own
+
     def failed(self, exit_code: int | None) -> RuntimeError:
         """The error that ends the task, the same in each mode."""
         return RuntimeError(f"{self.function} failed with exit code {exit_code}: see above")

@@ -17,8 +17,11 @@ import uvicorn  # before mlflow.server, which then knows that it serves
 def main() -> None:
     """Serve until a signal comes."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--backend-store-uri", required=True)
+    # In the environment if there is a password in it: a command line can be read by every user.
+    database = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    parser.add_argument("--backend-store-uri", default=database, required=not database)
     parser.add_argument("--artifacts-destination", required=True)
     options = parser.parse_args()
     try:
@@ -44,11 +47,11 @@ def main() -> None:
         }
     )
     initialize_backend_stores(options.backend_store_uri, options.backend_store_uri, artifact_root)
-    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
 
 
 def _exec_mlflow_server() -> NoReturn:
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     os.execv(sys.executable, [*command, *sys.argv[1:]])
 
 

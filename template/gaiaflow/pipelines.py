@@ -19,6 +19,8 @@ from gaiaflow.settings import Project
 _PARSE_LIMIT = 40.0  # seconds until a new or changed DAG file must have been read
 _POLL = 0.4
 
+IN_CONTAINER = "/opt/project"  # where docker-compose.yml puts the project
+
 FINAL_STATES = {"success", "failed"}
 
 Json = dict[str, Any]
@@ -100,13 +102,17 @@ class Airflow:
             time.sleep(_POLL)
 
     def _is_current(self, dag: Json) -> bool:
-        file = Path(dag["fileloc"])
+        file = self._here(dag["fileloc"])
         # Not "last_parsed", which is when the API server has loaded the DAG from the database.
         parsed = dag.get("last_parsed_time") or ""
         if dag.get("is_stale") or not parsed:
             return False
         began = _timestamp(parsed) - (dag.get("last_parse_duration") or 0)
         return not file.exists() or file.stat().st_mtime < began
+
+    def _here(self, fileloc: str) -> Path:
+        """A DAG file as this process sees it: a container sees the project in another place."""
+        return self.project.root / fileloc.removeprefix(f"{IN_CONTAINER}/")
 
     def _may_appear(self, dag_id: str) -> bool:
         """Whether a file that Airflow has not read yet could define this DAG."""
@@ -123,9 +129,9 @@ class Airflow:
             if not file.exists():
                 continue  # Airflow will forget it
             current = file.stat().st_mtime < _timestamp(error["timestamp"])
-            mine = Path(dag["fileloc"]) == file if dag else self._mentions(file, dag_id)
+            mine = self._here(dag["fileloc"]) == file if dag else self._mentions(file, dag_id)
             if current and mine:
-                trace = error["stack_trace"]
+                trace = error["stack_trace"].replace(IN_CONTAINER, str(self.project.root))
                 raise GaiaflowError(import_error_text(self.project.root, file, trace))
 
     def _mentions(self, file: Path, dag_id: str) -> bool:

@@ -63,9 +63,8 @@ class Claims:
         return is_free(port)
 
 
-def taken(project: Project, names: Iterable[str], claims: Claims) -> int | None:
-    """The first port that one of these services needs and cannot have; claims the others."""
-    wanted = services.ports(project, names)
+def taken(wanted: Iterable[int], claims: Claims) -> int | None:
+    """The first of these ports that cannot be had; claims the others."""
     return next((port for port in wanted if not claims.claim(port)), None)
 
 
@@ -75,12 +74,11 @@ def move(project: Project, claims: Claims) -> Project:
     Raises:
         GaiaflowError: no block of ports is free.
     """
-    names = [service.name for service in services.SERVICES]
     for distance in range(_STEP, 100 * _STEP, _STEP):
         changes = {name: str(project.port(name) + distance) for name in PORTS}
         candidate = project.replaced(changes)
         allowed = all(candidate.port(name) in PORT_RANGE for name in PORTS)
-        if allowed and taken(candidate, names, claims) is None:
+        if allowed and taken(services.ports(candidate, services.SERVICES), claims) is None:
             return project.with_env(changes)
     raise GaiaflowError(
         "No free block of ports was found. Set AIRFLOW_PORT, MLFLOW_PORT, JUPYTER_PORT and "

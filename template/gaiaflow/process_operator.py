@@ -31,20 +31,17 @@ class ProcessOperator(FunctionTask):
         Raises:
             RuntimeError: the function failed; what it wrote is in the log.
         """
-        from gaiaflow import environments, settings
-
-        project = settings.load(settings.find_root())
-        python = environments.project_python(project.root, project.environment_manager)
+        python, root = os.environ["GAIAFLOW_PYTHON"], Path(__file__).parents[1]
         with tempfile.TemporaryDirectory(prefix="gaiaflow-") as scratch:
             result = Path(scratch, "result.json")
             # Airflow's own configuration, with the keys to its database, is not the function's.
-            env = {name: v for name, v in os.environ.items() if not name.startswith("AIRFLOW_")}
-            if self.secret_names:
-                env |= settings.own_variables(project, self.secret_names)
+            hidden = ("AIRFLOW_", "GAIAFLOW_SECRETS")
+            env = {name: v for name, v in os.environ.items() if not name.startswith(hidden)}
+            env |= self.secrets_env()
             env |= self.call_env()
             env["GAIAFLOW_RESULT"] = str(result)
-            command = [str(python), "-m", "gaiaflow.runner", self.function]
-            ended = self._hook.run_command(command, env=env, cwd=str(project.root))
+            command = [python, "-m", "gaiaflow.runner", self.function]
+            ended = self._hook.run_command(command, env=env, cwd=str(root))
             if ended.exit_code != 0:
                 raise self.failed(ended.exit_code)
             return json.loads(result.read_text(encoding="utf-8"))

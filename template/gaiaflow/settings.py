@@ -10,8 +10,8 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +19,61 @@ from gaiaflow import envfile
 from gaiaflow.errors import GaiaflowError
 
 
-def _token() -> str:
+@dataclass(frozen=True)
+class Identity:
+    """What a project is, wherever it lies: `[tool.gaiaflow]` in pyproject.toml."""
+
+    package: str
+    environment_manager: str
+    object_store: str
+
+
+def _token(_: Identity) -> str:
     return secrets.token_hex(32)
 
 
-def _password() -> str:
+def _password(_: Identity) -> str:
     return secrets.token_urlsafe(12).replace("-", "x").replace("_", "y")
 
 
-def _fernet_key() -> str:
+def _fernet_key(_: Identity) -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def compose_name(package: str) -> str:
+    """A name for a project's containers and volumes that no other project has."""
+    return f"{package.strip('_').replace('_', '-')}-{secrets.token_hex(3)}"
+
+
+def _user_id(_: Identity) -> str:
+    return str(os.getuid() or 50000)  # containers never run as root
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of `.env`: a fixed default, or a secret that is made on the user's machine."""
+    """One line of `.env`: a fixed default, or a value that is made on the user's machine."""
 
     name: str
     about: str
     default: str = ""
-    make: Callable[[], str] | None = None
+    make: Callable[[Identity], str] | None = None
+    # Docker Compose reads .env only, so what it must know of pyproject.toml is repeated there.
+    repeats: bool = False
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("GAIAFLOW_MODE", "Where tasks run: dev (processes), dev_docker, prod_local (Minikube) or prod.", "dev"),
+    Setting(
+        "GAIAFLOW_MODE",
+        "Where tasks run. dev: processes; dev_docker: containers; prod_local: pods in Minikube; "
+        "prod: pods in the cluster where Airflow runs.",
+        "dev",
+    ),
+    Setting(
+        "GAIAFLOW_BACKEND",
+        "What services run as. local: processes; compose: containers; auto: containers if their "
+        "images are there and Docker answers, else processes.",
+        "auto",
+    ),
     Setting("AIRFLOW_PORT", "Airflow's pages and API, http://127.0.0.1:PORT", "8080"),
     Setting("MLFLOW_PORT", "MLflow's pages and API.", "8081"),
     Setting("JUPYTER_PORT", "JupyterLab.", "8082"),
@@ -57,13 +88,28 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AIRFLOW_SECRET_KEY", "Signs Airflow's sessions.", make=_token),
     Setting("AIRFLOW_JWT_SECRET", "Signs the tokens of Airflow's API.", make=_token),
     Setting("JUPYTER_TOKEN", "Log in to JupyterLab.", make=_password),
-    Setting("AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda: _token()[:20]),
+    Setting("AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda _: secrets.token_hex(10)),
     Setting("AWS_SECRET_ACCESS_KEY", "The object store's secret key.", make=_token),
     Setting("AWS_DEFAULT_REGION", "Any S3 client wants one; ours has no regions.", "us-east-1"),
     Setting("S3_BUCKET", "The bucket for scenes, features, models and maps.", "gaiaflow"),
+    Setting("POSTGRES_PASSWORD", "Containers only: the database server's owner.", make=_token),
+    Setting("AIRFLOW_DATABASE_PASSWORD", "Containers only: Airflow's database.", make=_token),
+    Setting("MLFLOW_DATABASE_PASSWORD", "Containers only: MLflow's database.", make=_token),
+    Setting(
+        "COMPOSE_PROJECT_NAME",
+        "Containers only: begins the name of each, and of the volumes that hold your data.",
+        make=lambda identity: compose_name(identity.package),
+    ),
+    Setting(
+        "CONTAINER_UID", "Containers only: the user whose files they write: you.", make=_user_id
+    ),
+    Setting("PACKAGE", "From pyproject.toml, for Docker Compose.", repeats=True),
+    Setting("ENVIRONMENT_MANAGER", "From pyproject.toml, for Docker Compose.", repeats=True),
+    Setting("OBJECT_STORE", "From pyproject.toml, for Docker Compose.", repeats=True),
 )
 
 MODES = ("dev", "dev_docker", "prod_local", "prod")
+BACKENDS = ("auto", "local", "compose")
 
 PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
 
@@ -75,16 +121,41 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 PORT_RANGE = range(1024, 55532)
 
 
-def env_text(make_secrets: bool) -> str:
-    """The text of `.env` (with fresh secrets) or of `.env.example` (without)."""
+def env_text(identity: Identity | None = None) -> str:
+    """The text of a project's `.env`, with fresh secrets; without a project, of `.env.example`."""
     lines = [
         "# Settings and passwords of this project on this machine. Not in git: keep it so.",
         "# Made by Gaiaflow; edit it, then run `python3 mlops_manager.py restart`.",
     ]
     for setting in SETTINGS:
-        value = setting.make() if setting.make and make_secrets else setting.default
-        lines += ["", f"# {setting.about}", f"{setting.name}={value}"]
+        lines += ["", *_env_lines(setting, identity)]
     return "\n".join(lines) + "\n"
+
+
+def complete_env(root: Path) -> list[str]:
+    """Add to `.env` what a newer release wants there, and return the names; values stay.
+
+    Raises:
+        GaiaflowError: pyproject.toml or .env cannot be read.
+    """
+    path = root / ".env"
+    known = envfile.read(path)
+    missing = [setting for setting in SETTINGS if setting.name not in known]
+    if missing:
+        identity = read_identity(root)
+        lines = [line for setting in missing for line in ("", *_env_lines(setting, identity))]
+        text = path.read_text(encoding="utf-8").rstrip("\n")
+        envfile.write(path, "\n".join([text, *lines]) + "\n")
+    return [setting.name for setting in missing]
+
+
+def _env_lines(setting: Setting, identity: Identity | None) -> list[str]:
+    value = setting.default
+    if identity and setting.repeats:
+        value = getattr(identity, setting.name.lower())
+    elif identity and setting.make:
+        value = setting.make(identity)
+    return [f"# {setting.about}", f"{setting.name}={value}"]
 
 
 @dataclass(frozen=True)
@@ -138,19 +209,16 @@ def load(root: Path) -> Project:
         GaiaflowError: pyproject.toml or .env is missing something or cannot be read; the message
             names the file, the line or the setting.
     """
-    identity = _identity(root / "pyproject.toml")
+    identity = read_identity(root)
     env_file = root / ".env"
     if not env_file.exists():  # a fresh clone: secrets never travel through git
-        envfile.write(env_file, env_text(make_secrets=True))
+        envfile.write(env_file, env_text(identity))
     env = envfile.read(env_file)
     _check(env)
-    return Project(
-        root=root,
-        package=identity["package"],
-        environment_manager=identity["environment_manager"],
-        object_store=identity["object_store"],
-        env=env,
-    )
+    project = Project(root=root, env=env, **asdict(identity))
+    names = [setting.name for setting in SETTINGS if setting.repeats]
+    stale = {name: getattr(identity, name.lower()) for name in names}
+    return project if stale.items() <= env.items() else project.with_env(stale)
 
 
 def client_env(project: Project) -> dict[str, str]:
@@ -181,24 +249,14 @@ def _no_proxy() -> dict[str, str]:
     return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))
 
 
-def own_variables(project: Project, secrets: Sequence[str]) -> dict[str, str]:
-    """What the user has added to `.env`: it stands for Kubernetes secrets where there are none.
-
-    Raises:
-        GaiaflowError: nothing was added, so the task would miss what it asks for.
-    """
+def own_variables(project: Project) -> dict[str, str]:
+    """What the user has added to `.env`: it stands for Kubernetes secrets where there are none."""
     ours = {setting.name for setting in SETTINGS}
-    own = {
+    return {
         name: value
         for name, value in project.env.items()
         if name not in ours and not name.startswith("GAIAFLOW_")
     }
-    if not own:
-        raise GaiaflowError(
-            f"The task wants the secrets {', '.join(secrets)}, and .env has no variable of yours.\n"
-            "Add what the function needs to .env, as NAME=value."
-        )
-    return own
 
 
 # What a shell may have set for another account; it would win over our keys.
@@ -208,9 +266,9 @@ FOREIGN_AWS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_C
 def connect(root: Path | None = None) -> None:
     """Point boto3 and MLflow at this project's servers, from a notebook or a script.
 
-    Does nothing inside a task, where the variables are set already.
+    Does nothing in a task or a container, where the variables are set already.
     """
-    if os.environ.get("GAIAFLOW_TASK"):
+    if os.environ.get("GAIAFLOW_TASK") or os.environ.get("GAIAFLOW_CONNECTED"):
         return
     os.environ.update(client_env(load(root or find_root())))
     for name in FOREIGN_AWS:
@@ -235,16 +293,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise GaiaflowError(f"{path.name} cannot be read: {error}.") from None
 
 
-def _identity(path: Path) -> dict[str, str]:
-    table = read_toml(path).get("tool", {}).get("gaiaflow", {})
-    wanted = ("package", "environment_manager", "object_store")
+def read_identity(root: Path) -> Identity:
+    """Read what a project is.
+
+    Raises:
+        GaiaflowError: pyproject.toml cannot be read or lacks something.
+    """
+    table = read_toml(root / "pyproject.toml").get("tool", {}).get("gaiaflow", {})
+    wanted = [field.name for field in fields(Identity)]
     missing = [name for name in wanted if name not in table]
     if missing:
         raise GaiaflowError(
             f"pyproject.toml lacks {', '.join(missing)} in [tool.gaiaflow]: "
             "`git diff pyproject.toml` shows what was changed."
         )
-    return {name: str(value) for name, value in table.items()}
+    return Identity(**{name: str(table[name]) for name in wanted})
 
 
 def _check(env: Mapping[str, str]) -> None:
@@ -265,8 +328,9 @@ def _check(env: Mapping[str, str]) -> None:
             if taken in users:
                 raise GaiaflowError(f".env: {users[taken]} and {name} both take port {taken}.")
             users[taken] = name
-    if env["GAIAFLOW_MODE"] not in MODES:
-        raise GaiaflowError(f".env: GAIAFLOW_MODE can be: {', '.join(MODES)}.")
+    for name, choices in {"GAIAFLOW_MODE": MODES, "GAIAFLOW_BACKEND": BACKENDS}.items():
+        if env[name] not in choices:
+            raise GaiaflowError(f".env: {name} can be: {', '.join(choices)}.")
     if not _BUCKET.fullmatch(env["S3_BUCKET"]):
         raise GaiaflowError(
             ".env: S3_BUCKET must be 3 to 63 lower-case letters, digits and hyphens, as S3 has it."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from gaiaflow.services import airflow, environment, jupyterlab, mlflow, object_store
+from gaiaflow.services import airflow, environment, jupyterlab, mlflow, object_store, postgres
 from gaiaflow.services.base import Service
 from gaiaflow.settings import Project
 
@@ -16,6 +16,7 @@ __all__ = ["SERVICES", "Service", "ports", "select"]
 
 # In the order in which they start: first what others wait for, then what takes longest.
 SERVICES: tuple[Service, ...] = (
+    *postgres.SERVICES,
     *environment.SERVICES,
     *airflow.SERVICES,
     *mlflow.SERVICES,
@@ -24,14 +25,14 @@ SERVICES: tuple[Service, ...] = (
 )
 
 
-def select(wanted: Iterable[str]) -> list[Service]:
-    """Services by name; "airflow" stands for all of its components, no name for all services.
+def select(wanted: Iterable[str], known_services: Iterable[Service] = SERVICES) -> list[Service]:
+    """Services of these by name; "airflow" stands for all of its components, no name for all services.
 
     Raises:
         LookupError: there is no such service; the message has the nearest names.
     """
     wanted = list(wanted)
-    services = [service for service in SERVICES if not service.once]
+    services = [service for service in known_services if not service.once]
     known = ["airflow", *(service.name for service in services)]
     for name in wanted:
         if name not in known:
@@ -48,12 +49,6 @@ def select(wanted: Iterable[str]) -> list[Service]:
     ]
 
 
-def ports(project: Project, names: Iterable[str]) -> list[int]:
-    """All ports on which these services listen."""
-    names = set(names)
-    return [
-        number
-        for service in SERVICES
-        if service.name in names and service.ports
-        for number in service.ports(project)
-    ]
+def ports(project: Project, chosen: Iterable[Service]) -> list[int]:
+    """All ports on which these services listen as processes."""
+    return [number for service in chosen if service.ports for number in service.ports(project)]

@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gaiaflow import envfile, environments
-from gaiaflow.services.base import Service, airflow_python, answers, data, port
-from gaiaflow.settings import Project, client_env
+from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port, project_python
+from gaiaflow.images import package_image
+from gaiaflow.settings import Project, client_env, own_variables
 from gaiaflow.stamps import Stamp
+
+# The part of the configuration that is the same for processes and containers.
+_EVERYWHERE = Path(__file__).with_name("airflow.env")
 
 # A component that has not been heard of for this long is not healthy (Airflow's own threshold).
 _HEARTBEAT_LIMIT = datetime.timedelta(seconds=30)
@@ -51,11 +55,8 @@ def _home(project: Project) -> Path:
 def _env(project: Project) -> Mapping[str, str]:
     """The configuration of the components, as Airflow's environment variables."""
     env = project.env
-    options = {
+    here = {
         "CORE__DAGS_FOLDER": project.root / "dags",
-        "CORE__LOAD_EXAMPLES": False,
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": 4,
         "CORE__FERNET_KEY": env["AIRFLOW_FERNET_KEY"],
         "CORE__EXECUTION_API_SERVER_URL": project.url("AIRFLOW_PORT") + "/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{env['AIRFLOW_USER']}:admin",
@@ -64,29 +65,21 @@ def _env(project: Project) -> Mapping[str, str]:
         "LOGGING__BASE_LOG_FOLDER": project.state / "logs" / "tasks",
         "API__HOST": "127.0.0.1",
         "API__BASE_URL": project.url("AIRFLOW_PORT"),
-        "API__WORKERS": 1,
         "API__SECRET_KEY": env["AIRFLOW_SECRET_KEY"],
         "API_AUTH__JWT_SECRET": env["AIRFLOW_JWT_SECRET"],
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
-        # A task whose scheduler was killed is tried again after a minute, not after five.
-        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
-        # New files are seen soon; known ones are read again when `run` asks for it.
-        "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 30,
-        # Else a file that is changed twice in 30 seconds would run as it was before.
-        "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": 0,
-        # Without it a finished task keeps its worker for 5 seconds.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
-        "WORKERS__EXECUTION_API_TIMEOUT": 30,
-        "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     return {
         **client_env(project),
+        **envfile.read(_EVERYWHERE),
         "GAIAFLOW_MODE": env["GAIAFLOW_MODE"],
+        "GAIAFLOW_PYTHON": project_python(project),
+        "GAIAFLOW_NAME": env["COMPOSE_PROJECT_NAME"],
+        "GAIAFLOW_IMAGE": package_image(project),
+        "GAIAFLOW_KEEP_FAILED": env.get("GAIAFLOW_KEEP_FAILED", ""),
+        "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
         "AIRFLOW_HOME": str(_home(project)),
         "PYTHONPATH": str(project.root),
-        **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
+        **{f"AIRFLOW__{name}": str(value) for name, value in here.items()},
     }
 
 
@@ -115,13 +108,30 @@ def _beats(job_type: str) -> Callable[[Project, float], bool]:
                 [beat] = database.execute(last_beat, [job_type]).fetchone()
         except sqlite3.Error:
             return False
-        if not beat:
-            return False
-        moment = datetime.datetime.fromisoformat(beat).replace(tzinfo=datetime.timezone.utc)
-        recent = datetime.datetime.now(datetime.timezone.utc) - moment < _HEARTBEAT_LIMIT
-        return recent and moment.timestamp() > started
+        return _is_fresh(beat, started)
 
     return healthy
+
+
+def _beats_in_container(component: str) -> Callable[[Project, float], bool]:
+    """The same by asking the API server, for the database cannot be reached from here."""
+
+    def healthy(project: Project, started: float) -> bool:
+        answer = ask(project.url("AIRFLOW_PORT") + "/api/v2/monitor/health")
+        known = json.loads(answer)[component] if answer else {}
+        return _is_fresh(known.get(f"latest_{component}_heartbeat"), started)
+
+    return healthy
+
+
+def _is_fresh(beat: str | None, started: float) -> bool:
+    """Whether a component's last sign of life (ISO 8601, UTC) is of this life, and recent."""
+    if not beat:
+        return False
+    moment = datetime.datetime.fromisoformat(beat.replace("Z", "+00:00"))
+    moment = moment.replace(tzinfo=datetime.timezone.utc)
+    recent = datetime.datetime.now(datetime.timezone.utc) - moment < _HEARTBEAT_LIMIT
+    return recent and moment.timestamp() > started
 
 
 def _uses_triggers(project: Project) -> bool:
@@ -138,7 +148,7 @@ def _login(project: Project) -> str:
 _NEEDS = ("airflow-init",)
 
 SERVICES = (
-    Service("airflow-init", _airflow("db", "migrate"), _env, stamp=_init_stamp),
+    Service("airflow-init", _airflow("db", "migrate"), _env, once=True, stamp=_init_stamp),
     Service(
         "airflow-api-server",
         _api_server,
@@ -156,6 +166,7 @@ SERVICES = (
         _env,
         needs=_NEEDS,
         healthy=_beats("SchedulerJob"),
+        healthy_in_container=_beats_in_container("scheduler"),
     ),
     Service(
         "airflow-dag-processor",
@@ -163,6 +174,7 @@ SERVICES = (
         _env,
         needs=_NEEDS,
         healthy=_beats("DagProcessorJob"),
+        healthy_in_container=_beats_in_container("dag_processor"),
     ),
     Service(
         "airflow-triggerer",
@@ -170,6 +182,7 @@ SERVICES = (
         _env,
         needs=_NEEDS,
         healthy=_beats("TriggererJob"),
+        healthy_in_container=_beats_in_container("triggerer"),
         wanted=_uses_triggers,
     ),
 )

@@ -20,18 +20,25 @@ def _nothing(project: Project) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Service:
-    """One process of the stack, or one step that others wait for.
+    """One process or container of the stack, or one step that others wait for.
 
     A service is up when `healthy` says so. It gets the time (seconds since the epoch) at which
-    the service was started: what it answers from an earlier life does not count. A step has no
-    `healthy`: it is done when its command ends with 0, and is left out while its stamp is fresh.
+    the service was started: what it answers from an earlier life does not count. A step is done
+    when its command ends with 0, and is left out while its stamp is fresh.
+
+    How it starts as a container, and what it needs then, stands in docker-compose.yml, under the
+    same name.
     """
 
     name: str
-    command: Callable[[Project], list[str]]
+    # How it starts as a process; None: there is only a container.
+    command: Callable[[Project], list[str]] | None = None
     env: Callable[[Project], Mapping[str, str]] = _nothing
     needs: tuple[str, ...] = ()
     healthy: Callable[[Project, float], bool] | None = None
+    # The same for a container, where it is asked in another way.
+    healthy_in_container: Callable[[Project, float], bool] | None = None
+    once: bool = False
     stamp: Callable[[Project], Stamp] | None = None
     # Whether this project needs the service at all; None: always.
     wanted: Callable[[Project], bool] | None = None
@@ -39,10 +46,6 @@ class Service:
     ports: Callable[[Project], list[int]] | None = None
     page: str = "/"
     login: Callable[[Project], str] | None = None
-
-    @property
-    def once(self) -> bool:
-        return self.healthy is None
 
     def url(self, project: Project) -> str:
         """Where it can be reached, or nothing."""

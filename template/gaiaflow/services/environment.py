@@ -16,4 +16,4 @@ def _stamp(project: Project) -> Stamp:
     return environments.project_stamp(project.root, project.environment_manager)
 
 
-SERVICES = (Service("environment", _command, stamp=_stamp),)
+SERVICES = (Service("environment", _command, once=True, stamp=_stamp),)

@@ -83,4 +83,7 @@ def _login(project: Project) -> str:
     return f"the AWS_ keys in .env{stands_in}"
 
 
-SERVICES = (Service("object-store", _command, _env, healthy=_healthy, ports=_ports, login=_login),)
+SERVICES = (
+    Service("object-store", _command, _env, healthy=_healthy, ports=_ports, login=_login),
+    Service("bucket", once=True),  # as a process, the store makes it itself
+)

@@ -3,66 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import signal
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from gaiaflow import ports, processes, services, settings
+from gaiaflow import environments, ports, processes, services
+from gaiaflow.backends.base import PATIENCE, POLL, START_LIMIT, Backend, State, no_interrupts
 from gaiaflow.errors import GaiaflowError, explain, explain_output
 from gaiaflow.services import Service
-from gaiaflow.settings import Project
 
-_START_LIMIT = 180.0  # seconds; a first start on a slow disk takes a minute
-_PATIENCE = 20.0  # seconds that a running service gets to answer before it is started anew
 _GRACE = 3.5  # seconds that a service gets to end by itself; the API server would take 6
-_POLL = 0.25
-
-# Called with a name (mostly a service's), what is under way or how it ended (the states that
-# console.py knows), and a word more.
-Report = Callable[[str, str, str], None]
 
 
-@dataclass(frozen=True)
-class State:
-    """What is known of a service now. `state`: healthy, starting, stopped or failed."""
-
-    service: str
-    state: str
-    url: str
-    pid: int | None
-    login: str
-
-    def as_json(self) -> dict[str, str | int | None]:
-        """The same without what only a person at this screen should read."""
-        return {name: value for name, value in asdict(self).items() if name != "login"}
-
-
-class LocalBackend:
+class LocalBackend(Backend):
     """Runs the services of one project as processes on 127.0.0.1."""
 
-    def __init__(self, project: Project, report: Report) -> None:
-        self.project = project
-        self.report = report
+    name = "local"
 
-    def log(self, name: str) -> Path:
-        """Where a service's output goes."""
-        return self.project.state / "logs" / f"{name}.log"
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return tuple(service for service in services.SERVICES if service.command)
 
     # --- status ------------------------------------------------------------------------------
 
     def status(self, chosen: Sequence[Service]) -> list[State]:
-        """Ask all chosen services, at the same time, how they are.
-
-        One that this project has no use for is not listed while it does not run.
-        """
         with ThreadPoolExecutor(max_workers=len(chosen) or 1) as pool:
             states = pool.map(self._state, chosen)
         return [
@@ -81,7 +51,7 @@ class LocalBackend:
         elif service.healthy and service.healthy(self.project, leader.born):
             state = "healthy"
         else:
-            young = time.time() - leader.born < _START_LIMIT
+            young = time.time() - leader.born < START_LIMIT
             state = "starting" if young and not self._was_healthy(service) else "failed"
         return State(
             service.name,
@@ -94,32 +64,18 @@ class LocalBackend:
     # --- start -------------------------------------------------------------------------------
 
     def start(self, chosen: Sequence[Service]) -> dict[str, str]:
-        """Start services and all they need; those that are healthy stay as they are.
-
-        Returns the services that did not become healthy, with the end of their logs. Whatever
-        ends the call early (Ctrl-C) stops the services.
-        """
-        with self._lock():
-            chosen = self._with_needs(chosen)
+        with self.lock():
+            chosen = self.with_needs(chosen)
             try:
                 due = self._due(chosen)
                 with ports.Claims() as claims:
                     return self._bring_up_all(self._settle_ports(due, claims))
             except BaseException:
-                with _no_interrupts():
+                with no_interrupts():
                     self.report("start", "stopping", "interrupted: all services are stopped")
-                    self._stop(services.SERVICES)
+                    self._stop(self.services)
                     self.report("start", "stopped", "")
                 raise
-
-    def _with_needs(self, chosen: Sequence[Service]) -> list[Service]:
-        names = {service.name for service in chosen}
-        names |= {need for service in chosen for need in service.needs}
-        return [
-            service
-            for service in services.SERVICES
-            if service.name in names and (not service.wanted or service.wanted(self.project))
-        ]
 
     def _due(self, chosen: Sequence[Service]) -> list[Service]:
         running = [service for service in chosen if not service.once]
@@ -135,7 +91,7 @@ class LocalBackend:
 
     def _healthy_after_patience(self, running: Sequence[Service]) -> set[str]:
         """The names of the healthy; what lives gets time to answer, for the machine may be busy."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while True:
             states = self.status(running)
             slow = [state.service for state in states if state.pid and state.state != "healthy"]
@@ -143,22 +99,18 @@ class LocalBackend:
                 return {state.service for state in states if state.state == "healthy"}
             for name in slow:
                 self.report(name, "waiting", "runs, but does not answer yet")
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def _settle_ports(self, due: list[Service], claims: ports.Claims) -> list[Service]:
         """Move the project to free ports if somebody else sits on one of ours."""
         self._stop(due)  # what a crash has left of them
-        names = [service.name for service in due]
-        port = ports.taken(self.project, names, claims)
+        port = ports.taken(services.ports(self.project, due), claims)
         if port is None:
             return due
-        why = f"port {port} is taken by {ports.holder(port)}"
-        running = [s for s in services.SERVICES if not s.once and self._state(s).state != "stopped"]
+        running = [s for s in self.services if not s.once and self._state(s).state != "stopped"]
         self._stop(running)
-        self.project = ports.move(self.project, claims)
-        moved = ", ".join(f"{name}={self.project.env[name]}" for name in settings.PORTS)
-        self.report("ports", "moved", f"{why}; .env now has {moved}")
-        return [s for s in services.SERVICES if s in due or s in running]
+        self.move_ports(port, claims)
+        return [s for s in self.services if s in due or s in running]
 
     def _bring_up_all(self, due: Sequence[Service]) -> dict[str, str]:
         finished = {service.name: threading.Event() for service in due}
@@ -196,7 +148,7 @@ class LocalBackend:
                     thread.join(0.2)
         except BaseException:
             cancelled.set()
-            with _no_interrupts():
+            with no_interrupts():
                 for thread in threads:
                     if thread.ident:
                         thread.join()
@@ -204,7 +156,7 @@ class LocalBackend:
         return failures
 
     def _bring_up(self, service: Service, cancelled: threading.Event) -> None:
-        log = self.log(service.name)
+        log = self._log(service.name)
         before = log.stat().st_size if log.exists() else 0
         self.report(service.name, "starting", "")
         started = time.time()
@@ -229,13 +181,13 @@ class LocalBackend:
             if service.healthy and service.healthy(self.project, started):
                 self._healthy_mark(service).touch()
                 break
-            if time.time() - started > _START_LIMIT and not service.once:
+            if time.time() - started > START_LIMIT and not service.once:
                 raise GaiaflowError(
-                    f"it did not answer within {_START_LIMIT:.0f} s\n{tail(log, before)}"
+                    f"it did not answer within {START_LIMIT:.0f} s\n{tail(log, before)}"
                 )
             if service.once:
                 self.report(service.name, "starting", tail(log, before, lines=1))
-            cancelled.wait(_POLL)
+            cancelled.wait(POLL)
         else:
             return
         self.report(service.name, "done" if service.once else "healthy", "")
@@ -243,14 +195,7 @@ class LocalBackend:
     # --- stop --------------------------------------------------------------------------------
 
     def stop(self, chosen: Sequence[Service]) -> list[str]:
-        """Stop services with all their processes, whatever state they are in.
-
-        Returns the names of those that were running.
-
-        Raises:
-            GaiaflowError: a process could not be ended.
-        """
-        with self._lock(), _no_interrupts():
+        with self.lock(), no_interrupts():
             return self._stop(chosen)
 
     def _stop(self, chosen: Sequence[Service]) -> list[str]:
@@ -285,6 +230,35 @@ class LocalBackend:
                 self.report(service.name, "stopped", "")
         return stopped
 
+    # --- logs, environment, cleaning -----------------------------------------------------------
+
+    def _log(self, name: str) -> Path:
+        return self.project.state / "logs" / f"{name}.log"
+
+    def log(self, chosen: Sequence[Service], lines: int, follow: bool) -> Iterator[str]:
+        logs = [log for service in chosen if (log := self._log(service.name)).exists()]
+        if not logs:
+            names = ", ".join(service.name for service in chosen)
+            raise GaiaflowError(
+                f"{names} has written no log yet.\nStart it: python3 mlops_manager.py start"
+            )
+        for log in logs:
+            yield from tail(log, lines=lines).splitlines()
+        if follow:
+            yield from follow_file(logs)
+
+    def update_environment(self) -> None:
+        environments.make_project(self.project.root, self.project.environment_manager)
+
+    def clean(self, data: bool) -> Iterator[str]:
+        with self.lock(), no_interrupts():
+            self._stop(self.services)
+            for name in ("logs", "airflow-home", *(["data"] if data else [])):
+                folder = self.project.state / name
+                if folder.exists():
+                    shutil.rmtree(folder)
+                    yield str(folder.relative_to(self.project.root))
+
     # --- what is remembered ------------------------------------------------------------------
 
     def _record(self, service: Service) -> Path:
@@ -295,32 +269,6 @@ class LocalBackend:
 
     def _was_healthy(self, service: Service) -> bool:
         return self._healthy_mark(service).exists()
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One command at a time may start or stop the services of a project."""
-        path = self.project.state / "run" / "lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:  # the system unlocks it, however the process ends
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.report("lock", "waiting", "another command is starting or stopping services")
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self.report("lock", "done", "")
-            yield
-
-
-@contextlib.contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Let nobody interrupt the stopping of processes; it takes a few seconds."""
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def tail(log: Path, start: int = 0, lines: int = 15) -> str:
@@ -344,4 +292,4 @@ def follow_file(logs: Sequence[Path]) -> Iterator[str]:
             lines = [line.rstrip("\n") for file in files for line in file.readlines()]
             yield from lines
             if not lines:
-                time.sleep(_POLL)
+                time.sleep(POLL)

@@ -1,0 +1,51 @@
+# The project as an image, for a uv project: dependencies in one layer, code in another, so that a
+# change of the code makes a layer of a few kilobytes.
+ARG PYTHON_IMAGE
+FROM ${PYTHON_IMAGE} AS tool
+ARG UV_VERSION
+# From the shell that builds, where it has them: an index of your own.
+ARG PIP_INDEX_URL
+ARG UV_DEFAULT_INDEX
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /opt/uv && /opt/uv/bin/pip install "uv==${UV_VERSION}"
+ENV UV_PROJECT_ENVIRONMENT=/opt/env \
+    UV_PYTHON=/usr/local/bin/python \
+    UV_LINK_MODE=copy \
+    UV_COMPILE_BYTECODE=1
+
+# Brings the environment of the running stack up to date; also what JupyterLab runs in.
+FROM tool AS environment
+RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp environment \
+    && install --directory --mode=0775 /opt/env /opt/cache /opt/project
+# Inside the volume, which uv could not replace as a whole.
+ENV UV_PROJECT_ENVIRONMENT=/opt/env/venv \
+    HOME=/tmp \
+    PATH=/opt/env/venv/bin:$PATH \
+    PYTHONPATH=/opt/project \
+    PYTHONDONTWRITEBYTECODE=1 \
+    UV_CACHE_DIR=/opt/cache
+WORKDIR /opt/project
+USER 50000:0
+CMD ["/opt/uv/bin/uv", "sync", "--frozen", "--inexact", "--no-install-project"]
+
+FROM tool AS dependencies
+WORKDIR /opt/build
+COPY pyproject.toml uv.lock ./
+RUN --mount=type=cache,target=/root/.cache/uv \
+    /opt/uv/bin/uv sync --frozen --no-install-project --no-default-groups
+
+FROM ${PYTHON_IMAGE} AS package
+RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp package
+COPY --from=dependencies /opt/env /opt/env
+ENV HOME=/tmp \
+    PATH=/opt/env/bin:$PATH \
+    PYTHONPATH=/opt/project \
+    PYTHONUNBUFFERED=1
+WORKDIR /opt/project
+ARG PACKAGE
+COPY mlops_manager.py pyproject.toml ./
+COPY gaiaflow gaiaflow
+COPY ${PACKAGE} ${PACKAGE}
+RUN python -m compileall -q .
+USER 50000:0
+CMD ["python", "-m", "gaiaflow.runner"]

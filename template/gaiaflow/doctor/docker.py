@@ -1,0 +1,428 @@
+"""Docker: the program, its context, the engine, the permission to use it, the compose plugin.
+
+The engine is asked through the docker program, which knows contexts and credentials as the
+compose plugin does. One cause gives one finding: see `reach`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shlex
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
+from gaiaflow.doctor.programs import Answer
+from gaiaflow.doctor.subject import Subject
+from gaiaflow.doctor.system import MACOS, WSL2
+from gaiaflow.doctor.tools import version
+
+# What keeps the docker program from the engine.
+ANSWERS, NO_PROGRAM, DENIED, ELSEWHERE, HANGS, DOWN = (
+    "answers",
+    "no program",
+    "denied",
+    "elsewhere",
+    "hangs",
+    "down",
+)
+
+_OLDEST_ENGINE = (20, 10)
+_OLDEST_COMPOSE = (2, 24)
+_DEFAULT = "unix:///var/run/docker.sock"
+_LABEL = "label=com.docker.compose.project"
+
+
+def uses_containers(subject: Subject) -> bool:
+    """Whether services of this project are to run, or have run, in containers."""
+    if subject.env.get("GAIAFLOW_BACKEND") == "compose":
+        return True
+    if reach(subject) != ANSWERS:
+        return False
+    asked = [("ps", "--all", "--quiet", "--filter", f"{_LABEL}.working_dir={subject.root}")]
+    if name := subject.env.get("COMPOSE_PROJECT_NAME"):
+        asked.append(("image", "ls", "--quiet", "--filter", f"{_LABEL}={name}"))
+    return any(subject.programs.ask("docker", *command).out.strip() for command in asked)
+
+
+def published_ports(subject: Subject) -> set[int]:
+    """The ports of this machine that lead to containers of this project."""
+    if reach(subject) != ANSWERS:
+        return set()
+    own = ("--filter", f"{_LABEL}.working_dir={subject.root}", "--format", "{{.Ports}}")
+    return {
+        int(port)
+        for port in re.findall(r":(\d+)->", subject.programs.ask("docker", "ps", *own).out)
+    }
+
+
+def system_time(subject: Subject) -> float | None:
+    """How far the engine's clock is ahead of this one, in seconds."""
+    if reach(subject) != ANSWERS:
+        return None
+    answer = subject.programs.ask("docker", "info", "--format", "{{.SystemTime}}")
+    now = time.time()
+    try:  # down to seconds: Python 3.10 can't read nanoseconds
+        theirs = datetime.datetime.strptime(answer.out.strip()[:19], "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return None
+    return theirs.replace(tzinfo=datetime.timezone.utc).timestamp() - now
+
+
+def reach(subject: Subject) -> str:
+    """What keeps the docker program from the engine, if anything does."""
+    if not _program(subject):
+        return NO_PROGRAM
+    answer = _version(subject)
+    if _server(answer):
+        return ANSWERS
+    endpoint = _endpoint(subject)
+    if answer.timed_out:
+        return HANGS
+    if endpoint and _knock(endpoint) == DENIED:
+        return DENIED
+    if not endpoint or subject.environ.get("DOCKER_HOST") or _others(subject):
+        return ELSEWHERE
+    return DOWN
+
+
+# --- The checks ----------------------------------------------------------------------------------
+
+
+def docker(subject: Subject) -> Finding:
+    """The docker program."""
+    system = subject.system
+    path = _program(subject)
+    if path:
+        return Finding("docker", OK, path)
+    stub = subject.programs.find("docker")
+    found = f"{stub} is only Docker Desktop's hint" if stub else "it is not installed"
+    if system.kind == WSL2:
+        fix = (
+            "# With Docker Desktop: Settings > Resources > WSL integration: switch it on for this\n"
+            "# distribution, then open a new terminal. Without it, install the engine in here:\n"
+            f"# https://docs.docker.com/engine/install/{_distribution(subject)}"
+        )
+    elif system.kind == MACOS:
+        fix = (
+            "brew install --cask docker-desktop    # or: brew install colima docker docker-compose"
+        )
+    else:
+        fix = f"# https://docs.docker.com/engine/install/{_distribution(subject)}"
+    return Finding("docker", _level(subject), found + _not_needed(subject), fix)
+
+
+def docker_context(subject: Subject) -> Finding | None:
+    """Which engine the docker program talks to, if there are several or it is told to."""
+    check = "docker-context"
+    state = reach(subject)
+    if state == NO_PROGRAM:
+        return None
+    contexts = _contexts(subject)
+    variable = next((v for v in ("DOCKER_HOST", "DOCKER_CONTEXT") if subject.environ.get(v)), None)
+    endpoint = _endpoint(subject)
+    current = _current(subject)
+    chosen = f"{variable}={subject.environ[variable]}" if variable else f"the context {current}"
+    others = _others(subject)
+    unset = (
+        f"unset {variable}    # and where it is set: grep {variable} ~/.profile ~/.bashrc ~/.zshrc"
+    )
+    use = f"docker context use {shlex.quote(next(iter(others), 'default'))}"
+    fix = unset if variable else f"docker context ls\n{use}"
+    if state == ELSEWHERE:
+        where = f"{chosen} leads to {endpoint or 'nothing'}, where no engine answers"
+        elsewhere = ", ".join(f"{name} ({url})" for name, url in others.items())
+        found = f"{where}; one does at {elsewhere}" if others else where
+        return Finding(check, _level(subject), found, fix)
+    if state == ANSWERS and endpoint and not _is_local(endpoint):
+        found = f"{chosen} is another machine ({endpoint}): its folders and ports are not these"
+        return Finding(check, _level(subject), found, fix)
+    if state == ANSWERS and others:
+        found = (
+            f"two engines run, {chosen} and {', '.join(others)}: "
+            "neither sees images and containers of the other"
+        )
+        return Finding(check, WARNING, found, f"docker context ls    # keep to one\n{use}")
+    names = ", ".join(context["Name"] for context in contexts if context["Name"] != current)
+    return Finding(check, OK, f"{chosen}, {endpoint}" + (f" (not: {names})" if names else ""))
+
+
+def docker_engine(subject: Subject) -> Finding | None:
+    """Whether the engine runs and is not too old."""
+    check = "docker-engine"
+    state = reach(subject)
+    if state == ANSWERS:
+        server = _server(_version(subject)) or {}
+        found = f"{server['Version']}, {_endpoint(subject)}"
+        if version(server["Version"]) >= _OLDEST_ENGINE:
+            return Finding(check, OK, found)
+        fix = f"# Update Docker: https://docs.docker.com/engine/install/{_distribution(subject)}"
+        return Finding(check, _level(subject), f"{found}: 20.10 or newer is needed", fix)
+    if state == HANGS:
+        found = f"it does not answer: {_version(subject).complaint}"
+        return Finding(check, _level(subject), found, _engine_command(subject, "restart"))
+    if state == DOWN:
+        found = f"it does not run ({_endpoint(subject)}){_not_needed(subject)}"
+        return Finding(check, _level(subject), found, _engine_command(subject, "start"))
+    return None
+
+
+def docker_permission(subject: Subject) -> Finding | None:
+    """Whether this user may talk to the engine."""
+    check = "docker-permission"
+    endpoint = _endpoint(subject)
+    state = reach(subject)
+    if state == ANSWERS:
+        return Finding(check, OK, "this user may use the engine")
+    if state != DENIED or not endpoint:
+        return None
+    path = endpoint.removeprefix("unix://")
+    found = f"no permission on {path}{_not_needed(subject)}"
+    if subject.system.kind == MACOS:
+        fix = "# Docker Desktop: Settings > Advanced > allow the default Docker socket to be used."
+        return Finding(check, _level(subject), found, fix)
+    sudo = subject.system.sudo
+    group, joined = _group(path)
+    if joined:
+        fix = f"newgrp {group}    # for this terminal; log out and in again for all of them"
+        found = f"{found}: you are in the group {group}, but not yet in this session"
+        return Finding(check, _level(subject), found, fix)
+    fix = (
+        f'{sudo}usermod -aG {group or "docker"} "$(id -un)"\n'
+        f"newgrp {group or 'docker'}    # or log out and in again\n"
+        "# Who is in this group can become root on this machine. If that is too much: rootless\n"
+        "# Docker, https://docs.docker.com/engine/security/rootless. Don't open the socket to\n"
+        "# everybody: that makes every user and program root."
+    )
+    if not group:
+        restart = _engine_command(subject, "restart")
+        fix = f"{sudo}groupadd --force docker\n{restart}    # gives it the socket\n{fix}"
+    return Finding(check, _level(subject), found, fix)
+
+
+def docker_credentials(subject: Subject) -> Finding | None:
+    """Whether the programs that keep Docker's passwords exist: without them no image is pulled."""
+    check = "docker-credentials"
+    path = _config_path(subject)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8") or "{}")
+        wanted = [("credsStore", config["credsStore"])] if config.get("credsStore") else []
+        wanted += [("credHelpers", helper) for helper in config.get("credHelpers", {}).values()]
+    except FileNotFoundError:
+        return Finding(check, OK, "none are kept") if _program(subject) else None
+    except OSError as error:
+        fix = f'{subject.system.sudo}chown "$(id -un)" {shlex.quote(str(path))}'
+        return Finding(check, _level(subject), f"{path}: {error.strerror}", fix)
+    except (ValueError, AttributeError, TypeError):
+        fix = shlex.join(["mv", str(path), f"{path}.before"])
+        return Finding(check, _level(subject), f"{path} is not what Docker writes", fix)
+    for key, helper in wanted:
+        program = f"docker-credential-{helper}"
+        if not subject.programs.find(program):
+            take_out = (
+                "import json, pathlib, sys; p = pathlib.Path(sys.argv[1]); "
+                "c = json.loads(p.read_text()); c.pop(sys.argv[2]); p.write_text(json.dumps(c))"
+            )
+            fix = "\n".join(
+                [
+                    f"# Install {program}, or do without; Docker then asks you to log in again.",
+                    shlex.join(["cp", str(path), f"{path}.before"]),
+                    shlex.join(["python3", "-c", take_out, str(path), key]),
+                ]
+            )
+            found = f"{path} names the {key} {helper}, but there is no {program}"
+            return Finding(check, _level(subject), found, fix)
+    found = ", ".join(helper for _, helper in wanted) or "no program is asked for them"
+    return Finding(check, OK, found)
+
+
+def docker_compose(subject: Subject) -> Finding | None:
+    """The compose plugin."""
+    check = "docker-compose"
+    if not _program(subject) or not _endpoint(subject):
+        return None
+    answer = subject.programs.ask("docker", "compose", "version", "--short")
+    found = answer.out.strip().removeprefix("v")
+    if answer.code == 0 and version(found) >= _OLDEST_COMPOSE:
+        return Finding(check, OK, found)
+    if answer.code == 0:
+        found = f"{found}: 2.24 or newer is needed"
+    elif answer.timed_out:
+        found = answer.complaint
+    else:
+        found = "the docker program has no compose plugin"
+    return Finding(check, _level(subject), found + _not_needed(subject), _install_compose(subject))
+
+
+# --- What to do ----------------------------------------------------------------------------------
+
+
+def _level(subject: Subject) -> str:
+    return PROBLEM if uses_containers(subject) else WARNING
+
+
+def _not_needed(subject: Subject) -> str:
+    return "" if uses_containers(subject) else " (needed for containers only)"
+
+
+def _distribution(subject: Subject) -> str:
+    known = ("ubuntu", "debian", "fedora", "rhel", "centos", "raspbian")
+    return next((name for name in subject.system.family if name in known), "")
+
+
+def _engine_command(subject: Subject, verb: str) -> str:
+    """How to "start" or "restart" the engine."""
+    system = subject.system
+    endpoint = _endpoint(subject) or ""
+    if ".colima/" in endpoint:
+        return f"colima {verb}"
+    if system.kind == MACOS:
+        return f"open -a Docker    # in its menu: {verb}"
+    if ".docker/desktop/" in endpoint:
+        return f"systemctl --user {verb} docker-desktop"
+    if "/run/user/" in endpoint:  # rootless
+        return f"systemctl --user {verb} docker"
+    if system.has_systemd:
+        lines = [
+            f"{system.sudo}systemctl {verb} docker    # at each boot: systemctl enable docker",
+            f"{system.sudo}journalctl -u docker -n 20    # if it does not come up",
+        ]
+    else:
+        lines = [f"{system.sudo}service docker {verb}"]
+    if system.kind == WSL2:
+        lines.append(f"# With Docker Desktop: {verb} that, in Windows.")
+    return "\n".join(lines)
+
+
+def _install_compose(subject: Subject) -> str:
+    system = subject.system
+    if system.kind == MACOS:
+        return "# Update Docker Desktop; or, with Colima:\nbrew install docker-compose"
+    if system.kind == WSL2:
+        return (
+            "# With Docker Desktop: update it. With an engine of this distribution's:\n"
+            "# https://docs.docker.com/compose/install/linux"
+        )
+    page = "# or: https://docs.docker.com/compose/install/linux"
+    if "ubuntu" in system.family:
+        return f"{system.install('docker-compose-v2')}    # with Ubuntu's docker.io\n{page}"
+    if "arch" in system.family or "alpine" in system.family:
+        name = "docker-compose" if "arch" in system.family else "docker-cli-compose"
+        return f"{system.install(name)}\n{page}"
+    return (
+        f"{system.install('docker-compose-plugin')}    # with Docker's own package source\n{page}"
+    )
+
+
+# --- What there is -------------------------------------------------------------------------------
+
+
+def _program(subject: Subject) -> str | None:
+    path = subject.programs.find("docker")
+    if path and subject.system.is_wsl and path.startswith("/mnt/"):
+        return None  # Docker Desktop's, of Windows: it only says that the integration is off
+    return path
+
+
+def _version(subject: Subject) -> Answer:
+    # Not "--format json", which the docker program knows from 23.0 on only.
+    return subject.programs.ask("docker", "version", "--format", "{{json .}}")
+
+
+def _server(answer: Answer) -> Mapping[str, Any] | None:
+    try:
+        server = json.loads(answer.out)["Server"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return server if server and server.get("Version") else None
+
+
+def _contexts(subject: Subject) -> list[Mapping[str, Any]]:
+    answer = subject.programs.ask("docker", "context", "ls", "--format", "{{json .}}")
+    try:
+        return [json.loads(line) for line in answer.out.splitlines() if line.startswith("{")]
+    except ValueError:
+        return []
+
+
+def _current(subject: Subject) -> str:
+    return next((c["Name"] for c in _contexts(subject) if c.get("Current")), "default")
+
+
+def _endpoint(subject: Subject) -> str | None:
+    """The URL at which the docker program looks for the engine. None: its context is broken."""
+    if host := subject.environ.get("DOCKER_HOST"):
+        return host
+    contexts = _contexts(subject)
+    current = next((context for context in contexts if context.get("Current")), None)
+    return current["DockerEndpoint"] or None if current else _DEFAULT
+
+
+def _others(subject: Subject) -> dict[str, str]:
+    """Contexts other than the current one whose engine runs on this machine."""
+    endpoint = _endpoint(subject)
+    known = {context["Name"]: context["DockerEndpoint"] for context in _contexts(subject)}
+    # With DOCKER_HOST, "default" is what that says.
+    known["default"] = _DEFAULT
+    used = [_real(endpoint or "")]
+    others = {}
+    for name, url in known.items():
+        if _real(url) not in used and _knock(url) in {ANSWERS, DENIED}:
+            used.append(_real(url))
+            others[name] = url
+    return others
+
+
+def _real(endpoint: str) -> str:
+    return os.path.realpath(endpoint.removeprefix("unix://"))
+
+
+def _knock(endpoint: str) -> str:
+    """Whether somebody listens at the socket of an engine."""
+    if not endpoint.startswith("unix://"):
+        return DOWN  # of a machine elsewhere we know nothing
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(endpoint.removeprefix("unix://"))
+        except PermissionError:
+            return DENIED
+        except OSError:
+            return DOWN
+    return ANSWERS
+
+
+def _is_local(endpoint: str) -> bool:
+    url = urlsplit(endpoint)
+    return url.scheme in {"unix", "npipe", "fd"} or url.hostname in {
+        "127.0.0.1",
+        "localhost",
+        "::1",
+    }
+
+
+def _config_path(subject: Subject) -> Path:
+    home = Path(subject.environ.get("HOME") or Path.home())
+    return Path(subject.environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+
+
+def _group(path: str) -> tuple[str, bool]:
+    """The group that may use a socket ("": root's), and whether this user has joined it since."""
+    import grp
+    import pwd
+
+    try:
+        group = grp.getgrgid(Path(path).stat().st_gid)
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except (OSError, KeyError):
+        return "", False
+    if group.gr_gid == 0:  # nobody should be made a member of that
+        return "", False
+    return group.gr_name, user in group.gr_mem and group.gr_gid not in os.getgroups()

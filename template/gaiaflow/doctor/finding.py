@@ -1,0 +1,22 @@
+"""What a check says: one line, and what to do if it is not green."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    `level` is ok (green), warning (yellow: works, or is not needed here, but look at it) or
+    problem (red: something will fail). `fix` is for a shell of this operating system: each of its
+    lines is a command to paste, or a comment that begins with #.
+    """
+
+    check: str
+    level: str
+    found: str
+    fix: str = ""

@@ -1,0 +1,88 @@
+"""Ports: whether this project can have those that its `.env` names."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+
+from gaiaflow.doctor import docker
+from gaiaflow.doctor.finding import OK, WARNING, Finding
+from gaiaflow.doctor.subject import Subject
+from gaiaflow.doctor.system import MACOS
+from gaiaflow.settings import PORTS, SETTINGS, Project
+
+_MARK = "GAIAFLOW_PROJECT"  # in the environment of all that this project runs (processes.py)
+
+
+def ports(subject: Subject) -> Finding | None:
+    """Whether each port is free, or held by a service of this project."""
+    try:
+        wanted = _wanted(subject)
+    except (KeyError, ValueError):  # the check of .env says so
+        return None
+    busy = [port for port in wanted if not _is_free(port)]
+    published = docker.published_ports(subject) if busy else set()
+    others, own = [], 0
+    for port in busy:
+        name, pid = _holder(subject, port)
+        if port in published or (pid and _is_ours(subject, pid)):
+            own += 1
+        else:
+            others.append((port, f"{name}, pid {pid}" if pid else name))
+    first = f"{len(wanted)} ports from {min(wanted)} on"
+    if not others:
+        held = f"{own} held by this project's own services, the others free" if own else "free"
+        return Finding("ports", OK, f"{first}: {held}")
+    found = "; ".join(f"{port} is taken by {who}" for port, who in others)
+    look = f"ss -ltnp 'sport = :{others[0][0]}'"
+    if subject.system.kind == MACOS:
+        look = f"lsof -nP -iTCP:{others[0][0]} -sTCP:LISTEN"
+    fix = (
+        "python3 mlops_manager.py start    # moves this project to free ports, and writes .env\n"
+        f"{subject.system.sudo}{look}    # who it is; end it to stay here"
+    )
+    return Finding("ports", WARNING, found, fix)
+
+
+def _wanted(subject: Subject) -> list[int]:
+    from gaiaflow.services import SERVICES  # doctor goes on without, should an edit break it
+
+    env = {**{setting.name: setting.default for setting in SETTINGS}, **subject.env}
+    if env.get("GAIAFLOW_BACKEND") == "compose":
+        return [int(env[name]) for name in PORTS]
+    project = Project(subject.root, "", "", "", env)
+    return [port for service in SERVICES if service.ports for port in service.ports(project)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _holder(subject: Subject, port: int) -> tuple[str, int | None]:
+    """Who listens on a port: a name and a pid, as far as this user may know."""
+    ask = subject.programs.ask
+    listed = ask("ss", "-Hltnp", f"sport = :{port}").out  # Linux
+    if found := re.search(r'\(\("(.*?)",pid=(\d+)', listed):
+        return found[1], int(found[2])
+    listed = ask("lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc").out  # macOS, some Linux
+    if found := re.search(r"p(\d+)\nc(.*)", listed):
+        return found[2], int(found[1])
+    return "another program", None
+
+
+def _is_ours(subject: Subject, pid: int) -> bool:
+    """Whether a process carries this project's mark in its environment."""
+    mark = f"{_MARK}={subject.root}"
+    try:
+        return os.fsencode(mark) in Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
+    except OSError:  # another user's; or macOS, which has no /proc
+        shown = subject.programs.ask("ps", "eww", "-o", "command=", "-p", str(pid)).out
+        return f" {mark} " in f"{shown.strip()} "

@@ -1,0 +1,91 @@
+"""Ask other programs, with a time limit, and each question once.
+
+The standard library's subprocess, not plumbum: doctor also runs before Airflow's environment,
+in which plumbum is, could be made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_MISSING, _TIMEOUT = 127, 124  # as a shell and timeout(1) have it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a program said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def timed_out(self) -> bool:
+        return self.code == _TIMEOUT
+
+    @property
+    def complaint(self) -> str:
+        """The last line of what went wrong."""
+        return (self.err.strip() or self.out.strip() or "it says nothing").splitlines()[-1]
+
+
+class Programs:
+    """The programs on a PATH. Checks run at the same time and ask the same things: once is enough.
+
+    limit: seconds that a program gets to answer.
+    """
+
+    def __init__(self, environ: Mapping[str, str], limit: float = 5.0) -> None:
+        self.environ = environ
+        self.limit = limit
+        self._answers: dict[tuple[str, ...], Answer] = {}
+        self._locks: dict[tuple[str, ...], threading.Lock] = {}
+        self._mutex = threading.Lock()
+
+    def find(self, name: str, *folders: Path) -> str | None:
+        """Where a program is: on PATH, or else in one of these folders."""
+        places = [self.environ.get("PATH", os.defpath), *map(str, folders)]
+        return shutil.which(name, path=os.pathsep.join(places))
+
+    def ask(self, *command: str) -> Answer:
+        """Run a program to its end, or to the limit. What it is asked must not change anything."""
+        with self._mutex:
+            lock = self._locks.setdefault(command, threading.Lock())
+        with lock:
+            if command not in self._answers:
+                self._answers[command] = self._run(command)
+            return self._answers[command]
+
+    def _run(self, command: tuple[str, ...]) -> Answer:
+        program = self.find(command[0])
+        if not program:
+            return Answer(_MISSING, "", f"{command[0]} was not found")
+        try:
+            process = subprocess.Popen(
+                [program, *command[1:]],
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Answer(_MISSING, "", f"{program}: {error.strerror}")
+        try:
+            out, err = process.communicate(timeout=self.limit)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):  # its children hold our pipes
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return Answer(_TIMEOUT, "", f"{command[0]} did not answer within {self.limit:.0f} s")
+        return Answer(process.returncode, out, err)

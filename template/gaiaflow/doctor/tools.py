@@ -1,0 +1,140 @@
+"""Python, the environments, the programs that make them, and git."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from gaiaflow import environments
+from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
+from gaiaflow.doctor.programs import Programs
+from gaiaflow.doctor.subject import Subject
+from gaiaflow.stamps import Stamp
+
+_OLDEST_PYTHON = (3, 10)
+_OLDEST_GIT = (2, 27)  # what `copier update` needs
+
+_IMPORTS = ("-I", "-c", "import plumbum, psutil, rich")  # what the managers are made of
+
+_UV = "curl -LsSf https://astral.sh/uv/install.sh | sh    # or: pip install uv"
+_INSTALL = {
+    "pixi": "curl -fsSL https://pixi.sh/install.sh | sh",
+    "conda": "# Install Miniforge, which brings conda and mamba: https://conda-forge.org/download",
+}
+
+
+def version(text: str) -> tuple[int, ...]:
+    """The first version number in a text, as numbers; empty if there is none."""
+    found = re.search(r"\d+(?:\.\d+)+", text)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def python(subject: Subject) -> Finding:
+    """Whether `python3 mlops_manager.py` finds a Python that can run it."""
+    answer = subject.programs.ask("python3", "-V")
+    path = subject.programs.find("python3")
+    said = answer.out + answer.err  # Python 2 says it on standard error
+    here = ".".join(map(str, sys.version_info[:3]))
+    fix = "\n".join(
+        [
+            subject.system.install("python3"),
+            "# If that is too old: uv brings a Python of its own",
+            "uv python install 3.13",
+            "# Or call the commands with the Python that runs now:",
+            f"{shlex.quote(sys.executable)} mlops_manager.py status",
+        ]
+    )
+    if path is None:
+        found = f"there is no python3 on PATH; {sys.executable} ({here}) runs this"
+        return Finding("python", WARNING, found, fix)
+    if version(said) < _OLDEST_PYTHON:
+        found = f"python3 is {path}, {said.strip() or 'broken'}; 3.10 or newer is needed"
+        return Finding("python", WARNING, found, fix)
+    return Finding("python", OK, f"{said.strip()}, {path}")
+
+
+def airflow_works(root: Path, programs: Programs) -> bool:
+    """Whether Airflow's environment is there, up to its lock, and can run the managers."""
+    python = environments.airflow_python(root)
+    fresh = Stamp(_airflow_stamp(root), python, [environments.AIRFLOW_LOCK]).is_fresh()
+    return fresh and programs.ask(str(python), *_IMPORTS).code == 0
+
+
+def airflow_environment(subject: Subject) -> Finding:
+    """Airflow's environment, in which all commands run."""
+    check = "airflow-environment"
+    python = environments.airflow_python(subject.root)
+    folder = python.parent.parent.relative_to(subject.root)
+    if airflow_works(subject.root, subject.programs):
+        return Finding(check, OK, f"in {folder}")
+    again = (
+        f"rm -r {folder}    # your data is elsewhere\n"
+        "python3 mlops_manager.py status    # makes it again"
+    )
+    if python.is_symlink() and not python.exists():
+        gone = f"its Python is gone ({os.path.realpath(python)})"
+        return Finding(check, WARNING, f"{gone}; the next command makes it again", again)
+    if not python.exists():
+        return Finding(check, OK, "not made yet: the first command makes it (150 MB to download)")
+    answer = subject.programs.ask(str(python), *_IMPORTS)
+    if answer.code and _airflow_stamp(subject.root).exists():
+        return Finding(check, PROBLEM, f"it is damaged: {answer.complaint}", again)
+    if answer.code:
+        return Finding(check, WARNING, "it was not finished: the next command goes on", again)
+    return Finding(check, OK, "older than its lock: the next command brings it up to date")
+
+
+def _airflow_stamp(root: Path) -> Path:
+    return environments.airflow_python(root).parent.parent / "gaiaflow.stamp"
+
+
+def uv(subject: Subject) -> Finding:
+    """uv, which makes Airflow's environment, and the project's if it is a uv project."""
+    path = subject.programs.find("uv", Path(sys.executable).parent)
+    if path:
+        return Finding("uv", OK, path)
+    made = airflow_works(subject.root, subject.programs)
+    needed = subject.identity.get("environment_manager") == "uv" or not made
+    found = "uv was not found; it makes Airflow's environment"
+    return Finding("uv", PROBLEM if needed else WARNING, found, _UV)
+
+
+def environment_manager(subject: Subject) -> Finding | None:
+    """pixi or conda, if the project's environment is made by it."""
+    check = "environment-manager"
+    name = subject.identity.get("environment_manager")
+    if name not in _INSTALL:
+        return None
+    path = subject.programs.find(name)
+    if name == "conda":
+        path = subject.programs.find("mamba") or path
+    if path:
+        return Finding(check, OK, path)
+    fix = f"{_INSTALL[name]}\n# Then open a new terminal."
+    return Finding(check, PROBLEM, f"{name} was not found; it makes the project's environment", fix)
+
+
+def git(subject: Subject) -> Finding:
+    """git, in a version that `copier update` can use, and willing to work here."""
+    answer = subject.programs.ask("git", "--version")
+    fix = subject.system.install("git")
+    if answer.code:
+        return Finding("git", PROBLEM, f"git does not run: {answer.complaint}", fix)
+    if version(answer.out) < _OLDEST_GIT:
+        old = f"{answer.out.strip()}: `copier update` needs 2.27 or newer"
+        return Finding("git", WARNING, old, fix)
+    here = subject.programs.ask("git", "-C", str(subject.root), "rev-parse", "--git-dir")
+    if "dubious ownership" in here.err:
+        fix = "# See file-owner; or, if the folder is shared on purpose:\n" + shlex.join(
+            ["git", "config", "--global", "--add", "safe.directory", str(subject.root)]
+        )
+        return Finding("git", WARNING, "git won't work here: another user owns the folder", fix)
+    if here.code:
+        root = shlex.quote(str(subject.root))
+        fix = f"cd {root} && git init && git add --all && git commit -m 'First commit'"
+        found = f"{answer.out.strip()}, but the project is in no repository: no update can be made"
+        return Finding("git", WARNING, found, fix)
+    return Finding("git", OK, answer.out.strip())

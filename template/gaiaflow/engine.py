@@ -1,0 +1,145 @@
+"""The Docker engine, and its Compose plugin: how we reach them, and what it means if we don't."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.context import ContextAPI
+from docker.errors import DockerException
+from plumbum import CommandNotFound, ProcessExecutionError, local
+from plumbum.commands import BaseCommand
+
+from gaiaflow.errors import GaiaflowError, explain_output
+from gaiaflow.images import package_image
+from gaiaflow.settings import Project, own_variables
+
+_DOCTOR = "`python3 mlops_manager.py doctor` looks closer."
+_WITHOUT = "Or do without Docker: python3 mlops_manager.py start --backend local"
+
+# What a person's shell may have set for another project.
+_NEUTRAL = {
+    "COMPOSE_BAKE": "false",  # it wants a plugin that not everybody has
+    "COMPOSE_ENV_FILES": "",
+    "COMPOSE_FILE": "",
+    "COMPOSE_PROFILES": "",
+    "DOCKER_CLI_HINTS": "false",
+}
+
+
+def connect() -> docker.DockerClient:
+    """A client of the engine that the `docker` command talks to, too.
+
+    Raises:
+        GaiaflowError: no engine answers; the message says why, as far as can be known.
+    """
+    host = os.environ.get("DOCKER_HOST")
+    try:
+        if host:
+            client = docker.from_env(timeout=60)
+        else:
+            context = ContextAPI.get_current_context()
+            host = context.Host if context else None
+            client = docker.DockerClient(
+                base_url=host, tls=context.TLSConfig if context else None, timeout=60
+            )
+        client.ping()
+    except (DockerException, OSError) as error:
+        where = f" at {host}" if host else ""
+        if "Permission denied" in str(error):
+            raise GaiaflowError(
+                f"You may not talk to Docker{where}.\n"
+                "Add yourself to its group, then log in anew: sudo usermod -aG docker $USER\n"
+                f"{_DOCTOR}\n{_WITHOUT}"
+            ) from None
+        raise GaiaflowError(
+            f"Docker does not answer{where}.\n"
+            "Start Docker Desktop, or: sudo systemctl start docker\n"
+            f"{_DOCTOR}\n{_WITHOUT}"
+        ) from None
+    return client
+
+
+def compose(project: Project, *arguments: str) -> BaseCommand:
+    """A command of Docker Compose for a project's containers, with the settings of its `.env`.
+
+    They are passed on as they are, so that none of the same name in a person's shell wins.
+
+    Raises:
+        GaiaflowError: there is no `docker` command.
+    """
+    try:
+        command = local["docker"]
+    except CommandNotFound:
+        raise GaiaflowError(
+            f"The command `docker` was not found. Install Docker.\n{_DOCTOR}\n{_WITHOUT}"
+        ) from None
+    files = ("--project-directory", project.root, "--file", project.root / "docker-compose.yml")
+    env = {
+        **_NEUTRAL,
+        **project.env,
+        "PACKAGE_IMAGE": package_image(project),
+        "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
+        **_for_tasks_in_containers(project),
+    }
+    every_profile = ("--profile", "*", "--progress", "plain")
+    return command["compose", files, every_profile, arguments].with_env(**env)
+
+
+def lines(command: BaseCommand) -> Iterator[str]:
+    """Run a command and yield what it writes, as it does.
+
+    Raises:
+        GaiaflowError: it failed; the message has the end of what it wrote.
+    """
+    written: list[str] = []
+    process = command.popen()
+    try:
+        for out, err in process.iter_lines(retcode=None):
+            line = _COLOURS.sub("", out or err or "").strip()
+            if line:
+                written.append(line)
+                yield line
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        raise GaiaflowError(_failure(written, process.returncode))
+
+
+def run(command: BaseCommand) -> str:
+    """Run a command to its end and return what it prints as its result.
+
+    Raises:
+        GaiaflowError: it failed; the message has the end of what it wrote.
+    """
+    try:
+        return str(command())
+    except ProcessExecutionError as error:
+        written = [*error.stdout.splitlines(), *error.stderr.splitlines()]
+        raise GaiaflowError(_failure(written, error.retcode)) from None
+
+
+def _for_tasks_in_containers(project: Project) -> dict[str, str]:
+    """The engine's socket, and the group that may use it, for the mode that starts containers."""
+    socket = Path(os.environ.get("DOCKER_HOST", _SOCKET).removeprefix("unix://"))
+    if project.env.get("GAIAFLOW_MODE") != "dev_docker" or not socket.is_socket():
+        return {}
+    return {"DOCKER_SOCKET": str(socket), "DOCKER_GROUP": str(socket.stat().st_gid)}
+
+
+_SOCKET = "/var/run/docker.sock"
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def _failure(written: list[str], code: int) -> str:
+    if any("is not a docker command" in line or "unknown command" in line for line in written):
+        return f"Docker has no Compose plugin. {_DOCTOR}"
+    tail = explain_output("\n".join(written[-25:]))
+    return f"Docker Compose ended with exit code {code}:\n{tail}"

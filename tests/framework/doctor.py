@@ -1,0 +1,94 @@
+"""Make faults, and look at what doctor finds."""
+
+from __future__ import annotations
+
+import grp  # noqa: F401 (a check imports it, and nobody may not read where it is)
+import os
+import pickle
+import pwd  # noqa: F401
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from gaiaflow.doctor import OK, Finding, Subject, examine
+
+Check = Callable[[Subject], Finding | None]
+
+NOBODY = 65534
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make this fault")
+
+
+def look(
+    root: Path,
+    check: Check,
+    environ: Mapping[str, str] | None = None,
+    top: Path = Path("/"),
+    limit: float = 20.0,
+) -> Finding | None:
+    """What one check finds in a project. Whatever is not green must come with a fix to paste."""
+    finding = check(examine(root, environ, top, limit))
+    if finding and finding.level != OK:
+        assert finding.fix, finding
+        pasted = subprocess.run(["bash", "-n"], input=finding.fix, text=True, check=False)
+        assert pasted.returncode == 0, finding.fix
+        assert "chmod 666" not in finding.fix and "chmod 777" not in finding.fix
+    return finding
+
+
+def seen(finding: Finding | None) -> Finding:
+    """A finding that must be there."""
+    assert finding is not None
+    return finding
+
+
+def run_fix(finding: Finding, environ: Mapping[str, str], cwd: Path) -> None:
+    """Do what the fix says, as the user would: paste it into a shell."""
+    pasted = ["bash", "-e", "-c", finding.fix]
+    subprocess.run(pasted, env=dict(environ), cwd=cwd, check=True, capture_output=True)
+
+
+def only(folder: Path, *programs: str) -> dict[str, str]:
+    """The environment variables of a user whose PATH has these programs and no others."""
+    places = folder / "only"
+    places.mkdir(exist_ok=True)
+    for name in programs:
+        found = shutil.which(name)
+        if found is None:
+            pytest.skip(f"{name} is not on this machine")
+        (places / name).symlink_to(found)
+    return {**os.environ, "PATH": str(places)}
+
+
+def script(path: Path, text: str) -> Path:
+    """A small program that says what a real one in that state would say."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def as_nobody(root: Path, check: Check, environ: Mapping[str, str] | None = None) -> Finding | None:
+    """What a check finds for a user who is not root. A fork: nobody may not read our Python."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            result: object = look(root, check, environ)
+        except BaseException as error:
+            result = repr(error)
+        with os.fdopen(writing, "wb") as pipe:
+            pickle.dump(result, pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        result = pickle.load(pipe)
+    os.waitpid(pid, 0)
+    assert result is None or isinstance(result, Finding), result
+    return result

@@ -1,0 +1,181 @@
+"""doctor as a whole: what it covers, and that it works where nothing else does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gaiaflow import doctor
+from gaiaflow.doctor import OK, PROBLEM, diagnose, examine
+
+from .conftest import IDENTITY, TEMPLATE
+from .doctor import only, script
+
+DOCS = TEMPLATE.parent / "docs"
+
+# The Troubleshooting section of the original's README, entry by entry.
+ORIGINAL = {
+    "0. on Windows, use the miniforge prompt": ["operating_system", "environment_manager"],
+    "1. Docker Daemon not started": ["docker_engine"],
+    "2. Got permission denied ... docker.sock": ["docker_permission"],
+    "3. Cannot connect ..., two contexts of docker": ["docker_context"],
+    "3. credsStore desktop in ~/.docker/config.json": ["docker_credentials"],
+    "4. Permission Denied on files": ["file_owner"],
+}
+
+
+@pytest.fixture
+def bare_project(tmp_path: Path) -> Path:
+    """A fresh clone of a project: no .env, no environments."""
+    root = tmp_path / "Größere Wälder"
+    root.mkdir()
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(TEMPLATE / "gaiaflow", root / "gaiaflow", ignore=skip)
+    shutil.copy(TEMPLATE / "mlops_manager.py", root)
+    (root / "pyproject.toml").write_text(IDENTITY, encoding="utf-8")
+    return root
+
+
+def manage(
+    root: Path, environ: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Call the manager with a Python that has no packages at all."""
+    python = str(getattr(sys, "_base_executable", sys.executable))
+    command = [python, "-S", str(root / "mlops_manager.py"), *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("entry", ORIGINAL)
+def test_every_entry_of_the_originals_troubleshooting_is_a_check(entry: str) -> None:
+    checks = {check.__name__ for check in doctor.CHECKS}
+    assert set(ORIGINAL[entry]) <= checks
+
+
+def test_every_check_is_made_and_documented(project_root: Path, tmp_path: Path) -> None:
+    text = IDENTITY.replace('"uv"', '"pixi"').replace("kubernetes = false", "kubernetes = true")
+    (project_root / "pyproject.toml").write_text(text, encoding="utf-8")
+    top = tmp_path / "top"
+    (top / "proc").mkdir(parents=True)
+    (top / "proc" / "version").write_text("Linux version 5.15.1-microsoft-standard-WSL2\n")
+    shutil.copy("/proc/meminfo", top / "proc")
+    script(
+        tmp_path / "only" / "docker", """[ $1 = version ] && echo '{"Server":{"Version":"28"}}'"""
+    )
+    environ = {**only(tmp_path), "HTTPS_PROXY": "http://proxy.example"}
+    found = list(diagnose(examine(project_root, environ, top)))
+    names = [finding.check for finding in found]
+    assert names == [check.__name__.replace("_", "-") for check in doctor.CHECKS]
+    assert not [finding for finding in found if finding.found.startswith("not checked")]
+    page = (DOCS / "reference" / "doctor.md").read_text(encoding="utf-8")
+    assert not [name for name in names if f"`{name}`" not in page]
+
+
+def test_without_environment_settings_or_programs(bare_project: Path, tmp_path: Path) -> None:
+    done = manage(bare_project, only(tmp_path), "doctor", "--json")
+    assert done.returncode == 1, done
+    assert done.stderr == ""
+    found = {entry["check"]: entry for entry in json.loads(done.stdout)}
+    assert all(set(entry) == {"check", "level", "found", "fix"} for entry in found.values())
+    red = {name for name, entry in found.items() if entry["level"] == PROBLEM}
+    assert red == {"uv", "git"}
+    assert all(bool(entry["fix"]) == (entry["level"] != OK) for entry in found.values())
+    assert not [entry for entry in found.values() if entry["found"].startswith("not checked")]
+    assert not (bare_project / ".env").exists() and not (bare_project / ".gaiaflow").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "check"),
+    [
+        (".env", b"nonsense\n", "env-file"),
+        (".env", b"\xff\xfe", "env-file"),
+        ("pyproject.toml", b"[tool.gaiaflow", "project-file"),
+        ("pyproject.toml", b"tool = 1", "project-file"),
+        ("gaiaflow/services/__init__.py", b"<<<<<<< before updating", "ports"),
+    ],
+    ids=["line", "bytes", "no TOML", "strange TOML", "conflict"],
+)
+def test_with_broken_files(
+    bare_project: Path, tmp_path: Path, file: str, text: bytes, check: str
+) -> None:
+    (bare_project / file).write_bytes(text)
+    done = manage(bare_project, only(tmp_path, "git"), "doctor", "--json")
+    found = {entry["check"]: entry for entry in json.loads(done.stdout)}
+    assert "Traceback" not in done.stderr
+    assert found[check]["level"] != OK, found[check]
+    assert (bare_project / file).read_bytes() == text
+
+
+def test_the_text_and_the_exit_code(bare_project: Path, tmp_path: Path) -> None:
+    environ = only(tmp_path, "git")
+    done = manage(bare_project, environ, "doctor")
+    assert done.returncode == 1, done
+    assert "✗ uv" in done.stdout and "\n    curl -LsSf" in done.stdout
+    assert "✓ operating-system" in done.stdout
+    assert "\x1b" not in done.stdout
+    script(tmp_path / "only" / "uv", "")
+    assert manage(bare_project, environ, "doctor").returncode == 0
+
+
+def test_with_rich_it_says_the_same(bare_project: Path, tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from gaiaflow.doctor.report import report; " + (
+        "sys.exit(report(Path(sys.argv[1])))"
+    )
+    environ = {**only(tmp_path), "PYTHONPATH": str(bare_project)}
+    outputs = []
+    for python, option in ((sys.executable, "-B"), (sys._base_executable, "-S")):  # type: ignore[attr-defined]
+        command = [python, option, "-c", code, str(bare_project)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done
+        lines = done.stdout.splitlines()
+        outputs.append([line for line in lines if not line.startswith(("✓ memory", "✓ disk"))])
+    with_rich, without = outputs
+    # uv is in this environment, and its Python is named.
+    different = [line for line in with_rich if line not in without]
+    assert all("uv" in line or "python" in line or " ok, " in line for line in different)
+
+
+def test_wrong_use(bare_project: Path, tmp_path: Path) -> None:
+    environ = only(tmp_path)
+    assert manage(bare_project, environ, "doctor", "--nonsense").returncode == 2
+    shown = manage(bare_project, environ, "doctor", "--help")
+    assert (shown.returncode, "--json" in shown.stdout) == (0, True)
+
+
+def test_who_can_not_start_is_sent_to_the_doctor(bare_project: Path, tmp_path: Path) -> None:
+    done = manage(bare_project, only(tmp_path), "status")
+    assert done.returncode == 1, done
+    assert "uv was not found" in done.stderr
+    assert "python3 mlops_manager.py doctor" in done.stderr
+
+
+def test_a_check_that_fails_hides_no_other(project_root: Path) -> None:
+    subject = examine(project_root)
+    shutil.rmtree(project_root)
+    found = {finding.check: finding for finding in diagnose(subject)}
+    assert found["disk"].found.startswith("not checked: FileNotFoundError")
+    assert found["operating-system"].level == OK
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="docker is not installed here")
+def test_an_engine_that_hangs_does_not_hang_the_doctor(
+    project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "docker.sock"
+    said = []
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # a socket's path can't be long
+        server.bind(path.name)
+        server.listen()
+        environ = {**os.environ, "DOCKER_HOST": f"unix://{path}"}
+        subject = examine(project_root, environ, limit=3.0)
+        found = {finding.check: finding for finding in diagnose(subject, lambda: said.append(1))}
+    assert "did not answer" in found["docker-engine"].found
+    assert found["memory"].check == "memory"
+    assert said == [1], "nothing, or too much, was said meanwhile"
