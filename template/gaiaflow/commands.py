@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from plumbum import cli
 
-from gaiaflow import __version__, backends, console, environments, settings
+from gaiaflow import __version__, backends, console, environments, images, settings
 from gaiaflow.backends import Backend, State
 from gaiaflow.doctor.command import Doctor
 from gaiaflow.errors import GaiaflowError, explain
@@ -259,9 +259,7 @@ class Image(cli.Application):
     """Print the name of the project's own image, in which tasks run in containers and clusters"""
 
     def main(self) -> int:
-        from gaiaflow import engine
-
-        console.out.print(engine.package_image(_project()), markup=False)
+        console.out.print(images.package_image(_project()), markup=False)
         return DONE
 
 

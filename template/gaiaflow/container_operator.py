@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.exceptions import DockerContainerFailedException
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _RESULT = "/tmp/gaiaflow-result.json"  # in the container
 
 
-class ContainerOperator(FunctionTask, DockerOperator):  # type: ignore[misc]
+class ContainerOperator(FunctionTask, DockerOperator):
     """Calls the function in a container that reaches MLflow and the object store."""
 
     template_fields = FunctionTask.template_fields
@@ -55,11 +56,10 @@ class ContainerOperator(FunctionTask, DockerOperator):  # type: ignore[misc]
         if gpus := self.requested["gpu"]:
             self.device_requests = [DeviceRequest(count=gpus, capabilities=[["gpu"]])]
         name = os.environ["GAIAFLOW_NAME"]
-        self.labels = {"gaiaflow.project": name, "gaiaflow.task": _identity(context)}
+        labels = {"gaiaflow.project": name, "gaiaflow.task": _identity(context)}
+        self.labels = labels
         try:
-            self._sweep()
-            if not self.cli.images(name=self.image):
-                self.log.info("Getting the image %s", self.image)
+            self._sweep(labels)
             return DockerOperator.execute(self, context)
         except DockerContainerFailedException as error:
             raise self.failed(_exit_code(error)) from None
@@ -74,11 +74,10 @@ class ContainerOperator(FunctionTask, DockerOperator):  # type: ignore[misc]
                 "Is the engine there, and the stack up? python3 mlops_manager.py doctor"
             ) from error
 
-    def _sweep(self) -> None:
+    def _sweep(self, labels: Mapping[str, str]) -> None:
         """Remove what an earlier try of this task has left, when its scheduler was killed."""
-        label = "gaiaflow.task=" + self.labels["gaiaflow.task"]
-        project = "gaiaflow.project=" + self.labels["gaiaflow.project"]
-        for left in self.cli.containers(all=True, filters={"label": [label, project]}):
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        for left in self.cli.containers(all=True, filters=filters):
             self.log.info("Removing the container of an earlier try")
             self.cli.remove_container(left["Id"], force=True)
 

@@ -6,9 +6,10 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 
@@ -225,10 +226,9 @@ def own_reference(value: Any) -> Any:
         return {key: own_reference(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [own_reference(part) for part in value]
-    if type(value) is PlainXComArg and isinstance(value.operator, MappedOperator):
-        whole = XComArg(value.operator).key
-        if issubclass(value.operator.operator_class, FunctionTask):
-            return Output(value.operator, None if value.key == whole else value.key)
+    mapped = value.operator if type(value) is PlainXComArg else None
+    if isinstance(mapped, MappedOperator) and issubclass(mapped.operator_class, FunctionTask):
+        return Output(mapped, None if value.key == BaseXCom.XCOM_RETURN_KEY else value.key)
     return value
 
 
@@ -249,7 +249,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        return [_plain(part) for part in cast(Sequence[Any], value)]
+        return [_plain(part) for part in value]
     return value
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
-from gaiaflow import engine, environments, ports, services, settings
+from gaiaflow import engine, environments, images, ports, services, settings
 from gaiaflow.backends.base import PATIENCE, POLL, START_LIMIT, Backend, State, no_interrupts
 from gaiaflow.errors import GaiaflowError, explain_output
 from gaiaflow.services import Service
@@ -333,7 +333,7 @@ class ComposeBackend(Backend):
             GaiaflowError: the build failed.
         """
         environments.lock_project(self.project.root, self.project.environment_manager)
-        image = engine.package_image(self.project)
+        image = images.package_image(self.project)
         self._follow(image, self._compose("build", "package"))
         return image
 

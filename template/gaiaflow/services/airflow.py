@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gaiaflow import envfile, environments
-from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port, project_python
 from gaiaflow.images import package_image
+from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port, project_python
 from gaiaflow.settings import Project, client_env, own_variables
 from gaiaflow.stamps import Stamp
 
