@@ -1,14 +1,16 @@
-"""One set of DAGs, made once for each mode: `CASES` of them in airflow, as NAME-MODE.
+"""One set of DAGs, made once for each mode, as NAME-MODE.
 
 Nothing in them depends on the mode; that their results do not either is what is tested.
 """
 
-import os
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, TaskGroup
 
 from gaiaflow import create_task
+
+MODES = ["dev"]  # the test writes another list here
+SCENES = 4  # and another number
 
 FUNCTIONS = "forest_watch.utils.cases"
 PARAMS = {
@@ -48,15 +50,19 @@ def arguments(dag):
             "ratio": dag.param("ratio"),
         },
     )
-    env = {"TEXT": "a", "NUMBER": 7, "FROM_TASK": first.output["dict"], "RENDERED": "{{ dag.dag_id }}"}
+    env = {
+        "TEXT": "a",
+        "NUMBER": 7,
+        "FROM_TASK": first.output["dict"],
+        "RENDERED": "{{ dag.dag_id }}",
+    }
     names = ["TEXT", "NUMBER", "FROM_TASK", "GAIAFLOW_TASK"]
     third = task("third", "environment", {"names": names}, env=env)
     second >> third
 
 
 def mapping(dag):
-    count = int(os.environ.get("GAIAFLOW_TEST_SCENES", "4"))
-    search = task("search", "search", {"count": count})
+    search = task("search", "search", {"count": SCENES})
     predict = task("predict", "predict", {"model": {"scale": 2}}).expand(
         scene=search.output["scenes"]
     )
@@ -115,7 +121,7 @@ def reach(dag):
 
 CASES = (arguments, mapping, groups, without_result, retried, secret, failing, timeout, reach)
 
-for mode in os.environ.get("GAIAFLOW_TEST_MODES", "dev").split():
+for mode in MODES:
     for case in CASES:
         defaults = {"mode": mode, "owner": "tests", "retries": 0}
         dag_id = f"{case.__name__}-{mode}"

@@ -61,7 +61,6 @@ GREEN: dict[str, dict[str, Any]] = {
         },
         "third": _ENVIRONMENT,
     },
-    "mapping": mapping(4),
     "groups": {
         "prepare.one": 4,
         "prepare.inner.two": 16,
