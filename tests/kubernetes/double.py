@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import json
 import shutil
@@ -19,6 +20,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any
 
 import docker
@@ -149,10 +151,8 @@ class Pod:
 
     def delete(self) -> None:
         for container in self.containers.values():
-            try:
+            with contextlib.suppress(DockerException):  # gone already
                 container.remove(force=True)
-            except DockerException:
-                pass  # gone already
         shutil.rmtree(self.volumes, ignore_errors=True)
 
 
@@ -246,21 +246,22 @@ class Cluster:
         await channel.prepare(request)
 
         async def forward() -> None:
-            try:
+            with contextlib.suppress(OSError):  # the other side has heard enough
                 while header := await asyncio.to_thread(read, socket, 8):
                     data = await asyncio.to_thread(read, socket, int.from_bytes(header[4:], "big"))
                     await channel.send_bytes(bytes([header[0]]) + data)
                 await channel.send_bytes(b"\x03" + b'{"status": "Success"}')
                 await channel.close()
-            except (OSError, ConnectionError):
-                pass  # the other side has heard enough
 
         task = asyncio.create_task(forward())
         async for message in channel:
-            if message.data and bytes(message.data)[0] == 0:
-                await asyncio.to_thread(socket.sendall, bytes(message.data)[1:])
+            data = message.data.encode() if isinstance(message.data, str) else message.data
+            if data[:1] == b"\x00":
+                await asyncio.to_thread(socket.sendall, data[1:])
+        with contextlib.suppress(OSError):
+            socket.shutdown(SHUT_RDWR)
+        await task
         socket.close()
-        task.cancel()
         return channel
 
     # --- other objects -------------------------------------------------------------------------
@@ -389,7 +390,5 @@ if __name__ == "__main__":
     import signal
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(Path(sys.argv[1])))
-    except KeyboardInterrupt:
-        pass

@@ -54,9 +54,9 @@ def arguments(dag):
         "TEXT": "a",
         "NUMBER": 7,
         "FROM_TASK": first.output["dict"],
-        "RENDERED": "{{ dag.dag_id }}",
+        "NAME": "{{ params.name }}",
     }
-    names = ["TEXT", "NUMBER", "FROM_TASK", "GAIAFLOW_TASK"]
+    names = ["TEXT", "NUMBER", "FROM_TASK", "NAME", "GAIAFLOW_TASK"]
     third = task("third", "environment", {"names": names}, env=env)
     second >> third
 

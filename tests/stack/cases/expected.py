@@ -22,6 +22,7 @@ _ENVIRONMENT = {
     "TEXT": "a",
     "NUMBER": "7",
     "FROM_TASK": '{"a": {"b": []}}',
+    "NAME": "Wälder",
     "GAIAFLOW_TASK": "third",
 }
 
