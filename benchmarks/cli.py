@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import psutil
 from plumbum import CommandNotFound, ProcessExecutionError, cli
 
-from benchmarks import first_command, generation, memory, parsing, starting, task_cost
+from benchmarks import containers, first_command, generation, memory, parsing, starting, task_cost
 from benchmarks.common import CannotMeasure, Row, say
 from benchmarks.workshop import Workshop
 
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "start": starting.rows,
     "task": task_cost.rows,
     "memory": memory.rows,
+    "containers": containers.rows,
     "first": first_command.rows,
 }
 
@@ -37,7 +38,7 @@ BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation parse start task memory first. Without a name all run.
+    NAME is one or more of: generation parse start task memory containers first. Without one, all.
     """
 
     PROGNAME = "python benchmarks/run.py"
@@ -52,11 +53,13 @@ task        a task made by create_task; a bare @task
 
 memory      the idle stack; `airflow standalone`
 
+containers  the services as containers; `docker compose up --wait`; the project's image
+
 first       README's first command, from nothing to a green pipeline, in parts
 
-All takes ten to fifteen minutes and needs git, uv and the network (or warm caches). It happens in
-a temporary folder that is removed at the end, also after Ctrl-C; nothing is left running. Look at
-the ratios: seconds depend on the machine and on what else it does.
+All takes about twenty minutes and needs git, uv, Docker and the network (or warm caches). It
+happens in a temporary folder that is removed at the end, also after Ctrl-C; nothing is left
+running. Look at the ratios: seconds depend on the machine and on what else it does.
 
 Exit codes: 0 measured, goals met or not; 1 could not measure; 2 wrong use; 130 Ctrl-C.
 """

@@ -22,6 +22,7 @@ class Generate(cli.Application):
     """Finish a new project."""
 
     setup = cli.SwitchAttr("--setup", cli.Set("none", "environment", "start"), mandatory=True)
+    backend = cli.SwitchAttr("--backend", cli.Set("local", "compose"), mandatory=True)
     example = cli.SwitchAttr("--example", cli.Set("yes", "no"), mandatory=True)
     author = cli.SwitchAttr("--author", str, default="")
     email = cli.SwitchAttr("--email", str, default="")
@@ -55,7 +56,9 @@ class Generate(cli.Application):
         if self.setup == "environment":
             attempt(lambda: manage("deps"), "python3 mlops_manager.py deps")
         if self.setup == "start":
-            started = attempt(lambda: manage("start"), "python3 mlops_manager.py start")
+            start = ("start", "--backend", str(self.backend))
+            by_hand_start = f"python3 mlops_manager.py {' '.join(start)}"
+            started = attempt(lambda: manage(*start), by_hand_start)
             if self.example == "yes":
                 command = "python3 mlops_manager.py run landcover"
                 if started and attempt(lambda: manage("run", "landcover"), command):

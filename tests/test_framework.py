@@ -22,7 +22,7 @@ LOCK = ROOT / "template" / "gaiaflow" / "locks" / "airflow.txt"
 MODULES = sorted(path.stem for path in (ROOT / "tests" / "framework").glob("test_*.py"))
 
 # For the tests themselves; all that the framework needs is in the lock.
-TOOLS = ("hypothesis", "mypy", "pytest", "types-psutil")
+TOOLS = ("hypothesis", "mypy", "pytest", "types-docker", "types-psutil", "types-psycopg2")
 
 
 @pytest.fixture(scope="session")

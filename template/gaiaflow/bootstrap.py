@@ -42,9 +42,5 @@ def _doctor_without_environment(root: Path) -> None:
     from gaiaflow.doctor import report, tools  # here: no other command should wait for it
     from gaiaflow.doctor.programs import Programs
 
-    if tools.airflow_works(root, Programs(os.environ)):
-        return
-    try:
+    if not tools.airflow_works(root, Programs(os.environ)):
         sys.exit(report.main(root, sys.argv[2:]))
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -112,7 +112,7 @@ class Start(ForServices):
     )
 
     def main(self) -> int:
-        return _start(self.names, self.backend)
+        return _start(self.names, str(self.backend) if self.backend else None)
 
 
 @MlopsManager.subcommand("stop")
@@ -250,7 +250,9 @@ class Deps(cli.Application):
         if backends.active(project) == "compose":
             with console.Progress() as progress:
                 _active(progress.report).update_environment()
-            console.err.print("The next task uses it, and so does a notebook whose kernel restarts.")
+            console.err.print(
+                "The next task uses it, and so does a notebook whose kernel restarts."
+            )
         return DONE
 
 
@@ -283,9 +285,11 @@ class Clean(cli.Application):
     data = cli.Flag("--data", help="also remove all runs, models and objects, for good")
 
     def main(self) -> int:
+        project = _project()
         with console.Progress() as progress:
-            for removed in _active(progress.report).clean(self.data):
-                console.err.print(f"removed {removed}", soft_wrap=True)
+            for name in backends.used(project):
+                for removed in backends.make(name, project, progress.report).clean(self.data):
+                    console.err.print(f"removed {removed}", soft_wrap=True)
         return DONE
 
 
@@ -295,16 +299,18 @@ MlopsManager.subcommand("doctor", Doctor)
 def _start(names: Sequence[str], wanted: str | None) -> int:
     project = _project()
     name, why = (wanted, "") if wanted else backends.choose(project)
-    before = backends.active(project)
     with console.Progress() as progress:
-        if before != name:  # both want the same ports
-            _stop([], progress.report)
+        for other in backends.used(project):
+            if other != name:  # both want the same ports
+                _stop_other(other, project, progress.report)
         backends.remember(project, name)
         backend = backends.make(name, project, progress.report)
-        what = {"local": "processes", "compose": "containers"}[name]
         if why:
+            what = {"local": "processes", "compose": "containers"}[name]
             console.err.print(f"Services run as {what}: {why}.")
         chosen = _select(backend, names)
+        if not names:  # who names a service gets it
+            chosen = [found for found in chosen if not found.wanted or found.wanted(project)]
         failures = backend.start(chosen)
     _print_states(backend.status(chosen))
     for service, reason in failures.items():
@@ -314,13 +320,30 @@ def _start(names: Sequence[str], wanted: str | None) -> int:
     return FAILED if failures else DONE
 
 
+def _stop_other(name: str, project: settings.Project, report: backends.Report) -> None:
+    """Stop the backend that is not wanted now; its data stay."""
+    try:
+        other = backends.make(name, project, report)
+        other.stop(_select(other, []))
+    except GaiaflowError as error:
+        if name != "compose":
+            raise
+        report("containers", "skipped", str(error).splitlines()[0])  # then none of them runs
+
+
 def _stop(names: Sequence[str], report: backends.Report) -> list[str]:
-    root = settings.find_root()
     # Whatever .env has become: to stop processes needs nothing of it.
-    project = settings.Project(root, "", "", "", {})
-    name = backends.active(project)
-    backend = backends.make(name, project if name == "local" else _project(), report)
-    return backend.stop(_select(backend, names))
+    project = settings.Project(settings.find_root(), "", "", "", {})
+    active = backends.active(project)
+    stopped = []
+    for name in [active] if names else backends.used(project):
+        backend = backends.make(name, project if name == "local" else _project(), report)
+        try:
+            stopped += backend.stop(_select(backend, names))
+        except GaiaflowError:
+            if name == active:
+                raise
+    return stopped
 
 
 def _active(report: backends.Report) -> Backend:

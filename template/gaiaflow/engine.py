@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -45,7 +46,7 @@ def connect() -> docker.DockerClient:
             context = ContextAPI.get_current_context()
             host = context.Host if context else None
             client = docker.DockerClient(
-                base_url=host, tls=context.TLSConfig if context else None, timeout=60
+                base_url=host, tls=(context and context.TLSConfig) or False, timeout=60
             )
         client.ping()
     except (DockerException, OSError) as error:
@@ -90,26 +91,44 @@ def compose(project: Project, *arguments: str) -> BaseCommand:
     return command["compose", files, every_profile, arguments].with_env(**env)
 
 
-def lines(command: BaseCommand) -> Iterator[str]:
-    """Run a command and yield what it writes, as it does.
-
-    Raises:
-        GaiaflowError: it failed; the message has the end of what it wrote.
-    """
-    written: list[str] = []
-    process = command.popen()
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Say it in our words if the engine fails or goes away in the middle of it."""
     try:
-        for out, err in process.iter_lines(retcode=None):
-            line = _COLOURS.sub("", out or err or "").strip()
-            if line:
-                written.append(line)
-                yield line
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
-    if process.returncode:
-        raise GaiaflowError(_failure(written, process.returncode))
+        yield
+    except (DockerException, OSError) as error:
+        raise GaiaflowError(f"Docker failed: {error}\n{_DOCTOR}") from None
+
+
+class Command:
+    """A running command: what it writes line by line, and a way to end it."""
+
+    def __init__(self, command: BaseCommand) -> None:
+        self._process: Any = command.popen()
+
+    def lines(self) -> Iterator[str]:
+        """Yield what it writes, as it does, to its end.
+
+        Raises:
+            GaiaflowError: it failed; the message has the end of what it wrote.
+        """
+        written: list[str] = []
+        try:
+            for out, err in self._process.iter_lines(retcode=None):
+                line = _COLOURS.sub("", out or err or "").strip()
+                if line:
+                    written.append(line)
+                    yield line
+        finally:
+            self.end()
+        if self._process.returncode:
+            raise GaiaflowError(_failure(written, self._process.returncode))
+
+    def end(self) -> None:
+        """Make it end if it runs."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
 
 
 def run(command: BaseCommand) -> str:
@@ -122,7 +141,7 @@ def run(command: BaseCommand) -> str:
         return str(command())
     except ProcessExecutionError as error:
         written = [*error.stdout.splitlines(), *error.stderr.splitlines()]
-        raise GaiaflowError(_failure(written, error.retcode)) from None
+        raise GaiaflowError(_failure(written, int(error.retcode or 1))) from None
 
 
 def _for_tasks_in_containers(project: Project) -> dict[str, str]:

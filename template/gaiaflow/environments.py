@@ -192,9 +192,7 @@ def _conda_sync(root: Path) -> Sequence[Sequence[str]]:
 
 MANAGERS = {
     "uv": Manager(".venv", "`pip install uv`", _uv_lock, _uv_sync, "uv.lock"),
-    "pixi": Manager(
-        ".pixi/envs/default", "https://pixi.sh", _pixi_lock, _pixi_sync, "pixi.lock"
-    ),
+    "pixi": Manager(".pixi/envs/default", "https://pixi.sh", _pixi_lock, _pixi_sync, "pixi.lock"),
     "conda": Manager(
         ".conda", "https://conda-forge.org/download", _no_lock, _conda_sync, "environment.yml"
     ),

@@ -32,6 +32,10 @@ def _token(_: Identity) -> str:
     return secrets.token_hex(32)
 
 
+def _key_id(_: Identity) -> str:
+    return secrets.token_hex(10)
+
+
 def _password(_: Identity) -> str:
     return secrets.token_urlsafe(12).replace("-", "x").replace("_", "y")
 
@@ -88,7 +92,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AIRFLOW_SECRET_KEY", "Signs Airflow's sessions.", make=_token),
     Setting("AIRFLOW_JWT_SECRET", "Signs the tokens of Airflow's API.", make=_token),
     Setting("JUPYTER_TOKEN", "Log in to JupyterLab.", make=_password),
-    Setting("AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda _: secrets.token_hex(10)),
+    Setting(
+        "AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda _: secrets.token_hex(10)
+    ),
     Setting("AWS_SECRET_ACCESS_KEY", "The object store's secret key.", make=_token),
     Setting("AWS_DEFAULT_REGION", "Any S3 client wants one; ours has no regions.", "us-east-1"),
     Setting("S3_BUCKET", "The bucket for scenes, features, models and maps.", "gaiaflow"),
@@ -132,17 +138,16 @@ def env_text(identity: Identity | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def complete_env(root: Path) -> list[str]:
+def complete_env(root: Path, identity: Identity) -> list[str]:
     """Add to `.env` what a newer release wants there, and return the names; values stay.
 
     Raises:
-        GaiaflowError: pyproject.toml or .env cannot be read.
+        GaiaflowError: .env cannot be read.
     """
     path = root / ".env"
     known = envfile.read(path)
     missing = [setting for setting in SETTINGS if setting.name not in known]
     if missing:
-        identity = read_identity(root)
         lines = [line for setting in missing for line in ("", *_env_lines(setting, identity))]
         text = path.read_text(encoding="utf-8").rstrip("\n")
         envfile.write(path, "\n".join([text, *lines]) + "\n")
@@ -299,7 +304,9 @@ def read_identity(root: Path) -> Identity:
     Raises:
         GaiaflowError: pyproject.toml cannot be read or lacks something.
     """
-    table = read_toml(root / "pyproject.toml").get("tool", {}).get("gaiaflow", {})
+    tools = read_toml(root / "pyproject.toml").get("tool")
+    table = tools.get("gaiaflow") if isinstance(tools, dict) else None
+    table = table if isinstance(table, dict) else {}
     wanted = [field.name for field in fields(Identity)]
     missing = [name for name in wanted if name not in table]
     if missing:

@@ -7,9 +7,12 @@ import os
 import pickle
 import pwd  # noqa: F401
 import shutil
+import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -69,6 +72,18 @@ def script(path: Path, text: str) -> Path:
     path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
     path.chmod(0o755)
     return path
+
+
+@contextmanager
+def listening() -> Iterator[Path]:
+    """A socket of this user's at which somebody listens, and never says a word."""
+    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+        Path(folder).chmod(0o755)  # unlike pytest's folders, whose paths are also too long
+        path = Path(folder) / "docker.sock"
+        server.bind(str(path))
+        path.chmod(0o600)
+        server.listen()
+        yield path
 
 
 def as_nobody(root: Path, check: Check, environ: Mapping[str, str] | None = None) -> Finding | None:

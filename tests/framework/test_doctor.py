@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from gaiaflow import doctor
 from gaiaflow.doctor import OK, PROBLEM, diagnose, examine
 
 from .conftest import IDENTITY, TEMPLATE
-from .doctor import only, script
+from .doctor import listening, only, script
 
 DOCS = TEMPLATE.parent / "docs"
 
@@ -141,6 +140,37 @@ def test_with_rich_it_says_the_same(bare_project: Path, tmp_path: Path) -> None:
     assert all("uv" in line or "python" in line or " ok, " in line for line in different)
 
 
+def test_as_a_command_in_airflows_environment(bare_project: Path, tmp_path: Path) -> None:
+    code = "from gaiaflow.commands import main; main()"
+    environ = {**only(tmp_path, "git"), "PYTHONPATH": str(bare_project)}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, "doctor", "--json"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {entry["check"]: entry["level"] for entry in json.loads(done.stdout)}
+    assert found["project-file"] == OK
+    assert done.returncode == (PROBLEM in found.values())
+
+
+def test_a_reader_that_has_seen_enough(bare_project: Path, tmp_path: Path) -> None:
+    python = str(getattr(sys, "_base_executable", sys.executable))
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [python, "-S", str(bare_project / "mlops_manager.py"), "doctor"],
+        env=only(tmp_path),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_wrong_use(bare_project: Path, tmp_path: Path) -> None:
     environ = only(tmp_path)
     assert manage(bare_project, environ, "doctor", "--nonsense").returncode == 2
@@ -164,15 +194,9 @@ def test_a_check_that_fails_hides_no_other(project_root: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("docker"), reason="docker is not installed here")
-def test_an_engine_that_hangs_does_not_hang_the_doctor(
-    project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "docker.sock"
+def test_an_engine_that_hangs_does_not_hang_the_doctor(project_root: Path) -> None:
     said = []
-    with socket.socket(socket.AF_UNIX) as server:
-        monkeypatch.chdir(tmp_path)  # a socket's path can't be long
-        server.bind(path.name)
-        server.listen()
+    with listening() as path:
         environ = {**os.environ, "DOCKER_HOST": f"unix://{path}"}
         subject = examine(project_root, environ, limit=3.0)
         found = {finding.check: finding for finding in diagnose(subject, lambda: said.append(1))}

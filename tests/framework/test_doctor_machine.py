@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import shutil
@@ -246,16 +247,24 @@ def test_the_clock_of_wsl(project_root: Path, tmp_path: Path) -> None:
     assert "agrees with Windows" in seen(look(project_root, machine.clock, {}, top)).found
 
 
-def test_the_clock_of_the_engine(project_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ahead", "level"), [(0, OK), (-3600, WARNING), (90, WARNING)])
+@pytest.mark.parametrize("zone", [0, 2, -5], ids="UTC{:+}".format)
+def test_the_clock_of_the_engine(
+    project_root: Path, tmp_path: Path, ahead: int, level: str, zone: int
+) -> None:
     """A double: the engine here has the clock of this machine."""
     environ = only(tmp_path)
+    theirs = datetime.timezone(datetime.timedelta(hours=zone))
+    moment = datetime.datetime.fromtimestamp(time.time() + ahead, theirs).isoformat()
+    moment = re.sub(r"(\.\d+)", r"\g<1>789", moment).replace("+00:00", "Z")  # nanoseconds
     script(
         tmp_path / "only" / "docker",
         'case "$1" in version) echo \'{"Server":{"Version":"28.0.0"}}\';;'
-        " info) echo 2020-01-01T00:00:00.123456789Z;; esac",
+        f" info) echo {moment};; esac",
     )
     found = seen(look(project_root, machine.clock, environ))
-    assert (found.level, "the Docker engine is" in found.found) == (WARNING, True)
+    assert found.level == level, found
+    assert "the Docker engine" in found.found
 
 
 def test_proxy(project_root: Path) -> None:

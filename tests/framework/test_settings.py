@@ -16,10 +16,14 @@ from gaiaflow.errors import GaiaflowError
 
 from .conftest import TEMPLATE
 
+IDENTITY = settings.Identity("forest_watch", "uv", "seaweedfs")
+# Made on the user's machine, but known to everybody there.
+PUBLIC = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID"}
+
 
 def test_the_example_explains_the_settings_as_they_are() -> None:
     example = (TEMPLATE / ".env.example").read_text(encoding="utf-8")
-    assert example == settings.env_text(make_secrets=False)
+    assert example == settings.env_text()
 
 
 def test_a_fresh_clone_gets_settings_of_its_own(project_root: Path) -> None:
@@ -35,12 +39,13 @@ def test_a_fresh_clone_gets_settings_of_its_own(project_root: Path) -> None:
 def test_no_two_projects_share_a_secret(tmp_path: Path) -> None:
     made = []
     for name in ("one", "two"):
-        envfile.write(tmp_path / name, settings.env_text(make_secrets=True))
+        envfile.write(tmp_path / name, settings.env_text(IDENTITY))
         made.append(envfile.read(tmp_path / name))
     for setting in settings.SETTINGS:
         same = made[0][setting.name] == made[1][setting.name]
-        assert same == (setting.make is None), setting.name
-    secrets = [made[0][setting.name] for setting in settings.SETTINGS if setting.make]
+        assert same == (setting.make is None or setting.name == "CONTAINER_UID"), setting.name
+    names = {setting.name for setting in settings.SETTINGS if setting.make} - PUBLIC
+    secrets = [made[0][name] for name in names]
     assert len(set(secrets)) == len(secrets)
     assert all(len(secret) >= 16 for secret in secrets)
 
@@ -48,11 +53,39 @@ def test_no_two_projects_share_a_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [setting.name for setting in settings.SETTINGS])
 @pytest.mark.parametrize("how", ["gone", "empty"])
 def test_a_missing_setting_is_named(project_root: Path, name: str, how: str) -> None:
-    text = settings.env_text(make_secrets=True)
+    text = settings.env_text(IDENTITY)
     line = "" if how == "gone" else f"{name}=\n"
     envfile.write(project_root / ".env", re.sub(rf"(?m)^{name}=.*\n", line, text))
     with pytest.raises(GaiaflowError, match=rf"\.env lacks {name}\.\n.*\.env\.example"):
         settings.load(project_root)
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_the_settings_of_an_older_release_are_completed(project_root: Path, end: str) -> None:
+    old = {"GAIAFLOW_MODE": "dev", "AIRFLOW_PASSWORD": "kept", "MINE": "too"}
+    text = "".join(f"# about\n{name}={value}\n" for name, value in old.items())
+    file = project_root / ".env"
+    envfile.write(file, text.rstrip("\n") + end)
+    added = settings.complete_env(project_root, IDENTITY)
+    assert file.read_text(encoding="utf-8").startswith(text)
+    assert set(added) == {setting.name for setting in settings.SETTINGS} - set(old)
+    project = settings.load(project_root)
+    assert old.items() <= project.env.items()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert settings.complete_env(project_root, IDENTITY) == []
+
+
+def test_compose_is_told_what_pyproject_says(project_root: Path) -> None:
+    assert settings.load(project_root).env["OBJECT_STORE"] == "seaweedfs"
+    pyproject = project_root / "pyproject.toml"
+    text = pyproject.read_text(encoding="utf-8").replace("seaweedfs", "rustfs")
+    pyproject.write_text(text, encoding="utf-8")
+    assert settings.load(project_root).env["OBJECT_STORE"] == "rustfs"
+    assert envfile.read(project_root / ".env")["OBJECT_STORE"] == "rustfs"
+
+
+def test_containers_never_run_as_root(project_root: Path) -> None:
+    assert settings.load(project_root).env["CONTAINER_UID"] == str(os.getuid() or 50000)
 
 
 @pytest.mark.parametrize("name", settings.PORTS)
@@ -81,6 +114,7 @@ def test_good_ports_are_taken(project_root: Path, port: int) -> None:
         ("MLFLOW_PORT", "8080", "AIRFLOW_PORT and MLFLOW_PORT both take port 8080"),
         ("OBJECT_STORE_PORT", "8079", "AIRFLOW_PORT and OBJECT_STORE_PORT both take port 8080"),
         ("GAIAFLOW_MODE", "production", "GAIAFLOW_MODE can be: dev"),
+        ("GAIAFLOW_BACKEND", "podman", "GAIAFLOW_BACKEND can be: auto, local, compose"),
         ("S3_BUCKET", "My_Bucket", "S3_BUCKET must be 3 to 63 lower-case letters"),
         ("S3_BUCKET", "b", "S3_BUCKET must be 3 to 63 lower-case letters"),
     ],

@@ -216,8 +216,16 @@ def test_pixi_tables(project: Path, answers: Answers) -> None:
     assert pixi["workspace"]["channels"] == ["conda-forge"]
     assert set(pixi["workspace"]) == {"channels", "platforms"}
     pypi = dict(pixi["pypi-dependencies"])
-    assert pypi.pop(pyproject["project"]["name"]) == {"path": ".", "editable": True}
-    assert set(pixi["environments"]["default"]) == set(pixi["feature"]) == {"dev"}
+    itself = {pyproject["project"]["name"]: {"path": ".", "editable": True}}
+    assert pixi["feature"]["project"] == {"pypi-dependencies": itself}
+    assert set(pixi["feature"]) == {"dev", "project"}
+    features = {"default": ["dev", "project"], "stack": ["dev"], "package": []}
+    assert pixi["environments"] == {
+        name: {"features": chosen, "solve-group": "all"} for name, chosen in features.items()
+    }
+    for name in ("stack", "package"):  # containers make them
+        dockerfile = project / "dockerfiles" / "package" / "pixi.Dockerfile"
+        assert f"--environment {name}" in dockerfile.read_text(encoding="utf-8")
     pinned = {**pixi["dependencies"], **pixi["feature"]["dev"]["dependencies"], **pypi}
     assert pinned.pop("python") == "3.12.*"
     assert {name: spec.removeprefix("==") for name, spec in pinned.items()} == required(project)

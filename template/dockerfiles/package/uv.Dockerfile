@@ -42,10 +42,12 @@ ENV HOME=/tmp \
     PYTHONPATH=/opt/project \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/project
-ARG PACKAGE
-COPY mlops_manager.py pyproject.toml ./
+COPY mlops_manager.py ./
 COPY gaiaflow gaiaflow
+RUN python -m compileall -q gaiaflow
+ARG PACKAGE
+COPY pyproject.toml ./
 COPY ${PACKAGE} ${PACKAGE}
-RUN python -m compileall -q .
+RUN python -m compileall -q "${PACKAGE}"
 USER 50000:0
 CMD ["python", "-m", "gaiaflow.runner"]

@@ -7,7 +7,7 @@ from gaiaflow.backends.local import LocalBackend
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.settings import Project
 
-__all__ = ["Backend", "Report", "State", "active", "choose", "make", "remember"]
+__all__ = ["Backend", "Report", "State", "active", "choose", "make", "remember", "used"]
 
 
 def make(name: str, project: Project, report: Report) -> Backend:
@@ -25,6 +25,11 @@ def active(project: Project) -> str:
     marker = project.state / "backend"
     name = marker.read_text(encoding="utf-8").strip() if marker.exists() else ""
     return name if name in {"local", "compose"} else "local"
+
+
+def used(project: Project) -> list[str]:
+    """The names of the backends that may have left something of this project."""
+    return ["local", *["compose"] * (project.state / "compose-root").exists()]
 
 
 def remember(project: Project, name: str) -> None:

@@ -6,7 +6,7 @@ import abc
 import contextlib
 import fcntl
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from gaiaflow import ports, settings
@@ -51,6 +51,10 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def services(self) -> tuple[Service, ...]:
         """All services and steps that this backend knows, in the order in which they start."""
+
+    @abc.abstractmethod
+    def needs(self, service: Service) -> Iterable[str]:
+        """What must be up or done before this service starts."""
 
     @abc.abstractmethod
     def status(self, chosen: Sequence[Service]) -> list[State]:
@@ -107,12 +111,8 @@ class Backend(abc.ABC):
             name = queue.pop()
             if name in by_name and name not in names:
                 names.add(name)
-                queue += by_name[name].needs
-        return [
-            service
-            for service in self.services
-            if service.name in names and (not service.wanted or service.wanted(self.project))
-        ]
+                queue += self.needs(by_name[name])
+        return [service for service in self.services if service.name in names]
 
     def move_ports(self, port: int, claims: ports.Claims) -> None:
         """Take other ports, because somebody sits on this one of ours."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from docker.errors import DockerException, ImageNotFound
+import docker
+from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
 from gaiaflow import engine, environments, images, ports, services, settings
@@ -38,11 +42,17 @@ class ComposeBackend(Backend):
     def services(self) -> tuple[Service, ...]:
         return services.SERVICES
 
-    @property
-    def _engine(self) -> Any:
-        if not hasattr(self, "_client"):
-            self._client = engine.connect()
-        return self._client
+    def needs(self, service: Service) -> Iterable[str]:
+        return list(self._config[service.name].get("depends_on", {}))
+
+    @cached_property
+    def _config(self) -> Any:
+        """The services as docker-compose.yml describes them, with all settings filled in."""
+        return json.loads(engine.run(self._compose("config", "--format", "json")))["services"]
+
+    @cached_property
+    def _engine(self) -> docker.DockerClient:
+        return engine.connect()
 
     # --- status ------------------------------------------------------------------------------
 
@@ -59,8 +69,9 @@ class ComposeBackend(Backend):
     def _containers(self) -> dict[str, Container]:
         """The containers of this project by service."""
         name = self.project.env["COMPOSE_PROJECT_NAME"]
-        filters = {"label": f"{_PROJECT}={name}"}
-        found = self._engine.containers.list(all=True, filters=filters, ignore_removed=True)
+        filters: dict[str, str | list[str] | bool] = {"label": f"{_PROJECT}={name}"}
+        with engine.answering():
+            found = self._engine.containers.list(all=True, filters=filters, ignore_removed=True)
         own = [container for container in found if self._is_ours(container)]
         return {container.labels[_SERVICE]: container for container in own}
 
@@ -106,10 +117,9 @@ class ComposeBackend(Backend):
                     self._settle_ports(due, claims)
                     self._make_images()
                     return self._bring_up(chosen)
-            except BaseException as error:
-                what = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            except KeyboardInterrupt:
                 with no_interrupts():
-                    self.report("start", "stopping", f"{what}: all services are stopped")
+                    self.report("start", "stopping", "interrupted: all services are stopped")
                     self._down()
                     self.report("start", "stopped", "")
                 raise
@@ -143,8 +153,10 @@ class ComposeBackend(Backend):
         for name, state in states.items():
             if state == "healthy":
                 self.report(name, "healthy", "already")
-        due = [service for service in running if states.get(service.name) != "healthy"]
-        hung = [service.name for service in due if states.get(service.name) in ("starting", "failed")]
+        due = [service for service in running if states[service.name] != "healthy"]
+        hung = [
+            service.name for service in due if states.get(service.name) in ("starting", "failed")
+        ]
         if hung:  # what a crash has left of them
             engine.run(self._compose("rm", "--stop", "--force", *hung))
         return due
@@ -176,21 +188,23 @@ class ComposeBackend(Backend):
         stamp.write()
 
     def _has_image(self, name: str) -> bool:
-        try:
-            self._engine.images.get(name)
-        except ImageNotFound:
-            return False
+        with engine.answering():
+            try:
+                self._engine.images.get(name)
+            except ImageNotFound:
+                return False
         return True
 
     def _bring_up(self, chosen: Sequence[Service]) -> dict[str, str]:
         environments.lock_project(self.project.root, self.project.environment_manager)
         names = [service.name for service in chosen]
         options = ("--detach", "--no-build", "--remove-orphans", "--quiet-pull")
+        command = engine.Command(self._compose("up", *options, *names))
         failed: list[GaiaflowError] = []
 
         def up() -> None:
             try:
-                for _ in engine.lines(self._compose("up", *options, *names)):
+                for _ in command.lines():
                     pass
             except GaiaflowError as error:
                 failed.append(error)
@@ -203,6 +217,7 @@ class ComposeBackend(Backend):
             return self._wait(chosen, thread, failed)
         except BaseException:
             with no_interrupts():
+                command.end()
                 thread.join()
             raise
 
@@ -267,7 +282,8 @@ class ComposeBackend(Backend):
         return str(failed[0]) if failed else "Docker Compose did not start it"
 
     def _tail(self, container: Container, lines: int = 15) -> str:
-        text = container.logs(tail=lines).decode("utf-8", errors="replace")
+        with engine.answering():
+            text = container.logs(tail=lines).decode("utf-8", errors="replace")
         return str(text).rstrip()
 
     # --- stop --------------------------------------------------------------------------------
@@ -305,7 +321,8 @@ class ComposeBackend(Backend):
                 f"{wanted} has no container.\nStart it: python3 mlops_manager.py start"
             )
         options = ("--no-log-prefix", "--no-color", "--tail", str(lines))
-        yield from engine.lines(self._compose("logs", *options, *["--follow"] * follow, *names))
+        logs = self._compose("logs", *options, *["--follow"] * follow, *names)
+        yield from engine.Command(logs).lines()
 
     def update_environment(self) -> None:
         environments.lock_project(self.project.root, self.project.environment_manager)
@@ -344,21 +361,12 @@ class ComposeBackend(Backend):
         """Run a long command and show its last line as progress."""
         self.report(name, "running", "")
         try:
-            for line in engine.lines(command):
+            for line in engine.Command(command).lines():
                 self.report(name, "running", line)
         except GaiaflowError:
             self.report(name, "failed", "")
             raise
         self.report(name, "done", "")
-
-
-def answers() -> bool:
-    """Whether a Docker engine answers."""
-    try:
-        engine.connect().close()
-    except GaiaflowError:
-        return False
-    return True
 
 
 def has_images(project: Project) -> bool:
@@ -369,12 +377,8 @@ def has_images(project: Project) -> bool:
     """
     client = engine.connect()
     name = project.env["COMPOSE_PROJECT_NAME"]
-    try:
+    with contextlib.closing(client), engine.answering():
         return all(client.images.list(name=f"{name}-{image}") for image in _IMAGES)
-    except DockerException as error:
-        raise GaiaflowError(f"Docker answers with an error: {error}") from None
-    finally:
-        client.close()
 
 
 def _moment(text: str) -> float:

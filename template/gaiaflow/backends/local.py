@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +29,9 @@ class LocalBackend(Backend):
     @property
     def services(self) -> tuple[Service, ...]:
         return tuple(service for service in services.SERVICES if service.command)
+
+    def needs(self, service: Service) -> Iterable[str]:
+        return service.needs
 
     # --- status ------------------------------------------------------------------------------
 
@@ -70,7 +73,7 @@ class LocalBackend(Backend):
                 due = self._due(chosen)
                 with ports.Claims() as claims:
                     return self._bring_up_all(self._settle_ports(due, claims))
-            except BaseException:
+            except KeyboardInterrupt:
                 with no_interrupts():
                     self.report("start", "stopping", "interrupted: all services are stopped")
                     self._stop(self.services)
@@ -160,6 +163,7 @@ class LocalBackend(Backend):
         before = log.stat().st_size if log.exists() else 0
         self.report(service.name, "starting", "")
         started = time.time()
+        assert service.command  # else it is none of self.services
         process = processes.spawn(
             service.command(self.project),
             service.env(self.project),

@@ -42,7 +42,7 @@ _LABEL = "label=com.docker.compose.project"
 
 def uses_containers(subject: Subject) -> bool:
     """Whether services of this project are to run, or have run, in containers."""
-    if subject.env.get("GAIAFLOW_BACKEND") == "compose":
+    if runs_as(subject) == "compose":
         return True
     if reach(subject) != ANSWERS:
         return False
@@ -50,6 +50,14 @@ def uses_containers(subject: Subject) -> bool:
     if name := subject.env.get("COMPOSE_PROJECT_NAME"):
         asked.append(("image", "ls", "--quiet", "--filter", f"{_LABEL}={name}"))
     return any(subject.programs.ask("docker", *command).out.strip() for command in asked)
+
+
+def runs_as(subject: Subject) -> str:
+    """What services are to run as, or were started as the last time: local, compose, or auto."""
+    chosen = subject.env.get("GAIAFLOW_BACKEND", "auto")
+    marker = subject.root / ".gaiaflow" / "backend"
+    last = marker.read_text(encoding="utf-8").strip() if marker.is_file() else ""
+    return last if chosen == "auto" and last else chosen
 
 
 def published_ports(subject: Subject) -> set[int]:
@@ -69,11 +77,12 @@ def system_time(subject: Subject) -> float | None:
         return None
     answer = subject.programs.ask("docker", "info", "--format", "{{.SystemTime}}")
     now = time.time()
-    try:  # down to seconds: Python 3.10 can't read nanoseconds
-        theirs = datetime.datetime.strptime(answer.out.strip()[:19], "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
+    # In the engine's time zone. Down to seconds: Python 3.10 can't read nanoseconds.
+    said = re.match(r"(.{19})(?:\.\d+)?(Z|[+-]\d\d:\d\d)", answer.out)
+    if not said:
         return None
-    return theirs.replace(tzinfo=datetime.timezone.utc).timestamp() - now
+    zone = said[2].replace("Z", "+00:00")
+    return datetime.datetime.fromisoformat(said[1] + zone).timestamp() - now
 
 
 def reach(subject: Subject) -> str:

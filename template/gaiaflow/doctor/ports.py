@@ -50,7 +50,7 @@ def _wanted(subject: Subject) -> list[int]:
     from gaiaflow.services import SERVICES  # doctor goes on without, should an edit break it
 
     env = {**{setting.name: setting.default for setting in SETTINGS}, **subject.env}
-    if env.get("GAIAFLOW_BACKEND") == "compose":
+    if docker.runs_as(subject) == "compose":
         return [int(env[name]) for name in PORTS]
     project = Project(subject.root, "", "", "", env)
     return [port for service in SERVICES if service.ports for port in service.ports(project)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -41,7 +43,14 @@ def main(root: Path, arguments: Sequence[str]) -> int:
         description="Check this machine and this project, and say what mends what is wrong.",
     )
     parser.add_argument("--json", action="store_true", help="print a list for a script instead")
-    return report(root, parser.parse_args(arguments).json)
+    as_json = parser.parse_args(arguments).json
+    try:
+        return report(root, as_json)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has seen enough; nothing more can be written, nor flushed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _say_waiting() -> None:
@@ -56,9 +65,14 @@ def _print(text: str, style: str = "") -> None:
 
         from gaiaflow import console
     except ImportError:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # where a terminal knows no ✓
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        _print_plainly(text)
     else:
         console.out.print(Text(text, style), soft_wrap=True)
+
+
+def _print_plainly(text: str) -> None:
+    """Print a line to whatever is there; where a terminal knows no ✓, with a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -26,7 +26,7 @@ SERVICES: tuple[Service, ...] = (
 
 
 def select(wanted: Iterable[str], known_services: Iterable[Service] = SERVICES) -> list[Service]:
-    """Services of these by name; "airflow" stands for all of its components, no name for all services.
+    """Services by name; "airflow" stands for all of its components, no name for all services.
 
     Raises:
         LookupError: there is no such service; the message has the nearest names.

@@ -1,0 +1,60 @@
+# The project as an image, for a conda project: dependencies in one layer, code in another, so that
+# a change of the code makes a layer of a few kilobytes.
+ARG CONDA_IMAGE
+ARG PYTHON_IMAGE
+FROM ${CONDA_IMAGE} AS tool
+# From the shell that builds, where it has it: an index of your own.
+ARG PIP_INDEX_URL
+ENV CONDA_PKGS_DIRS=/opt/cache/conda \
+    PIP_CACHE_DIR=/opt/cache/pip
+
+# Brings the environment of the running stack up to date; also what JupyterLab runs in.
+FROM tool AS environment
+RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp environment \
+    && install --directory --mode=0775 /opt/env /opt/cache /opt/project
+ENV HOME=/tmp \
+    PATH=/opt/env/venv/bin:$PATH \
+    PYTHONPATH=/opt/project \
+    PYTHONDONTWRITEBYTECODE=1
+WORKDIR /opt/project
+USER 50000:0
+ENTRYPOINT []
+# Without the project itself, which is mounted. To solve takes long: only after a change.
+CMD ["sh", "-ec", "\
+    sed '/^ *- -e \\.$/d' environment.yml >/tmp/environment.yml; \
+    if cmp --silent /tmp/environment.yml /opt/env/environment.yml; then exit; fi; \
+    if [ -e /opt/env/venv/conda-meta/history ]; then \
+        conda env update --prune --prefix /opt/env/venv --file /tmp/environment.yml; \
+    else \
+        conda env create --yes --prefix /opt/env/venv --file /tmp/environment.yml; \
+    fi; \
+    python -m compileall -qq -j 0 /opt/env/venv/lib || true; \
+    cp /tmp/environment.yml /opt/env/environment.yml"]
+
+FROM tool AS dependencies
+WORKDIR /opt/build
+COPY environment.yml ./
+# Without the project itself, which is a layer of its own, and without tools. Some packages have
+# files that are no Python yet (templates): they stay as they are.
+RUN --mount=type=cache,target=/opt/cache \
+    sed --in-place '/^ *- -e \.$/d; / # dev$/d' environment.yml \
+    && conda env create --yes --prefix /opt/env --file environment.yml \
+    && { /opt/env/bin/python -m compileall -qq -j 0 /opt/env/lib || true; }
+
+FROM ${PYTHON_IMAGE} AS package
+RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp package
+COPY --from=dependencies /opt/env /opt/env
+ENV HOME=/tmp \
+    PATH=/opt/env/bin:$PATH \
+    PYTHONPATH=/opt/project \
+    PYTHONUNBUFFERED=1
+WORKDIR /opt/project
+COPY mlops_manager.py ./
+COPY gaiaflow gaiaflow
+RUN python -m compileall -q gaiaflow
+ARG PACKAGE
+COPY pyproject.toml ./
+COPY ${PACKAGE} ${PACKAGE}
+RUN python -m compileall -q "${PACKAGE}"
+USER 50000:0
+CMD ["python", "-m", "gaiaflow.runner"]

@@ -1,0 +1,1 @@
+"""Tests of the services as containers, on a real engine; see conftest.py."""

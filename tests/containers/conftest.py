@@ -1,0 +1,186 @@
+"""One generated project whose services run as containers, shared by all tests of this folder.
+
+They need a Docker engine with Compose; `python -m tests.engine` makes one on a bare machine, and
+stand-ins for the images where no registry can be reached. What they make on the engine is gone at
+the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+import pytest
+from docker.errors import DockerException
+from docker.models.containers import Container
+
+from tests.stack.conftest import (  # generate and uv: fixtures
+    Generate,
+    Project,
+    execute,
+    free_block,
+    generate,
+    uv,
+    wait_for,
+)
+
+__all__ = ["Project", "execute", "free_block", "generate", "uv", "wait_for"]
+
+HERE = Path(__file__).resolve().parent
+SERVICES = {
+    "postgres",
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "mlflow",
+    "object-store",
+    "jupyterlab",
+}
+
+# Modules in the order in which they leave the shared services as they are, hurt, or end them.
+ORDER = (
+    "test_pipeline",
+    "test_browser",
+    "test_isolation",
+    "test_deps",
+    "test_build",
+    "test_crash",
+    "test_failures",
+    "test_two_projects",
+    "test_backends",
+    "test_setup_start",
+    "test_clean",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = [item for item in items if HERE in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.stack)
+        item.add_marker(pytest.mark.xdist_group("containers"))  # one project, one process
+    ordered = iter(sorted(here, key=lambda item: ORDER.index(item.path.stem)))
+    items[:] = [next(ordered) if item in here else item for item in items]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """A client of the engine."""
+    try:
+        client = docker.from_env(timeout=120)
+        client.ping()
+    except DockerException as error:
+        pytest.skip(f"no Docker engine answers: {error}")
+    if execute("docker", "compose", "version", cwd=HERE).code:
+        pytest.skip("Docker has no Compose plugin")
+    yield client
+    client.close()
+
+
+class Inventory:
+    """What is on an engine, but for what a project's name marks as its own."""
+
+    def __init__(self, client: docker.DockerClient, *names: str) -> None:
+        # Other programs may use the engine, too: what comes and goes is compared by name.
+        listed: dict[str, list[str | None]] = {
+            "containers": [found.name for found in client.containers.list(all=True)],
+            "images": [tag for found in client.images.list() for tag in found.tags],
+            "volumes": [found.name for found in client.volumes.list()],
+            "networks": [found.name for found in client.networks.list()],
+        }
+        known = {kind: set(filter(None, found)) for kind, found in listed.items()}
+        self.own = {
+            kind: {name for name in found if any(own in name for own in names)}
+            for kind, found in known.items()
+        }
+        self.others = {kind: found - self.own[kind] for kind, found in known.items()}
+
+    def lacks(self, before: Inventory) -> dict[str, set[str]]:
+        """What others had and have no more."""
+        missing = {kind: before.others[kind] - found for kind, found in self.others.items()}
+        return {kind: names for kind, names in missing.items() if names}
+
+
+def name_of(project: Project) -> str:
+    return project.env["COMPOSE_PROJECT_NAME"]
+
+
+def containers_of(client: docker.DockerClient, project: Project) -> dict[str, Container]:
+    """The containers of a project by service."""
+    mine: Any = {"label": f"com.docker.compose.project={name_of(project)}"}
+    found = client.containers.list(all=True, filters=mine, ignore_removed=True)
+    return {container.labels["com.docker.compose.service"]: container for container in found}
+
+
+def kill_main_process(container: Container) -> None:
+    """As a crash does it. `docker kill` would tell the engine that a person wants it stopped."""
+    container.reload()
+    os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
+
+
+def exec_in(container: Container, *command: str, **options: Any) -> tuple[int, str]:
+    """Run a command in a container: its exit code and what it writes."""
+    done: Any = container.exec_run(list(command), **options)
+    return int(done.exit_code), str(done.output.decode("utf-8", errors="replace"))
+
+
+Start = Callable[..., Project]
+
+
+@pytest.fixture(scope="session")
+def new_project(engine: docker.DockerClient, generate: Generate) -> Iterator[Start]:
+    """Make projects; what they leave on the engine is removed at the end."""
+    made: list[Project] = []
+
+    def new(name: str, **answers: str) -> Project:
+        project, _ = generate(name, **answers)
+        made.append(project)
+        if "setup" not in answers:
+            project.set_ports(free_block())
+        return project
+
+    yield new
+    for project in made:
+        done = project.manage("clean", "--data")
+        assert done.code == 0, done
+
+
+@pytest.fixture(scope="session")
+def containers(new_project: Start) -> Project:
+    """The project of all tests, with its services up as containers."""
+    project = new_project("Wälder und Seen", package_name="forest_watch")
+    started = project.manage("start", "--backend", "compose")
+    assert started.code == 0, started
+    return project
+
+
+@pytest.fixture
+def running(containers: Project) -> Project:
+    """The same, whatever the test before has done to it."""
+    started = containers.manage("start", "--backend", "compose")
+    assert started.code == 0, started
+    return containers
+
+
+@pytest.fixture(scope="session")
+def environment(containers: Project) -> Project:
+    """The same, with an environment of its own on this machine for programs that look into it."""
+    done = containers.manage("deps")
+    assert done.code == 0, done
+    return containers
+
+
+def states(project: Project) -> dict[str, str]:
+    return {name: item["state"] for name, item in project.status().items()}
+
+
+def wait_until_dead(process: psutil.Process, limit: float = 60) -> None:
+    deadline = time.monotonic() + limit
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
