@@ -31,13 +31,13 @@ class WrongUse(Exception):
     """The command line makes no sense. The message says how it would."""
 
 
-def main() -> NoReturn:
-    """Run the manager and turn what can go wrong into a message and an exit code."""
+def main(manager: type[cli.Application] | None = None) -> NoReturn:
+    """Run a manager and turn what can go wrong into a message and an exit code."""
     for name in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(name) != signal.SIG_IGN:  # as under nohup
             signal.signal(name, _interrupt)
     try:
-        _, code = MlopsManager.run(exit=False)
+        _, code = (manager or MlopsManager).run(exit=False)
     except (WrongUse, WrongConf) as error:
         console.print_error(str(error))
         code = WRONG_USE
@@ -53,6 +53,13 @@ def main() -> NoReturn:
         console.err.print("interrupted")
         code = INTERRUPTED
     sys.exit(code)
+
+
+def unknown_command(manager: cli.Application, command: str) -> WrongUse:
+    """What to say of a command that a manager does not have."""
+    near = difflib.get_close_matches(command, manager._subcommands, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return WrongUse(f"There is no command {command!r}.{hint}\nTry: {manager.PROGNAME} --help")
 
 
 class MlopsManager(cli.Application):
@@ -79,11 +86,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted by Ctrl-C.
         if self.nested_command:
             return DONE
         if command:
-            near = difflib.get_close_matches(command[0], self._subcommands, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise WrongUse(
-                f"There is no command {command[0]!r}.{hint}\nTry: {self.PROGNAME} --help"
-            )
+            raise unknown_command(self, command[0])
         self.help()
         return WRONG_USE
 

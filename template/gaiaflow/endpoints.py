@@ -14,6 +14,7 @@ ADDRESSES = {
 }
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+CREDENTIALS_SECRET = "gaiaflow"  # the Kubernetes secret that holds them
 
 # Everything else of `settings.client_env` that is no secret.
 _CLIENT = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.definitions.mappedoperator import MappedOperator
-from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
+from airflow.sdk.definitions.xcom_arg import MapXComArg, PlainXComArg, XComArg
 
 from gaiaflow.runner import to_json
 
@@ -125,11 +125,18 @@ class FunctionTask(BaseOperator):
             raise ValueError(f"Task {self.task_id!r}: {name!r} is an argument already.")
         mapped = self._named(name, items)
         dag, group = self.dag, self.task_group
-        dag._remove_task(self.task_id)  # the mapped task takes its place and its edges
+        self._leave()  # the mapped task takes its place and its edges
         partial = type(self).partial(
             task_id=self.label or self.task_id, dag=dag, task_group=group, **self.made_of
         )
         return partial.expand(mapped=mapped)
+
+    def _leave(self) -> None:
+        """Take the task out of its DAG and its group."""
+        del self.dag.task_dict[self.task_id]
+        for group in filter(None, (self.task_group, self.dag.task_group)):
+            group.children.pop(self.task_id, None)
+            group.used_group_ids.discard(self.task_id)
 
     def _named(self, name: str, items: Any) -> Any:
         if isinstance(items, XComArg):
@@ -145,6 +152,8 @@ class FunctionTask(BaseOperator):
         if not isinstance(items, Sequence) or isinstance(items, str):
             kind = type(items).__name__
             raise ValueError(f"Task {self.task_id!r}: {name!r} is to be a list, and not {kind}.")
+        if not items:
+            raise ValueError(f"Task {self.task_id!r}: {name!r} is an empty list.")
         return [{name: item} for item in items]
 
     def execute(self, context: Context) -> Any:
@@ -232,6 +241,15 @@ def own_reference(value: Any) -> Any:
     return value
 
 
+def mapped_name(task: MappedOperator) -> str:
+    """The argument over which a task of ours is mapped."""
+    given: Any = task.expand_input.value
+    mapped = given["mapped"]
+    if isinstance(mapped, MapXComArg):
+        return str(mapped.callables[-1].argument)  # type: ignore[attr-defined]
+    return str(next(iter(mapped[0])))
+
+
 def keeps_failed() -> bool:
     """Whether the container or pod of a failed task stays, to be looked at."""
     return os.environ.get("GAIAFLOW_KEEP_FAILED", "").lower() in {"1", "true", "yes"}
@@ -241,6 +259,7 @@ def _naming(name: str) -> Callable[[Any], dict[str, Any]]:
     def named(item: Any) -> dict[str, Any]:
         return {name: item}
 
+    named.argument = name  # type: ignore[attr-defined]
     return named
 
 

@@ -21,7 +21,6 @@ from gaiaflow.function_task import FunctionTask, keeps_failed
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-CREDENTIALS = "gaiaflow"  # the secret with the object store's keys
 _RESULT = "/airflow/xcom/return.json"  # where Airflow's sidecar looks
 _USER = 50000  # the user of the package image
 _KUBE_CONFIG = Path(__file__).resolve().parents[1] / "kube_config_inline"
@@ -83,7 +82,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         self.image = self.task_image or _project_image()
         self.cmds = ["python", "-m", "gaiaflow.runner", self.function]
         self.env_vars = {**self.reach(), **self.call_env(), "GAIAFLOW_RESULT": _RESULT}
-        self.env_from = [_secret(CREDENTIALS, self.credentials_are_optional)]
+        self.env_from = [_secret(endpoints.CREDENTIALS_SECRET, self.credentials_are_optional)]
         self.env_from += [_secret(name, False) for name in self.secret_names]
         self.container_resources = _resources(self.requested)
         name = os.environ.get("GAIAFLOW_NAME", "gaiaflow")

@@ -66,8 +66,9 @@ def memory_bytes(memory: str) -> int:
 def _own_profiles(root: Path) -> Mapping[str, Mapping[str, Any]]:
     from gaiaflow.settings import read_toml
 
-    table = read_toml(root / "pyproject.toml").get("tool", {}).get("gaiaflow", {})
-    return dict(table.get("resources", {}))
+    file = root / "pyproject.toml"
+    known = read_toml(file) if file.exists() else {}
+    return dict(known.get("tool", {}).get("gaiaflow", {}).get("resources", {}))
 
 
 def _is_number(value: Any) -> bool:

@@ -104,9 +104,7 @@ def read_pipelines(file: Path) -> dict[str, DAG]:
     for dag_id in checked.keys() - {"default"}:
         part = {name: checked[name] for name in ("default", dag_id) if name in checked}
         try:
-            dagfactory.load_yaml_dags(
-                made, config_dict=part, defaults_config_path=str(file.parent)
-            )
+            dagfactory.load_yaml_dags(made, config_dict=part, defaults_config_path=str(file.parent))
         except Exception as error:
             raise source.error(_place(checked, dag_id, str(error)), str(error)) from error
     for dag in made.values():  # dag-factory adds its configuration, as Python has it
@@ -273,7 +271,7 @@ def _resolved(dag: DAG, value: Any) -> Any:
         return dag.param(match["entry"])
     name = match["task"]
     found = [id for id in dag.task_dict if id == name or id.endswith(f".{name}")]
-    output = dag.task_dict[found[0]].output
+    output: Any = dag.task_dict[found[0]].output
     return output[match["entry"]] if match["entry"] else output
 
 
@@ -313,5 +311,3 @@ def _dotted(path: Path_) -> str:
 
 def _shown(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
-
-
