@@ -112,7 +112,8 @@ def test_a_task_is_mapped_over_an_entry(dag: DAG) -> None:
     assert dag.task_dict["predict"] is mapped
     assert mapped.upstream_task_ids == {"search"}
     assert mapped.retries == 2
-    areas = mapped.output["area"]
+    output: Any = mapped.output
+    areas = output["area"]
     reduce: Any = create_task("reduce", "package.reduce:reduce", {"areas": areas})
     assert reduce.upstream_task_ids == {"predict"}
     assert isinstance(reduce.function_arguments["areas"], Output)

@@ -82,7 +82,7 @@ def test_a_pipeline(folder: Path) -> None:
             "timeout: soon",
             "forest.tasks.predict.timeout: expected a number",
         ),
-        ("arguments: {areas", "arguments: [{areas", "line 21: "),
+        ("arguments: {areas", "arguments: [{areas", "line 22: "),
         (
             "plain: 3",
             "plain: 3\n    plain: 4",
