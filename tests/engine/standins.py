@@ -31,10 +31,10 @@ from plumbum import local
 from tests.engine.daemon import Unavailable, install, pip_install
 from tests.engine.steps import say, step
 
-IMAGES = {  # name: its folder here in images/
-    "chrislusf/seaweedfs:4.48": "seaweedfs",
+IMAGES = {  # name: its folder here in images/; what takes longest first
     "postgres:17-trixie": "postgres",
     "python:3.13-slim-trixie": "python",
+    "chrislusf/seaweedfs:4.48": "seaweedfs",
 }
 BASE = "gaiaflow-stand-in/debian:trixie"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -84,6 +84,7 @@ def build_base() -> None:
             "--variant=minbase",
             "--include=busybox-static,ca-certificates",
             *[f"--dpkgopt=path-exclude={path}" for path in UNUSED],
+            "--dpkgopt=force-unsafe-io",
             f"--customize-hook=upload {CERTIFICATES} {CERTIFICATES}",
             "trixie",
             tree,

@@ -124,7 +124,7 @@ def test_the_package_images_are_alike() -> None:
 
 
 def test_the_conda_image_leaves_out_tools_and_the_project(render: Render, tmp_path: Path) -> None:
-    """Run its `sed` on a project's file: what is left are the dependencies of the package."""
+    """Run its `sed` on a project's file: what is left are the package's dependencies."""
     project = render(environment_manager="conda")
     dockerfile = project / "dockerfiles" / "package" / "conda.Dockerfile"
     text = stages(dockerfile)["dependencies"]
@@ -137,6 +137,7 @@ def test_the_conda_image_leaves_out_tools_and_the_project(render: Render, tmp_pa
     tools = {"jupyterlab", "mypy", "nbclient", "pytest", "ruff"}
     assert {line.partition("=")[0] for line in dropped} == tools
     assert rest["dependencies"][-1]["pip"] == whole["dependencies"][-1]["pip"][:-1]
+    assert rest["channels"] == ["conda-forge"]
 
 
 def test_the_running_conda_environment_is_all_but_the_project(
@@ -153,6 +154,7 @@ def test_the_running_conda_environment_is_all_but_the_project(
     rest = yaml.safe_load((tmp_path / "environment.yml").read_text(encoding="utf-8"))
     whole = yaml.safe_load((project / "environment.yml").read_text(encoding="utf-8"))
     assert whole["dependencies"][-1]["pip"].pop() == "-e ."
+    assert whole["channels"].pop() == "nodefaults"
     assert rest == whole
 
 
@@ -334,7 +336,7 @@ def test_nothing_waits_for_what_never_comes(running: dict[str, Service]) -> None
 
 
 def test_no_secret_is_in_a_command(running: dict[str, Service], made: Made, config: Config) -> None:
-    text = (made(**config["asked"]) / ".env").read_text(encoding="utf-8")
+    text = (made(*config["asked"].values()) / ".env").read_text(encoding="utf-8")
     env = dict(re.findall(r"(?m)^(\w+)=(.*)$", text))
     secrets = {
         value
@@ -362,7 +364,7 @@ def test_one_contract_for_all_object_stores(config: Config) -> None:
 
 
 def test_a_task_sees_the_same_variables_in_every_backend(config: Config, made: Made) -> None:
-    project = made(**config["asked"])
+    project = made(*config["asked"].values())
     listing = "json.dumps(list(settings.client_env(settings.load(root))))"
     local = set(json.loads(in_project(project, listing))) - {"NO_PROXY", "no_proxy"}
     assert set(config["x-client"]) == local

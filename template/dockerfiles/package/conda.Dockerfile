@@ -19,9 +19,10 @@ ENV HOME=/tmp \
 WORKDIR /opt/project
 USER 50000:0
 ENTRYPOINT []
-# Without the project itself, which is mounted. To solve takes long: only after a change.
+# Without the project itself, which is mounted. Conda's image has no defaults to leave out, and some
+# releases take the word for a channel. To solve takes long: only after a change.
 CMD ["sh", "-ec", "\
-    sed '/^ *- -e \\.$/d' environment.yml >/tmp/environment.yml; \
+    sed '/^ *- -e \\.$/d; /^ *- nodefaults$/d' environment.yml >/tmp/environment.yml; \
     if cmp --silent /tmp/environment.yml /opt/env/environment.yml; then exit; fi; \
     if [ -e /opt/env/venv/conda-meta/history ]; then \
         conda env update --prune --prefix /opt/env/venv --file /tmp/environment.yml; \
@@ -37,7 +38,7 @@ COPY environment.yml ./
 # Without the project itself, which is a layer of its own, and without tools. Some packages have
 # files that are no Python yet (templates): they stay as they are.
 RUN --mount=type=cache,target=/opt/cache \
-    sed --in-place '/^ *- -e \.$/d; / # dev$/d' environment.yml \
+    sed --in-place '/^ *- -e \.$/d; /^ *- nodefaults$/d; / # dev$/d' environment.yml \
     && conda env create --yes --prefix /opt/env --file environment.yml \
     && { /opt/env/bin/python -m compileall -qq -j 0 /opt/env/lib || true; }
 

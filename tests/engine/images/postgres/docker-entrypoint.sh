@@ -29,7 +29,6 @@ if [ -z "${POSTGRES_PASSWORD:-}" ]; then
 fi
 export POSTGRES_USER=${POSTGRES_USER:-postgres}
 export POSTGRES_DB=${POSTGRES_DB:-$POSTGRES_USER}
-export PGUSER=$POSTGRES_USER PGDATABASE=$POSTGRES_DB
 
 mkdir -p "$PGDATA"
 chmod 700 "$PGDATA"
@@ -37,18 +36,28 @@ read -ra initdb_args <<<"${POSTGRES_INITDB_ARGS:-}"
 initdb --username="$POSTGRES_USER" --pwfile=<(echo "$POSTGRES_PASSWORD") "${initdb_args[@]}"
 printf '\nhost all all all scram-sha-256\n' >>"$PGDATA/pg_hba.conf"
 
-pg_ctl --wait --options="-c listen_addresses=''" start # nobody connects before the scripts ran
+# Nobody connects before the scripts ran: no address to listen on.
+PGUSER=$POSTGRES_USER pg_ctl --wait --options="-c listen_addresses=''" start
 if [ "$POSTGRES_DB" != postgres ]; then
-    createdb --maintenance-db=postgres "$POSTGRES_DB"
+    createdb --username="$POSTGRES_USER" --maintenance-db=postgres "$POSTGRES_DB"
 fi
 for script in /docker-entrypoint-initdb.d/*; do
-    echo "$0: running $script"
+    echo "$0: $script"
     case $script in
-        *.sh) if [ -x "$script" ]; then "$script"; else . "$script"; fi ;;
-        *.sql) psql --set=ON_ERROR_STOP=1 --no-psqlrc --file="$script" ;;
+        *.sql)
+            psql --set=ON_ERROR_STOP=1 --no-psqlrc --no-password --username="$POSTGRES_USER" \
+                --dbname="$POSTGRES_DB" --file="$script"
+            ;;
+        *.sh)
+            if [ -x "$script" ]; then
+                "$script"
+            else
+                # shellcheck source=/dev/null
+                . "$script"
+            fi
+            ;;
     esac
 done
-pg_ctl --wait --mode=fast stop
-unset PGUSER PGDATABASE
+PGUSER=$POSTGRES_USER pg_ctl --wait --mode=fast stop
 echo "PostgreSQL init process complete; ready for start up."
 exec "$@"
