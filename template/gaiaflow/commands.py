@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import signal
@@ -346,7 +347,18 @@ def _stop(names: Sequence[str], report: backends.Report) -> list[str]:
         except GaiaflowError:
             if name == active:
                 raise
+    _sweep(project)
     return stopped
+
+
+def _sweep(project: settings.Project) -> None:
+    """Remove the containers that tasks of processes have left, if there ever were any."""
+    marker = project.state / "run" / "task-containers"  # made by the operator
+    if marker.exists():
+        from gaiaflow import engine
+
+        with contextlib.suppress(GaiaflowError):  # then no container runs either
+            engine.sweep(engine.connect(), marker.read_text(encoding="utf-8"))
 
 
 def _active(report: backends.Report) -> Backend:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.exceptions import DockerContainerFailedException
@@ -19,6 +20,7 @@ from gaiaflow.function_task import FunctionTask, keeps_failed
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_ROOT = Path(__file__).resolve().parents[1]
 _RESULT = "/tmp/gaiaflow-result.json"  # in the container
 
 
@@ -32,7 +34,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             image="set when it runs",
-            auto_remove="success" if keeps_failed() else "force",
+            auto_remove="never" if keeps_failed() else "force",  # "success" removes all, too
             mount_tmp_dir=False,
             retrieve_output=True,
             retrieve_output_path=_RESULT,
@@ -60,7 +62,10 @@ class ContainerOperator(FunctionTask, DockerOperator):
         self.labels = labels
         try:
             self._sweep(labels)
-            return DockerOperator.execute(self, context)
+            result = DockerOperator.execute(self, context)
+            if self.auto_remove == "never":
+                self.cli.remove_container(self.container["Id"])
+            return result
         except DockerContainerFailedException as error:
             raise self.failed(_exit_code(error)) from None
         except (ImageNotFound, NotFound) as error:
@@ -86,6 +91,7 @@ def _network() -> tuple[str, dict[str, str]]:
     """The network of a task, and how it finds the servers there."""
     if network := os.environ.get("GAIAFLOW_NETWORK"):  # that of the compose stack
         return network, endpoints.client_env(os.environ, local=True)
+    _ROOT.joinpath(".gaiaflow", "run", "task-containers").write_text(os.environ["GAIAFLOW_NAME"])
     known = endpoints.client_env(os.environ, local=False)
     if sys.platform == "linux":  # servers that are processes answer on 127.0.0.1 only
         return "host", known

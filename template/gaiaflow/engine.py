@@ -145,6 +145,20 @@ def run(command: BaseCommand) -> str:
         raise GaiaflowError(_failure(written, int(error.retcode or 1))) from None
 
 
+def sweep(client: docker.DockerClient, name: str) -> None:
+    """Remove the containers of a project's tasks, whose scheduler has gone.
+
+    Args:
+        client: of the engine.
+        name: COMPOSE_PROJECT_NAME of the project.
+    """
+    for container in client.containers.list(
+        all=True, filters={"label": f"gaiaflow.project={name}"}
+    ):
+        with contextlib.suppress(DockerException):  # it has gone by itself
+            container.remove(force=True)
+
+
 def _for_tasks_in_containers(project: Project) -> dict[str, str]:
     """The engine's socket, and the group that may use it, for the mode that starts containers."""
     socket = Path(os.environ.get("DOCKER_HOST", _SOCKET).removeprefix("unix://"))

@@ -37,6 +37,12 @@ class _Hook(KubernetesHook):
         """An image that the node has anyway; the provider's would come from a registry."""
         return self.sidecar_image
 
+    def get_xcom_sidecar_container_resources(self) -> k8s.V1ResourceRequirements:
+        """Limits for it as well: some namespaces take no container without."""
+        return k8s.V1ResourceRequirements(
+            requests={"cpu": "10m", "memory": "16Mi"}, limits={"cpu": "100m", "memory": "64Mi"}
+        )
+
 
 class PodOperator(FunctionTask, KubernetesPodOperator):
     """Calls the function in a pod that is no root, has limits, and goes when it is done."""

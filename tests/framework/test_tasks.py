@@ -102,6 +102,29 @@ def test_a_dag_and_a_task_can_insist_on_a_mode(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(process, ProcessOperator)
 
 
+@pytest.mark.parametrize(
+    ("keep", "pod", "container"),
+    [("", "delete_pod", "force"), ("yes", "delete_succeeded_pod", "never")],
+)
+def test_what_failed_is_kept_on_request(
+    dag: DAG, monkeypatch: pytest.MonkeyPatch, keep: str, pod: str, container: str
+) -> None:
+    monkeypatch.setenv("GAIAFLOW_KEEP_FAILED", keep)
+    in_pod: Any = create_task("pod", "package.train:train", mode="prod_local")
+    in_container: Any = create_task("container", "package.train:train", mode="dev_docker")
+    assert in_pod.on_finish_action.value == pod
+    assert in_container.auto_remove == container
+
+
+def test_pods_use_one_file_and_no_connection(dag: DAG) -> None:
+    task: Any = create_task("pod", "package.train:train", mode="prod_local")
+    assert (task.in_cluster, task.kubernetes_conn_id) == (False, None)
+    assert task.config_file == str(TEMPLATE / "kube_config_inline")
+    assert task.cluster_context == "host"
+    with pytest.raises(RuntimeError, match="kube_config_inline is not there"):
+        task.execute({})
+
+
 # Mapping
 
 

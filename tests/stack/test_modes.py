@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -28,6 +29,8 @@ from .conftest import HERE, Generate, Project, execute, free_block, wait_for
 BASE = "python:3.13-slim-trixie"  # an image of this name must be there
 IMAGE = "gaiaflow-test/modes:today"
 DOUBLE = HERE.parent / "kubernetes" / "double.py"
+_MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
+RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
 SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "cluster": 10}
 
 DOCKERFILE = f"""
@@ -234,6 +237,24 @@ def test_a_timeout_ends_the_task_and_leaves_nothing(stack: Stack) -> None:
 
 def test_nothing_is_left(stack: Stack) -> None:
     assert not left(stack)
+
+
+def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
+    if stack.mode != "prod_local":
+        pytest.skip("the double has the manifests")
+    manifests = sorted(stack.double.glob("pod-*.json"))
+    assert manifests
+    for path in manifests:
+        pod = json.loads(path.read_text(encoding="utf-8"))
+        for release in RELEASES:
+            kubernetes_validate.validate(pod, release, strict=True)
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "gaiaflow"
+        for container in pod["spec"]["containers"]:
+            assert all(isinstance(entry["value"], str) for entry in container.get("env", []))
+            assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
 def test_a_secret_is_shown_nowhere(stack: Stack) -> None:

@@ -309,6 +309,7 @@ class ComposeBackend(Backend):
 
     def _down(self, *options: str) -> None:
         engine.run(self._compose("down", "--remove-orphans", "--timeout", "8", *options))
+        engine.sweep(self._engine, self.project.env["COMPOSE_PROJECT_NAME"])
 
     # --- logs, environment, cleaning -----------------------------------------------------------
 
