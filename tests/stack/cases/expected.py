@@ -29,7 +29,7 @@ _ENVIRONMENT = {
 
 def mapping(count: int) -> dict[str, Any]:
     scenes = [{"id": f"S2-{i}", "cloud": i / 10} for i in range(count)]
-    areas = [scene["cloud"] * 2 for scene in scenes]
+    areas = [i / 10 * 2 for i in range(count)]
     results = [{"scene": f"S2-{i}", "area": area} for i, area in enumerate(areas)]
     return {
         "search": {"scenes": scenes, "count": count},
