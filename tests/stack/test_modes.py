@@ -1,8 +1,10 @@
 """The same DAGs in every mode: the same states, the same XComs, the same words in the log.
 
 `dev` needs nothing, `dev_docker` a Docker engine. The pods of `prod_local` are containers of that
-engine behind a double of the Kubernetes API (tests/kubernetes/double.py), or pods of a real cluster
-if GAIAFLOW_TEST_KUBECONFIG names one; its nodes must have the image in GAIAFLOW_TEST_IMAGE.
+engine behind a double of the Kubernetes API (tests/kubernetes/double.py). Once more they are pods of
+a real cluster (marked `cluster`): with GAIAFLOW_TEST_MINIKUBE=yes of a Minikube that the project's own
+manager makes, or of the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image that
+GAIAFLOW_TEST_IMAGE names.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ DOUBLE = HERE.parent / "kubernetes" / "double.py"
 _MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
 RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
 SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "cluster": 10}
+
+MINIKUBE = bool(os.environ.get("GAIAFLOW_TEST_MINIKUBE"))
 
 DOCKERFILE = f"""
 FROM {BASE}
@@ -83,8 +87,11 @@ class Stack:
         config = root / "kube_config_inline"
         if mode == "prod_local":
             shutil.copy(self.double / "kubeconfig.json", config)
+        elif mode == "cluster" and MINIKUBE:
+            make_minikube(self.project)
         elif mode == "cluster":
             config.write_text(renamed(Path(os.environ["GAIAFLOW_TEST_KUBECONFIG"])))
+            put_secrets(airflow_python(self.project), config)
 
     def run(self, case: str) -> dict[str, Any]:
         """Run a case; its state, and the states of its tasks."""
@@ -125,7 +132,7 @@ def renamed(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def stack_of_modes(generate: Generate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    project, _ = generate("Moden", package_name="forest_watch")
+    project, _ = generate("Moden", package_name="forest_watch", kubernetes="true")
     project.set_ports(free_block())
     image = os.environ.get("GAIAFLOW_TEST_IMAGE", IMAGE)
     with (project.root / ".env").open("a", encoding="utf-8") as env:
@@ -140,9 +147,27 @@ def stack_of_modes(generate: Generate, tmp_path_factory: pytest.TempPathFactory)
     with contextlib.ExitStack() as stack:
         if has_engine():
             build(project)
-            python = project.root / ".gaiaflow" / "airflow" / "bin" / "python"
-            stack.enter_context(running_double(python, folder))
+            stack.enter_context(running_double(airflow_python(project), folder))
         yield Stack(project, folder)
+        if MINIKUBE:
+            execute(sys.executable, project.root / "minikube_manager.py", "clean", cwd=HERE)
+
+
+def airflow_python(project: Project) -> Path:
+    return project.root / ".gaiaflow" / "airflow" / "bin" / "python"
+
+
+def make_minikube(project: Project) -> None:
+    """The project's own cluster, with the image and the secret of the cases."""
+    manager = project.root / "minikube_manager.py"
+    profile = project.env["COMPOSE_PROJECT_NAME"]
+    for command in (
+        (sys.executable, manager, "start"),
+        ("minikube", "--profile", profile, "image", "load", IMAGE),
+        (sys.executable, manager, "secret", "earthdata", f"EARTHDATA_TOKEN={expected.SECRET}"),
+    ):
+        done = execute(*command, cwd=HERE)
+        assert done.code == 0, done
 
 
 def build(project: Project) -> None:
@@ -177,7 +202,10 @@ secrets = {{"gaiaflow": {{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "
            "earthdata": {{"EARTHDATA_TOKEN": {expected.SECRET!r}}}}}
 for name, data in secrets.items():
     body = client.V1Secret(metadata=client.V1ObjectMeta(name=name), string_data=data)
-    api.create_namespaced_secret("default", body)
+    try:
+        api.create_namespaced_secret("default", body)
+    except client.exceptions.ApiException:
+        api.replace_namespaced_secret(name, "default", body)
 """
     done = execute(python, "-c", code, cwd=HERE)
     assert done.code == 0, done
@@ -188,8 +216,8 @@ def stack(stack_of_modes: Stack, request: pytest.FixtureRequest) -> Stack:
     mode = request.param
     if mode in {"dev_docker", "prod_local"} and not has_engine():
         pytest.skip(f"needs a Docker engine that has the image {BASE}")
-    if mode == "cluster" and "GAIAFLOW_TEST_KUBECONFIG" not in os.environ:
-        pytest.skip("GAIAFLOW_TEST_KUBECONFIG names no cluster")
+    if mode == "cluster" and not (MINIKUBE or "GAIAFLOW_TEST_KUBECONFIG" in os.environ):
+        pytest.skip("neither GAIAFLOW_TEST_MINIKUBE nor GAIAFLOW_TEST_KUBECONFIG is set")
     stack_of_modes.enter(mode)
     return stack_of_modes
 
@@ -210,6 +238,8 @@ def test_mapping(stack: Stack) -> None:
 def test_servers_are_reached(stack: Stack) -> None:
     if stack.mode == "prod_local":
         pytest.skip("the double has no DNS; the tests marked `cluster` have")
+    if stack.mode == "cluster" and not MINIKUBE:
+        pytest.skip("only minikube_manager.py tells a cluster where the servers are")
     run = stack.run("reach")
     assert run["state"] == "success", run["said"]
     assert stack.xcoms(run) == expected.GREEN["reach"]
