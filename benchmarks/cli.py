@@ -16,7 +16,16 @@ from typing import Any, NoReturn
 import psutil
 from plumbum import CommandNotFound, ProcessExecutionError, cli
 
-from benchmarks import containers, first_command, generation, memory, parsing, starting, task_cost
+from benchmarks import (
+    containers,
+    first_command,
+    generation,
+    memory,
+    modes,
+    parsing,
+    starting,
+    task_cost,
+)
 from benchmarks.common import CannotMeasure, Row, say
 from benchmarks.workshop import Workshop
 
@@ -27,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "parse": parsing.rows,
     "start": starting.rows,
     "task": task_cost.rows,
+    "modes": modes.rows,
     "memory": memory.rows,
     "containers": containers.rows,
     "first": first_command.rows,
@@ -38,7 +48,8 @@ BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation parse start task memory containers first. Without one, all.
+    NAME is one or more of: generation parse start task modes memory containers first.
+    Without one, all.
     """
 
     PROGNAME = "python benchmarks/run.py"
@@ -50,6 +61,8 @@ parse       CPU time to import a DAG file of five tasks; one with KubernetesPodO
 start       `mlops_manager.py start`; the slowest service started alone; and `stop`
 
 task        a task made by create_task; a bare @task
+
+modes       the same in containers and pods, and 50 mapped tasks; the bare operators
 
 memory      the idle stack; `airflow standalone`
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from plumbum import local
 
-from benchmarks.common import Goal, Row, interleaved, say
+from benchmarks.common import Goal, Row, interleaved
 from benchmarks.workshop import Workshop
 
 TASKS = 5
-PROVIDER = "apache-airflow-providers-cncf-kubernetes"
 
 _OURS = """
 from airflow.sdk import DAG
@@ -73,7 +72,7 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
     files = {
         "create_task": (airflow, _OURS),
         "@task": (airflow, _BARE),
-        "KubernetesPodOperator": (_python_with_provider(workshop), _KUBERNETES),
+        "KubernetesPodOperator": (airflow, _KUBERNETES),
     }
     actions = {}
     for number, (label, (python, text)) in enumerate(files.items()):
@@ -97,10 +96,3 @@ def _cpu_seconds(workshop: Workshop, python: str, file: Path) -> float:
         "PYTHONPATH": str(workshop.project),
     }
     return float(local[python]("-c", _MEASURE, str(file), env=env))
-
-
-def _python_with_provider(workshop: Workshop) -> str:
-    """Airflow's environment once more, with the provider of KubernetesPodOperator in it."""
-    say(f"Making an environment with {PROVIDER}")
-    lock = workshop.project / "gaiaflow" / "locks" / "airflow.txt"
-    return str(workshop.environment("provider", "-r", str(lock), PROVIDER) / "bin" / "python")

@@ -65,12 +65,12 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
         api = AirflowApi(project)
         for turn in range(repeat + 1):
             for dag_id, measured in costs.items():
-                cost = _run(workshop, project, api, dag_id)
+                cost = run(workshop, project, api, dag_id)
                 if turn:  # the first compiles and reads everything
                     measured.append(cost)
                     where = f"{cost.inside:.2f} s a task, {cost.whole:.2f} with what is between"
                     say(f"  task {turn}/{repeat}: {dag_id} {where}")
-    ours, bare = (_median(measured) for measured in costs.values())
+    ours, bare = (median(measured) for measured in costs.values())
     gap = f"between tasks {ours.between:.2f} and {bare.between:.2f} s"
     goal = Goal("difference", 0.15)
     return [
@@ -79,7 +79,8 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
     ]
 
 
-def _run(workshop: Workshop, project: Path, api: AirflowApi, dag_id: str) -> Cost:
+def run(workshop: Workshop, project: Path, api: AirflowApi, dag_id: str) -> Cost:
+    """Run a DAG once, and tell what each of its tasks cost."""
     run_id = json.loads(workshop.manage(project, "run", dag_id, "--json"))["run_id"]
     path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
     tasks = api.get(f"{path}/taskInstances")["task_instances"]
@@ -94,6 +95,7 @@ def _moment(item: Mapping[str, Any], name: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(str(item[name]).replace("Z", "+00:00"))
 
 
-def _median(costs: list[Cost]) -> Cost:
+def median(costs: list[Cost]) -> Cost:
+    """The middle one of several runs."""
     inside = statistics.median(cost.inside for cost in costs)
     return Cost(inside, statistics.median(cost.whole for cost in costs))

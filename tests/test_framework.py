@@ -22,7 +22,8 @@ LOCK = ROOT / "template" / "gaiaflow" / "locks" / "airflow.txt"
 MODULES = sorted(path.stem for path in (ROOT / "tests" / "framework").glob("test_*.py"))
 
 # For the tests themselves; all that the framework needs is in the lock.
-TOOLS = ("hypothesis", "mypy", "pytest", "types-docker", "types-psutil", "types-psycopg2")
+TYPES = ("types-PyYAML", "types-docker", "types-psutil", "types-psycopg2")
+TOOLS = ("hypothesis", "mypy", "pytest", *TYPES)
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gaiaflow.settings import connect
     from gaiaflow.tasks import create_task
+    from gaiaflow.yaml_pipelines import load_yaml_pipelines
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "connect", "create_task"]
+__all__ = ["__version__", "connect", "create_task", "load_yaml_pipelines"]
 
 
 def __getattr__(name: str) -> Any:
-    # Both on demand: create_task needs Airflow, which a notebook does not have.
+    # On demand: most of it needs Airflow, which a notebook does not have.
     if name == "create_task":
         from gaiaflow.tasks import create_task
 
@@ -26,4 +27,8 @@ def __getattr__(name: str) -> Any:
         from gaiaflow.settings import connect
 
         return connect
+    if name == "load_yaml_pipelines":
+        from gaiaflow.yaml_pipelines import load_yaml_pipelines
+
+        return load_yaml_pipelines
     raise AttributeError(f"module 'gaiaflow' has no attribute {name!r}")

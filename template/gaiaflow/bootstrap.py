@@ -19,9 +19,10 @@ def enter_airflow_environment(script: str) -> None:
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
     started = any((path.parent / ".gaiaflow" / "run").glob("*.json"))
-    if not python.exists() and not started and sys.argv[1:2] == ["stop"]:
+    first = path.name == "mlops_manager.py" and sys.argv[1:2]
+    if not python.exists() and not started and first == ["stop"]:
         sys.exit(0)  # nothing runs here, so no environment need be made to stop it
-    if sys.argv[1:2] == ["doctor"]:
+    if first == ["doctor"]:
         _doctor_without_environment(path.parent)
     try:
         environments.make_airflow(path.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import signal
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 from plumbum import cli
 
-from gaiaflow import __version__, backends, console, environments, settings
+from gaiaflow import __version__, backends, console, environments, images, settings
 from gaiaflow.backends import Backend, State
 from gaiaflow.doctor.command import Doctor
 from gaiaflow.errors import GaiaflowError, explain
@@ -31,13 +32,13 @@ class WrongUse(Exception):
     """The command line makes no sense. The message says how it would."""
 
 
-def main() -> NoReturn:
-    """Run the manager and turn what can go wrong into a message and an exit code."""
+def main(manager: type[cli.Application] | None = None) -> NoReturn:
+    """Run a manager and turn what can go wrong into a message and an exit code."""
     for name in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(name) != signal.SIG_IGN:  # as under nohup
             signal.signal(name, _interrupt)
     try:
-        _, code = MlopsManager.run(exit=False)
+        _, code = (manager or MlopsManager).run(exit=False)
     except (WrongUse, WrongConf) as error:
         console.print_error(str(error))
         code = WRONG_USE
@@ -53,6 +54,13 @@ def main() -> NoReturn:
         console.err.print("interrupted")
         code = INTERRUPTED
     sys.exit(code)
+
+
+def unknown_command(manager: cli.Application, command: str) -> WrongUse:
+    """What to say of a command that a manager does not have."""
+    near = difflib.get_close_matches(command, manager._subcommands, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return WrongUse(f"There is no command {command!r}.{hint}\nTry: {manager.PROGNAME} --help")
 
 
 class MlopsManager(cli.Application):
@@ -79,11 +87,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted by Ctrl-C.
         if self.nested_command:
             return DONE
         if command:
-            near = difflib.get_close_matches(command[0], self._subcommands, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise WrongUse(
-                f"There is no command {command[0]!r}.{hint}\nTry: {self.PROGNAME} --help"
-            )
+            raise unknown_command(self, command[0])
         self.help()
         return WRONG_USE
 
@@ -261,9 +265,7 @@ class Image(cli.Application):
     """Print the name of the project's own image, in which tasks run in containers and clusters"""
 
     def main(self) -> int:
-        from gaiaflow import engine
-
-        console.out.print(engine.package_image(_project()), markup=False)
+        console.out.print(images.package_image(_project()), markup=False)
         return DONE
 
 
@@ -345,7 +347,18 @@ def _stop(names: Sequence[str], report: backends.Report) -> list[str]:
         except GaiaflowError:
             if name == active:
                 raise
+    _sweep(project)
     return stopped
+
+
+def _sweep(project: settings.Project) -> None:
+    """Remove the containers that tasks of processes have left, if there ever were any."""
+    marker = project.state / "run" / "task-containers"  # made by the operator
+    if marker.exists():
+        from gaiaflow import engine
+
+        with contextlib.suppress(GaiaflowError):  # then no container runs either
+            engine.sweep(engine.connect(), marker.read_text(encoding="utf-8"))
 
 
 def _active(report: backends.Report) -> Backend:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -15,7 +17,8 @@ from plumbum import CommandNotFound, ProcessExecutionError, local
 from plumbum.commands import BaseCommand
 
 from gaiaflow.errors import GaiaflowError, explain_output
-from gaiaflow.settings import Project
+from gaiaflow.images import package_image
+from gaiaflow.settings import Project, own_variables
 
 _DOCTOR = "`python3 mlops_manager.py doctor` looks closer."
 _WITHOUT = "Or do without Docker: python3 mlops_manager.py start --backend local"
@@ -78,7 +81,13 @@ def compose(project: Project, *arguments: str) -> BaseCommand:
             f"The command `docker` was not found. Install Docker.\n{_DOCTOR}\n{_WITHOUT}"
         ) from None
     files = ("--project-directory", project.root, "--file", project.root / "docker-compose.yml")
-    env = {**_NEUTRAL, **project.env, "PACKAGE_IMAGE": package_image(project)}
+    env = {
+        **_NEUTRAL,
+        **project.env,
+        "PACKAGE_IMAGE": package_image(project),
+        "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
+        **_for_tasks_in_containers(project),
+    }
     every_profile = ("--profile", "*", "--progress", "plain")
     return command["compose", files, every_profile, arguments].with_env(**env)
 
@@ -136,17 +145,29 @@ def run(command: BaseCommand) -> str:
         raise GaiaflowError(_failure(written, int(error.retcode or 1))) from None
 
 
-def package_image(project: Project) -> str:
-    """The name of the project's own image: the package and its version, or what .env says."""
-    from gaiaflow.settings import read_toml
+def sweep(client: docker.DockerClient, name: str) -> None:
+    """Remove the containers of a project's tasks, whose scheduler has gone.
 
-    if chosen := project.env.get("PACKAGE_IMAGE"):
-        return str(chosen)
-    metadata: dict[str, Any] = read_toml(project.root / "pyproject.toml").get("project", {})
-    tag = re.sub(r"[^A-Za-z0-9_.-]", "-", str(metadata.get("version", "latest")))
-    return f"{project.package.strip('_').replace('_', '-')}:{tag}"
+    Args:
+        client: of the engine.
+        name: COMPOSE_PROJECT_NAME of the project.
+    """
+    for container in client.containers.list(
+        all=True, filters={"label": f"gaiaflow.project={name}"}
+    ):
+        with contextlib.suppress(DockerException):  # it has gone by itself
+            container.remove(force=True)
 
 
+def _for_tasks_in_containers(project: Project) -> dict[str, str]:
+    """The engine's socket, and the group that may use it, for the mode that starts containers."""
+    socket = Path(os.environ.get("DOCKER_HOST", _SOCKET).removeprefix("unix://"))
+    if project.env.get("GAIAFLOW_MODE") != "dev_docker" or not socket.is_socket():
+        return {}
+    return {"DOCKER_SOCKET": str(socket), "DOCKER_GROUP": str(socket.stat().st_gid)}
+
+
+_SOCKET = "/var/run/docker.sock"
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -108,7 +108,17 @@ class Airflow:
         if dag.get("is_stale") or not parsed:
             return False
         began = _timestamp(parsed) - (dag.get("last_parse_duration") or 0)
-        return not file.exists() or file.stat().st_mtime < began
+        return self._unchanged_since(file, began)
+
+    def _unchanged_since(self, file: Path, moment: float) -> bool:
+        sources = [file, *self._yaml_files_of(file)]
+        return all(not source.exists() or source.stat().st_mtime < moment for source in sources)
+
+    def _yaml_files_of(self, file: Path) -> list[Path]:
+        """The pipelines in YAML, if this is the Python file through which Airflow reads them."""
+        if not file.exists() or "load_yaml_pipelines" not in file.read_text("utf-8", "ignore"):
+            return []
+        return [other for other in self._dag_files() if other.suffix != ".py"]
 
     def _here(self, fileloc: str) -> Path:
         """A DAG file as this process sees it: a container sees the project in another place."""
@@ -128,14 +138,16 @@ class Airflow:
             file = self.project.root / "dags" / error["filename"]
             if not file.exists():
                 continue  # Airflow will forget it
-            current = file.stat().st_mtime < _timestamp(error["timestamp"])
+            current = self._unchanged_since(file, _timestamp(error["timestamp"]))
             mine = self._here(dag["fileloc"]) == file if dag else self._mentions(file, dag_id)
             if current and mine:
                 trace = error["stack_trace"].replace(IN_CONTAINER, str(self.project.root))
                 raise GaiaflowError(import_error_text(self.project.root, file, trace))
 
     def _mentions(self, file: Path, dag_id: str) -> bool:
-        return dag_id in file.read_text(encoding="utf-8", errors="ignore") or dag_id == file.stem
+        if dag_id == file.stem or dag_id in file.read_text(encoding="utf-8", errors="ignore"):
+            return True
+        return any(self._mentions(other, dag_id) for other in self._yaml_files_of(file))
 
     def _unknown(self, dag_id: str) -> GaiaflowError:
         listed = self._get("/api/v2/dags", {"limit": 1000}) or {}
@@ -234,6 +246,9 @@ class Airflow:
 
 def import_error_text(root: Path, file: Path, trace: str) -> str:
     """File, line and message of a DAG file that does not import."""
+    _, wrong_yaml, problems = trace.partition("PipelineError: ")
+    if wrong_yaml:
+        return f"{problems.strip()}\nThe pipelines in YAML cannot be loaded until this is mended."
     users = r'((?!\.?gaiaflow/)[^"]+)'  # a wrong call of the framework is the caller's mistake
     frames = re.findall(rf'File "{re.escape(str(root))}/{users}", line (\d+)', trace)
     where = ", line ".join(frames[-1]) if frames else str(file.relative_to(root))

@@ -134,4 +134,5 @@ def _print_from_users_code(error: Exception) -> None:
 
 
 if __name__ == "__main__":
+    os.dup2(1, 2)  # through two pipes a container's lines would lose their order
     sys.exit(main(sys.argv[1]))

@@ -66,7 +66,12 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("GAIAFLOW_MODE", "Where tasks run. dev: processes on this machine.", "dev"),
+    Setting(
+        "GAIAFLOW_MODE",
+        "Where tasks run. dev: processes; dev_docker: containers; prod_local: pods in Minikube; "
+        "prod: pods in the cluster where Airflow runs.",
+        "dev",
+    ),
     Setting(
         "GAIAFLOW_BACKEND",
         "What services run as. local: processes; compose: containers; auto: containers if their "
@@ -109,7 +114,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OBJECT_STORE", "From pyproject.toml, for Docker Compose.", repeats=True),
 )
 
-MODES = ("dev",)
+MODES = ("dev", "dev_docker", "prod_local", "prod")
 BACKENDS = ("auto", "local", "compose")
 
 PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
@@ -247,6 +252,16 @@ def _no_proxy() -> dict[str, str]:
     theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = dict.fromkeys([*filter(None, theirs.split(",")), "127.0.0.1", "localhost"])
     return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))
+
+
+def own_variables(project: Project) -> dict[str, str]:
+    """What the user has added to `.env`: it stands for Kubernetes secrets where there are none."""
+    ours = {setting.name for setting in SETTINGS}
+    return {
+        name: value
+        for name, value in project.env.items()
+        if name not in ours and not name.startswith("GAIAFLOW_")
+    }
 
 
 # What a shell may have set for another account; it would win over our keys.

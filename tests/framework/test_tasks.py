@@ -12,7 +12,8 @@ from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 from gaiaflow import create_task
-from gaiaflow.process_operator import Output, ProcessOperator
+from gaiaflow.function_task import Output
+from gaiaflow.process_operator import ProcessOperator
 
 from .conftest import TEMPLATE
 
@@ -40,7 +41,7 @@ def test_a_bad_argument_is_named(dag: DAG, value: Any) -> None:
 
 def test_an_unknown_mode_is_named(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIAFLOW_MODE", "production")
-    with pytest.raises(ValueError, match="GAIAFLOW_MODE is 'production'; it can be: dev"):
+    with pytest.raises(ValueError, match="the mode is 'production'; it can be: dev, dev_docker"):
         create_task("train", "package.train:train")
 
 
@@ -60,8 +61,130 @@ def test_edges_follow_the_data(dag: DAG) -> None:
 
 
 def test_options_reach_the_operator(dag: DAG) -> None:
-    task: Any = create_task("train", "package.train:train", retries=3, env={"SEED": "1"})
-    assert (task.retries, task.env) == (3, {"SEED": "1"})
+    task: Any = create_task(
+        "train", "package.train:train", retries=3, env={"SEED": 1}, trigger_rule="all_done"
+    )
+    assert (task.retries, task.function_env) == (3, {"SEED": 1})
+    assert task.trigger_rule == "all_done"
+    assert task.requested == {"cpu": 0.5, "memory": "1Gi", "gpu": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"resources": "huge"}, "there is no resource profile 'huge', but: small"),
+        ({"resources": {"cpus": 1}}, "resources are cpu, memory and gpu, and not 'cpus'"),
+        ({"resources": {"cpu": "2"}}, "cpu is a number of CPUs"),
+        ({"resources": {"memory": "4GB"}}, "memory is a text like '512Mi'"),
+        ({"resources": {"gpu": -1}}, "gpu is a number of GPUs"),
+        ({"secrets": "archive"}, "secrets is a list of names"),
+        ({"secrets": ["My_Secret"]}, "can't be the name of a Kubernetes secret"),
+        ({"env": {"1A": "x"}}, "'1A' can't be the name of an environment variable"),
+    ],
+)
+def test_a_bad_option_is_named(dag: DAG, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match="Task 'train': ") as caught:
+        create_task("train", "package.train:train", **options)
+    assert says in str(caught.value)
+
+
+def test_a_profile(dag: DAG) -> None:
+    task = create_task("train", "package.train:train", resources="gpu")
+    assert task.requested == {"cpu": 4, "memory": "16Gi", "gpu": 1}
+
+
+def test_a_dag_and_a_task_can_insist_on_a_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIAFLOW_MODE", "dev")
+    with DAG("insisting", schedule=None, default_args={"mode": "prod"}):
+        pod = create_task("pod", "package.train:train")
+        process = create_task("process", "package.train:train", mode="dev")
+    assert type(pod).__name__ == "ClusterPodOperator"
+    assert isinstance(process, ProcessOperator)
+
+
+@pytest.mark.parametrize(
+    ("keep", "pod", "container"),
+    [("", "delete_pod", "force"), ("yes", "delete_succeeded_pod", "never")],
+)
+def test_what_failed_is_kept_on_request(
+    dag: DAG, monkeypatch: pytest.MonkeyPatch, keep: str, pod: str, container: str
+) -> None:
+    monkeypatch.setenv("GAIAFLOW_KEEP_FAILED", keep)
+    in_pod: Any = create_task("pod", "package.train:train", mode="prod_local")
+    in_container: Any = create_task("container", "package.train:train", mode="dev_docker")
+    assert in_pod.on_finish_action.value == pod
+    assert in_container.auto_remove == container
+
+
+def test_pods_use_one_file_and_no_connection(dag: DAG) -> None:
+    task: Any = create_task("pod", "package.train:train", mode="prod_local")
+    assert (task.in_cluster, task.kubernetes_conn_id) == (False, None)
+    assert task.config_file == str(TEMPLATE / "kube_config_inline")
+    assert task.cluster_context == "host"
+    with pytest.raises(RuntimeError, match="kube_config_inline is not there"):
+        task.execute({})
+
+
+# Mapping
+
+
+def test_a_task_is_mapped_over_an_entry(dag: DAG) -> None:
+    search = create_task("search", "package.search:search")
+    predict = create_task("predict", "package.predict:predict", {"model": 1}, retries=2)
+    mapped: Any = predict.expand(scene=search.output["scenes"])
+    assert dag.task_dict["predict"] is mapped
+    assert mapped.upstream_task_ids == {"search"}
+    assert mapped.retries == 2
+    output: Any = mapped.output
+    areas = output["area"]
+    reduce: Any = create_task("reduce", "package.reduce:reduce", {"areas": areas})
+    assert reduce.upstream_task_ids == {"predict"}
+    assert isinstance(reduce.function_arguments["areas"], Output)
+
+
+def test_the_length_of_a_result_is_that_of_the_mapped_entry(dag: DAG) -> None:
+    search: Any = create_task("search", "package.search:search")
+    create_task("predict", "package.predict:predict").expand(scene=search.output["scenes"])
+    result = {"scenes": [1, 2, 3], "count": 3}
+    search.call = lambda _: result
+    measured = search.execute({})
+    assert len(measured) == 3
+    assert dict(measured) == result
+    search.call = lambda _: {"scenes": "S2"}
+    with pytest.raises(
+        TypeError, match=r"'scenes' in the result of .* must be a list, and not str"
+    ):
+        search.execute({})
+
+
+@pytest.mark.parametrize(
+    ("lists", "says"),
+    [
+        ({}, "can be expanded over one argument, and not 0"),
+        ({"a": [1], "b": [2]}, "can be expanded over one argument, and not 2"),
+        ({"model": [1]}, "'model' is an argument already"),
+        ({"scene": "S2"}, "'scene' is to be a list, and not str"),
+        ({"scene": []}, "'scene' is an empty list"),
+    ],
+)
+def test_a_bad_mapping_is_named(dag: DAG, lists: dict[str, Any], says: str) -> None:
+    predict = create_task("predict", "package.predict:predict", {"model": 1})
+    with pytest.raises(ValueError, match="Task 'predict'") as caught:
+        predict.expand(**lists)
+    assert says in str(caught.value)
+
+
+def test_two_entries_of_one_result_cannot_both_be_mapped_over(dag: DAG) -> None:
+    search = create_task("search", "package.search:search")
+    create_task("one", "package.one:one").expand(scene=search.output["scenes"])
+    with pytest.raises(ValueError, match="Only one entry of the result of 'search'"):
+        create_task("two", "package.two:two").expand(tile=search.output["tiles"])
+
+
+def test_an_entry_of_an_entry_is_refused(dag: DAG) -> None:
+    search = create_task("search", "package.search:search")
+    with pytest.raises(TypeError, match="take 'first' in the function"):
+        search.output["scenes"]["first"]
 
 
 # What one task gets of another's result
@@ -99,7 +222,7 @@ def test_a_missing_entry_is_named_with_what_there_is(
 
 # What a DAG file costs
 
-HEAVY = ("docker", "kubernetes", "mlflow", "numpy", "pandas", "sklearn")
+HEAVY = ("dagfactory", "docker", "kubernetes", "mlflow", "numpy", "pandas", "sklearn")
 
 
 def test_reading_a_dag_imports_nothing_heavy(tmp_path: Path) -> None:

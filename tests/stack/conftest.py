@@ -41,6 +41,7 @@ ORDER = (
     "test_services",
     "test_dags",
     "test_generated",
+    "test_modes",
     "test_wrong_use",
     "test_fresh_clone",
     "test_two_projects",

@@ -17,7 +17,7 @@ import docker
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
-from gaiaflow import engine, environments, ports, services, settings
+from gaiaflow import engine, environments, images, ports, services, settings
 from gaiaflow.backends.base import PATIENCE, POLL, START_LIMIT, Backend, State, no_interrupts
 from gaiaflow.errors import GaiaflowError, explain_output
 from gaiaflow.services import Service
@@ -315,6 +315,7 @@ class ComposeBackend(Backend):
 
     def _down(self, *options: str) -> None:
         engine.run(self._compose("down", "--remove-orphans", "--timeout", "8", *options))
+        engine.sweep(self._engine, self.project.env["COMPOSE_PROJECT_NAME"])
 
     # --- logs, environment, cleaning -----------------------------------------------------------
 
@@ -356,7 +357,7 @@ class ComposeBackend(Backend):
             GaiaflowError: the build failed.
         """
         environments.lock_project(self.project.root, self.project.environment_manager)
-        image = engine.package_image(self.project)
+        image = images.package_image(self.project)
         self._follow(image, self._compose("build", "package"))
         return image
 

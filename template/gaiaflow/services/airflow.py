@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gaiaflow import envfile, environments
+from gaiaflow.images import package_image
 from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port, project_python
-from gaiaflow.settings import Project, client_env
+from gaiaflow.settings import Project, client_env, own_variables
 from gaiaflow.stamps import Stamp
 
 # The part of the configuration that is the same for processes and containers.
@@ -72,6 +73,10 @@ def _env(project: Project) -> Mapping[str, str]:
         **envfile.read(_EVERYWHERE),
         "GAIAFLOW_MODE": env["GAIAFLOW_MODE"],
         "GAIAFLOW_PYTHON": project_python(project),
+        "GAIAFLOW_NAME": env["COMPOSE_PROJECT_NAME"],
+        "GAIAFLOW_IMAGE": package_image(project),
+        "GAIAFLOW_KEEP_FAILED": env.get("GAIAFLOW_KEEP_FAILED", ""),
+        "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
         "AIRFLOW_HOME": str(_home(project)),
         "PYTHONPATH": str(project.root),
         **{f"AIRFLOW__{name}": str(value) for name, value in here.items()},

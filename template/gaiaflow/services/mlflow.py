@@ -23,6 +23,8 @@ def _env(project: Project) -> Mapping[str, str]:
         "MLFLOW_S3_ENDPOINT_URL": project.url("OBJECT_STORE_PORT"),
         # Its job runner would add eight processes and 1.3 GiB for features that we do not use.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # What processes call it, containers of Docker Desktop, and pods.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "localhost:*,127.0.0.1:*,host.docker.internal:*,mlflow:*",
     }
 
 

@@ -1,0 +1,46 @@
+"""What a container or a pod is told about MLflow and the object store.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# The names of the two services on the task network of the compose stack and in Minikube.
+ADDRESSES = {
+    "AWS_ENDPOINT_URL": "http://object-store:8333",
+    "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+}
+
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+CREDENTIALS_SECRET = "gaiaflow"  # the Kubernetes secret that holds them
+
+# Everything else of `settings.client_env` that is no secret.
+_CLIENT = (
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_UV_AUTO_DETECT",
+    "S3_BUCKET",
+)
+
+
+def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
+    """The environment variables, without secrets, by which boto3 and MLflow find their servers.
+
+    Args:
+        here: the environment of the Airflow worker.
+        local: whether the servers are those of the stack on this machine, which tasks reach by
+            name; else the worker's own addresses hold for its tasks too.
+    """
+    known = {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
+    return {**known, **ADDRESSES} if local else known
+
+
+def credentials(here: Mapping[str, str]) -> dict[str, str]:
+    """The object store's keys, for where no Kubernetes secret holds them."""
+    return {name: here[name] for name in CREDENTIALS if here.get(name)}

@@ -1,0 +1,1 @@
+"""A Minikube of this project alone, behind `minikube_manager.py`."""

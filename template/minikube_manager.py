@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""Run a Kubernetes cluster of this project alone: `python3 minikube_manager.py --help`.
+
+Any Python from 3.10 on can run this file. It makes Airflow's environment if there is none, and
+goes on in it, where everything that the framework needs is installed.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 10):
+        sys.exit("error: this needs Python 3.10 or newer, and this is " + sys.version.split()[0])
+
+    from gaiaflow.bootstrap import enter_airflow_environment
+
+    enter_airflow_environment(__file__)
+
+    from gaiaflow.commands import main
+    from gaiaflow.minikube.commands import MinikubeManager
+
+    main(MinikubeManager)

@@ -1,0 +1,258 @@
+"""minikube_manager.py against doubles of the program `minikube` and of the Kubernetes API.
+
+What they can't prove is tried on a real Minikube before each release (.github/workflows).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gaiaflow import settings
+from gaiaflow.minikube import kubeconfig, program
+
+from .conftest import TEMPLATE
+
+DOUBLES = Path(__file__).resolve().parents[1] / "kubernetes"
+
+
+class Manager:
+    """A project, its manager, and the double of its cluster."""
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root, self.home = root, home
+        self.config = root / "kube_config_inline"
+
+    def __call__(self, *arguments: str, given: str = "") -> Any:
+        code = (
+            "import sys; from gaiaflow import settings; from pathlib import Path\n"
+            "settings.find_root = lambda start=None: Path(sys.argv.pop(1))\n"
+            "from gaiaflow.commands import main\n"
+            "from gaiaflow.minikube.commands import MinikubeManager; main(MinikubeManager)"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", code, str(self.root), *arguments],
+            env={
+                **os.environ,
+                "PATH": f"{DOUBLES}{os.pathsep}{os.environ['PATH']}",
+                "PYTHONPATH": str(TEMPLATE),
+                "MINIKUBE_DOUBLE": str(self.home),
+                "MINIKUBE_DOUBLE_API": self.api,
+                "KUBECONFIG": str(self.home / "of-the-user"),
+            },
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def api(self) -> str:
+        config = json.loads((self.home / "kubeconfig.json").read_text())
+        return str(config["clusters"][0]["cluster"]["server"])
+
+    def object(self, path: str) -> Any:
+        import urllib.request
+
+        request = urllib.request.Request(
+            f"{self.api}/{path}", headers={"Authorization": "Bearer only-for-tests"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.loads(answer.read())
+
+    def secret(self, name: str) -> dict[str, str]:
+        data = self.object(f"api/v1/namespaces/default/secrets/{name}")["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def calls(self) -> list[list[str]]:
+        return [json.loads(line) for line in (self.home / "calls").read_text().splitlines()]
+
+
+@pytest.fixture
+def manage(project_root: Path, tmp_path: Path) -> Iterator[Manager]:
+    home = tmp_path / "cluster"
+    home.mkdir()
+    settings.load(project_root)  # makes .env
+    (project_root / "gaiaflow").symlink_to(TEMPLATE / "gaiaflow")
+    with (home / "double.log").open("w") as log:
+        double = subprocess.Popen(
+            [sys.executable, DOUBLES / "double.py", home], stdout=log, stderr=log
+        )
+    deadline = time.monotonic() + 60
+    while not (home / "kubeconfig.json").exists():
+        assert double.poll() is None, (home / "double.log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    manager = Manager(project_root, home)
+    yield manager
+    manager("stop")
+    double.terminate()
+    double.wait(30)
+
+
+def test_a_session(manage: Manager) -> None:
+    assert "There is no cluster" in manage("status").stdout
+    started = manage("start")
+    assert started.returncode == 0, started.stderr
+    assert "minikube: starting" in started.stderr
+    assert "0/3 Initial Minikube Setup" in started.stderr
+    env = settings.load(manage.root).env
+    profile = env["COMPOSE_PROJECT_NAME"]
+    assert {call[1] for call in manage.calls()} == {profile}
+    shown = json.loads(manage("status", "--json").stdout)
+    assert shown["profile"] == profile
+    assert [node["host"] for node in shown["nodes"]] == ["Running"]
+    assert shown["config"] == str(manage.config)
+    # Pods reach the servers by name, at the address that the gateway has.
+    for name, port, setting in (
+        ("mlflow", 5000, "MLFLOW_PORT"),
+        ("object-store", 8333, "OBJECT_STORE_PORT"),
+    ):
+        service = manage.object(f"api/v1/namespaces/default/services/{name}")
+        assert [p["port"] for p in service["spec"]["ports"]] == [port]
+        part = manage.object(f"apis/discovery.k8s.io/v1/namespaces/default/endpointslices/{name}")
+        assert part["endpoints"][0]["addresses"] == ["127.0.0.9"]
+        assert part["ports"][0]["port"] == int(env[setting])
+        assert part["metadata"]["labels"]["kubernetes.io/service-name"] == name
+    assert manage.secret("gaiaflow") == {
+        name: env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    }
+    assert manage("gateway").stdout == "127.0.0.9\n"
+    assert manage("stop").returncode == 0
+    assert "Stopped" in manage("status").stdout
+    assert manage("clean").returncode == 0
+    assert not manage.config.exists()
+    assert "There is no cluster" in manage("status").stdout
+
+
+def test_the_kubeconfig_names_this_cluster_only(manage: Manager) -> None:
+    assert manage("start").returncode == 0
+    assert manage.config.stat().st_mode & 0o777 == 0o600
+    text = manage.config.read_text(encoding="utf-8")
+    assert "production" not in text
+    config = yaml.safe_load(text)
+    assert config["current-context"] == "host"
+    servers = {item["name"]: item["cluster"]["server"] for item in config["clusters"]}
+    profile = settings.load(manage.root).env["COMPOSE_PROJECT_NAME"]
+    assert servers == {"host": manage.api, "containers": f"https://{profile}:8443"}
+    authority = config["clusters"][0]["cluster"]["certificate-authority-data"]
+    assert base64.b64decode(authority) == b"the authority\n"
+    assert not (manage.home / "of-the-user").exists()  # the user's own stays as it is
+
+
+def test_what_arrives_at_the_gateway_reaches_the_server(manage: Manager) -> None:
+    port = settings.load(manage.root).port("MLFLOW_PORT")
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            pytest.skip(f"somebody uses port {port}")
+    assert manage("start").returncode == 0
+    with socket.create_server(("127.0.0.1", port)) as server:
+        server.settimeout(30)
+        with connect("127.0.0.9", port) as pod:
+            inner, _ = server.accept()
+            with inner:
+                pod.sendall(b"ping")
+                assert inner.recv(10) == b"ping"
+                inner.sendall(b"pong")
+                assert pod.recv(10) == b"pong"
+    assert manage("stop").returncode == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.9", port)) != 0
+
+
+def connect(host: str, port: int) -> socket.socket:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=30)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_secrets(manage: Manager, tmp_path: Path) -> None:
+    assert manage("start").returncode == 0
+    assert "made archive: A, B" in manage("secret", "archive", "A=1", "B=x=y").stderr
+    file = tmp_path / "more.env"
+    file.write_text("B=2\nC='3 4'\n")
+    assert "changed archive" in manage("secret", "archive", "--from-env-file", str(file)).stderr
+    assert manage.secret("archive") == {"A": "1", "B": "2", "C": "3 4"}
+    listed = manage("secret", "list").stdout
+    assert "A, B, C" in listed
+    assert "3 4" not in listed
+    assert manage("secret", "delete", "archive").returncode == 0
+    again = manage("secret", "delete", "archive")
+    assert again.returncode == 1
+    assert "There is no secret 'archive'. Made by Gaiaflow: gaiaflow." in again.stderr
+    for call in manage.calls():  # no value on the command line of another program
+        assert "3 4" not in call
+
+
+def test_own_variables_of_env_and_not_ours(manage: Manager) -> None:
+    with (manage.root / ".env").open("a") as env:
+        env.write("EARTHDATA_TOKEN=abc\n")
+    assert manage("start").returncode == 0
+    assert manage("secret", "mine", "--from-env-file", str(manage.root / ".env")).returncode == 0
+    assert manage.secret("mine") == {"EARTHDATA_TOKEN": "abc"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("secret", "Bad_Name", "A=1"), ("secret", "a", "1A=1"), ("secret", "a"), ("strat",)],
+)
+def test_wrong_use(manage: Manager, arguments: tuple[str, ...]) -> None:
+    assert manage("start").returncode == 0
+    assert manage(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (23, "There is too little memory for Minikube."),
+        (29, "There are too few processors"),
+        (55, "Docker is not running."),
+        (63, "Docker is not running."),
+        (80, "The node failed."),
+        (107, "The control plane of Kubernetes failed."),
+    ],
+)
+def test_a_start_that_fails_says_why(manage: Manager, code: int, says: str) -> None:
+    (manage.home / "fails").write_text(str(code))
+    done = manage("start")
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "what went wrong\nwhat to try" in done.stderr
+    assert not manage.config.exists()
+
+
+def test_without_a_cluster(manage: Manager) -> None:
+    for command in (("stop",), ("gateway",)):
+        done = manage(*command)
+        assert done.returncode == 1
+        assert "There is no cluster yet." in done.stderr
+        assert "minikube_manager.py start" in done.stderr
+    assert "kube_config_inline is not there" in manage("secret", "list").stderr
+
+
+def test_every_documented_code_has_words() -> None:
+    for code in (*range(10, 120), 1, 2):
+        assert "(minikube's exit code" in program.explain(code, "")
+    assert all(what and fix for what, fix in program._CODES.values())
+
+
+def test_a_kubeconfig_without_the_cluster(tmp_path: Path) -> None:
+    source = tmp_path / "kubeconfig"
+    source.write_text("clusters: []\nusers: []\n")
+    with pytest.raises(Exception, match="does not have the cluster forest"):
+        kubeconfig.write(source, "forest", tmp_path / "kube_config_inline")

@@ -1,0 +1,394 @@
+"""A double of the Kubernetes API whose pods are real containers on the Docker engine.
+
+It answers the few calls that KubernetesPodOperator and minikube_manager.py make: pods with their
+logs, their exec over a websocket and their events; secrets, services and endpoint slices as plain
+objects. It does NOT prove what only a cluster can: rights, scheduling, pulls, DNS, admission. The
+tests marked `cluster` do.
+
+    python double.py FOLDER     # FOLDER gets kubeconfig.json, and each pod's manifest as JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import json
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from socket import SHUT_RDWR
+from typing import Any
+
+import docker
+from aiohttp import web
+from docker.errors import DockerException, NotFound
+
+Json = dict[str, Any]
+TOKEN = "only-for-tests"
+LABEL = "gaiaflow.double"
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat()
+
+
+class Refused(Exception):
+    """What the API server would not accept, with the HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Pod:
+    """One pod: its manifest, and a container for each of the manifest's."""
+
+    def __init__(self, manifest: Json, folder: Path, secrets: dict[str, Json]) -> None:
+        self.engine = docker.from_env()
+        self.manifest = manifest
+        self.name = manifest["metadata"]["name"]
+        self.problem: tuple[str, str] | None = None  # why it can't start: reason, message
+        manifest["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+        self.volumes = folder / f"volumes-{self.name}"
+        for volume in manifest["spec"].get("volumes", []):
+            path = self.volumes / volume["name"]
+            path.mkdir(parents=True)
+            path.chmod(0o777)
+        self.containers: dict[str, Any] = {}
+        for spec in manifest["spec"]["containers"]:
+            try:
+                self.containers[spec["name"]] = self._start(spec, secrets)
+            except KeyError as error:
+                self.problem = ("CreateContainerConfigError", f"secret {error} not found")
+            except NotFound as error:
+                self.problem = ("ErrImagePull", str(error))
+
+    def _start(self, spec: Json, secrets: dict[str, Json]) -> Any:
+        env = {}
+        for source in spec.get("envFrom", []):
+            reference = source["secretRef"]
+            if reference["name"] in secrets:
+                data = secrets[reference["name"]].get("data", {})
+                env |= {name: base64.b64decode(value).decode() for name, value in data.items()}
+            elif not reference.get("optional"):
+                raise KeyError(reference["name"])
+        env |= {entry["name"]: entry.get("value", "") for entry in spec.get("env", [])}
+        limits = spec.get("resources", {}).get("limits", {})
+        memory = limits.get("memory", "512Mi").replace("Mi", "m").replace("Gi", "g")
+        user = self.manifest["spec"].get("securityContext", {}).get("runAsUser")
+        return self.engine.containers.run(
+            spec["image"],
+            entrypoint=spec.get("command"),
+            command=spec.get("args"),
+            environment=env,
+            user=f"{user}:0" if user is not None else None,
+            cap_drop=spec.get("securityContext", {}).get("capabilities", {}).get("drop"),
+            security_opt=["no-new-privileges"],
+            mem_limit=memory,
+            network_mode="bridge",
+            volumes={
+                str(self.volumes / mount["name"]): {"bind": mount["mountPath"], "mode": "rw"}
+                for mount in spec.get("volumeMounts", [])
+            },
+            labels={LABEL: self.name},
+            detach=True,
+        )
+
+    def as_json(self) -> Json:
+        statuses = []
+        for spec in self.manifest["spec"]["containers"]:
+            statuses.append(self._status(spec["name"], spec["image"]))
+        states = [status["state"] for status in statuses]
+        if self.problem:
+            phase = "Pending"
+        elif all("terminated" in state for state in states):
+            codes = [state["terminated"]["exitCode"] for state in states]
+            phase = "Failed" if any(codes) else "Succeeded"
+        else:
+            phase = "Running"
+        status = {
+            "phase": phase,
+            "startTime": self.manifest["metadata"]["creationTimestamp"],
+            "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "containerStatuses": statuses,
+        }
+        return {**self.manifest, "status": status}
+
+    def _status(self, name: str, image: str) -> Json:
+        shown: Json = {"name": name, "image": image, "imageID": "", "restartCount": 0}
+        if self.problem:
+            reason, message = self.problem
+            return shown | {
+                "ready": False,
+                "state": {"waiting": {"reason": reason, "message": message}},
+            }
+        container = self.containers[name]
+        container.reload()
+        state = container.attrs["State"]
+        if state["Running"]:
+            return shown | {"ready": True, "state": {"running": {"startedAt": state["StartedAt"]}}}
+        ended = {
+            "exitCode": state["ExitCode"],
+            "reason": "Error" if state["ExitCode"] else "Completed",
+            "startedAt": state["StartedAt"],
+            "finishedAt": state["FinishedAt"],
+        }
+        return shown | {"ready": False, "state": {"terminated": ended}}
+
+    def log(self, container: str, follow: bool, timestamps: bool) -> Iterator[bytes]:
+        stream = self.containers[container].logs(stream=True, follow=follow, timestamps=timestamps)
+        return iter(stream)
+
+    def execute(self, container: str, command: list[str]) -> Any:
+        """A socket to a command in the container: what it reads and writes."""
+        api = self.engine.api
+        made = api.exec_create(self.containers[container].id, command, stdin=True)
+        return api.exec_start(made["Id"], socket=True)._sock
+
+    def delete(self) -> None:
+        for container in self.containers.values():
+            with contextlib.suppress(DockerException):  # gone already
+                container.remove(force=True)
+        shutil.rmtree(self.volumes, ignore_errors=True)
+
+
+class Cluster:
+    """The objects of the cluster, and the HTTP handlers that show them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pods: dict[str, Pod] = {}
+        self.objects: dict[str, dict[str, Json]] = {}  # of other kinds, by plural and name
+
+    def routes(self) -> list[web.RouteDef]:
+        pods = "/api/v1/namespaces/{namespace}/pods"
+        plain = "/{prefix:api|apis}/{group:.*}/namespaces/{namespace}/{kind}"
+        return [
+            web.get("/version", self.version),
+            web.get(pods, self.list_pods),
+            web.post(pods, self.create_pod),
+            web.get(f"{pods}/{{name}}", self.get_pod),
+            web.patch(f"{pods}/{{name}}", self.patch_pod),
+            web.delete(f"{pods}/{{name}}", self.delete_pod),
+            web.get(f"{pods}/{{name}}/log", self.log),
+            web.get(f"{pods}/{{name}}/exec", self.execute),
+            web.get(plain, self.list_objects),
+            web.post(plain, self.create_object),
+            web.get(f"{plain}/{{name}}", self.get_object),
+            web.put(f"{plain}/{{name}}", self.replace_object),
+            web.delete(f"{plain}/{{name}}", self.delete_object),
+        ]
+
+    async def version(self, _: web.Request) -> web.Response:
+        return web.json_response({"major": "1", "minor": "36", "gitVersion": "v1.36.0-double"})
+
+    # --- pods --------------------------------------------------------------------------------
+
+    def pod(self, request: web.Request) -> Pod:
+        name = request.match_info["name"]
+        if name not in self.pods:
+            raise Refused(404, f'pods "{name}" not found')
+        return self.pods[name]
+
+    async def list_pods(self, request: web.Request) -> web.Response:
+        selector = request.query.get("labelSelector", "")
+        found = [pod for pod in self.pods.values() if matches(selector, pod.manifest)]
+        items = [await asyncio.to_thread(pod.as_json) for pod in found]
+        return web.json_response({"apiVersion": "v1", "kind": "PodList", "items": items})
+
+    async def create_pod(self, request: web.Request) -> web.Response:
+        manifest = await request.json()
+        check(manifest)
+        name = manifest["metadata"]["name"]
+        text = json.dumps(manifest, indent=2)
+        (self.folder / f"pod-{name}.json").write_text(text, encoding="utf-8")
+        secrets = self.objects.get("secrets", {})
+        self.pods[name] = pod = await asyncio.to_thread(Pod, manifest, self.folder, secrets)
+        return web.json_response(await asyncio.to_thread(pod.as_json), status=201)
+
+    async def get_pod(self, request: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(self.pod(request).as_json))
+
+    async def patch_pod(self, request: web.Request) -> web.Response:
+        pod, change = self.pod(request), await request.json()
+        pod.manifest["metadata"]["labels"] |= change["metadata"]["labels"]
+        return web.json_response(await asyncio.to_thread(pod.as_json))
+
+    async def delete_pod(self, request: web.Request) -> web.Response:
+        pod = self.pod(request)
+        del self.pods[pod.name]
+        shown = await asyncio.to_thread(pod.as_json)
+        await asyncio.to_thread(pod.delete)
+        return web.json_response(shown)
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        pod, query = self.pod(request), request.query
+        lines = pod.log(
+            query["container"],
+            query.get("follow", "").lower() == "true",
+            query.get("timestamps", "").lower() == "true",
+        )
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        while (line := await asyncio.to_thread(next, lines, None)) is not None:
+            await response.write(line)
+        return response
+
+    async def execute(self, request: web.Request) -> web.WebSocketResponse:
+        """Channels of v4.channel.k8s.io: 0 input, 1 output, 2 errors, 3 how it ended."""
+        pod, query = self.pod(request), request.query
+        socket = await asyncio.to_thread(pod.execute, query["container"], query.getall("command"))
+        channel = web.WebSocketResponse(protocols=["v4.channel.k8s.io"])
+        await channel.prepare(request)
+
+        async def forward() -> None:
+            with contextlib.suppress(OSError):  # the other side has heard enough
+                while header := await asyncio.to_thread(read, socket, 8):
+                    data = await asyncio.to_thread(read, socket, int.from_bytes(header[4:], "big"))
+                    await channel.send_bytes(bytes([header[0]]) + data)
+                await channel.send_bytes(b"\x03" + b'{"status": "Success"}')
+                await channel.close()
+
+        task = asyncio.create_task(forward())
+        async for message in channel:
+            data = message.data.encode() if isinstance(message.data, str) else message.data
+            if data[:1] == b"\x00":
+                await asyncio.to_thread(socket.sendall, data[1:])
+        with contextlib.suppress(OSError):
+            socket.shutdown(SHUT_RDWR)
+        await task
+        socket.close()
+        return channel
+
+    # --- other objects -------------------------------------------------------------------------
+
+    def kind(self, request: web.Request) -> dict[str, Json]:
+        return self.objects.setdefault(request.match_info["kind"], {})
+
+    def object(self, request: web.Request) -> Json:
+        name = request.match_info["name"]
+        if name not in self.kind(request):
+            raise Refused(404, f'{request.match_info["kind"]} "{name}" not found')
+        return self.kind(request)[name]
+
+    async def list_objects(self, request: web.Request) -> web.Response:
+        selector = request.query.get("labelSelector", "")
+        items = [item for item in self.kind(request).values() if matches(selector, item)]
+        return web.json_response({"kind": "List", "metadata": {}, "items": items})
+
+    async def create_object(self, request: web.Request) -> web.Response:
+        created = await request.json()
+        name = created["metadata"]["name"]
+        if name in self.kind(request):
+            raise Refused(409, f'{request.match_info["kind"]} "{name}" already exists')
+        self.kind(request)[name] = stored(created)
+        return web.json_response(created, status=201)
+
+    async def get_object(self, request: web.Request) -> web.Response:
+        return web.json_response(self.object(request))
+
+    async def replace_object(self, request: web.Request) -> web.Response:
+        self.object(request)
+        replaced = stored(await request.json())
+        self.kind(request)[request.match_info["name"]] = replaced
+        return web.json_response(replaced)
+
+    async def delete_object(self, request: web.Request) -> web.Response:
+        self.object(request)
+        del self.kind(request)[request.match_info["name"]]
+        return web.json_response({"kind": "Status", "status": "Success"})
+
+
+def stored(item: Json) -> Json:
+    """An object as the API server keeps it: secrets have `data` only."""
+    for name, value in (item.pop("stringData", None) or {}).items():
+        data = item.setdefault("data", {})
+        data[name] = base64.b64encode(value.encode()).decode()
+    return item
+
+
+def check(manifest: Json) -> None:
+    """What a real API server refuses and a schema lets pass."""
+    for container in manifest["spec"]["containers"]:
+        for entry in container.get("env", []):
+            if not isinstance(entry.get("value", ""), str):
+                raise Refused(400, "cannot unmarshal into EnvVar.value of type string")
+
+
+def matches(selector: str, item: Json) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    for term in filter(None, selector.split(",")):
+        if term.startswith("!"):
+            fits = term[1:] not in labels
+        elif "!=" in term:
+            name, _, value = term.partition("!=")
+            fits = labels.get(name) != value
+        else:
+            name, _, value = term.partition("=")
+            fits = labels.get(name) == value
+        if not fits:
+            return False
+    return True
+
+
+def read(socket: Any, size: int) -> bytes:
+    """Exactly so many bytes, or fewer at the end."""
+    data = b""
+    while len(data) < size and (part := socket.recv(size - len(data))):
+        data += part
+    return data
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Any) -> Any:
+    try:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise Refused(401, "Unauthorized")
+        return await handler(request)
+    except Refused as error:
+        body = {"kind": "Status", "status": "Failure", "message": str(error), "code": error.status}
+        return web.json_response(body, status=error.status)
+
+
+def kube_config(port: int, contexts: tuple[str, ...] = ("host", "containers")) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": contexts[0],
+        "clusters": [{"name": "double", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "double", "user": {"token": TOKEN}}],
+        "contexts": [
+            {"name": name, "context": {"cluster": "double", "user": "double"}} for name in contexts
+        ],
+    }
+
+
+async def serve(folder: Path) -> None:
+    application = web.Application(middlewares=[guard])
+    cluster = Cluster(folder)
+    application.add_routes(cluster.routes())
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    path = folder / "kubeconfig.json"
+    path.with_suffix(".part").write_text(json.dumps(kube_config(port)), encoding="utf-8")
+    path.with_suffix(".part").replace(path)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        for pod in cluster.pods.values():
+            pod.delete()
+
+
+if __name__ == "__main__":
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,315 @@
+"""The same DAGs in every mode: the same states, the same XComs, the same words in the log.
+
+`dev` needs nothing, `dev_docker` a Docker engine. The pods of `prod_local` are containers of that
+engine behind a double of the Kubernetes API (tests/kubernetes/double.py). Once more they are pods of
+a real cluster (marked `cluster`): with GAIAFLOW_TEST_MINIKUBE=yes of a Minikube that the project's own
+manager makes, or of the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image that
+GAIAFLOW_TEST_IMAGE names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from benchmarks.airflow_api import AirflowApi
+
+from .cases import expected
+from .conftest import HERE, Generate, Project, execute, free_block, wait_for
+
+BASE = "python:3.13-slim-trixie"  # an image of this name must be there
+IMAGE = "gaiaflow-test/modes:today"
+DOUBLE = HERE.parent / "kubernetes" / "double.py"
+_MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
+RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
+SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "cluster": 10}
+
+MINIKUBE = bool(os.environ.get("GAIAFLOW_TEST_MINIKUBE"))
+
+DOCKERFILE = f"""
+FROM {BASE}
+COPY mlops_manager.py pyproject.toml /opt/project/
+COPY gaiaflow /opt/project/gaiaflow
+COPY forest_watch /opt/project/forest_watch
+ENV PYTHONPATH=/opt/project HOME=/tmp
+WORKDIR /opt/project
+USER 50000:0
+"""
+
+engine = pytest.mark.engine
+MODES = [
+    "dev",
+    pytest.param("dev_docker", marks=engine),
+    pytest.param("prod_local", marks=engine),
+    pytest.param("cluster", marks=pytest.mark.cluster),
+]
+
+
+def has_engine() -> bool:
+    docker = shutil.which("docker")
+    return bool(docker) and not execute(docker or "", "image", "inspect", BASE, cwd=HERE).code
+
+
+class Stack:
+    """A project with the cases in it, its services up, in one mode after another."""
+
+    def __init__(self, project: Project, double: Path) -> None:
+        self.project = project
+        self.double = double
+        self.mode = ""
+
+    @property
+    def suffix(self) -> str:
+        return "prod_local" if self.mode == "cluster" else self.mode
+
+    def enter(self, mode: str) -> None:
+        """Make the DAGs of a mode, and what the mode needs."""
+        self.mode = mode
+        root = self.project.root
+        text = (HERE / "cases" / "dags.py").read_text(encoding="utf-8")
+        text = text.replace('MODES = ["dev"]', f"MODES = [{self.suffix!r}]")
+        text = text.replace("SCENES = 4", f"SCENES = {SCENES[mode]}")
+        names = [*expected.GREEN, "mapping", "failing", "timeout"]
+        # `run` waits for a new DAG if a file has its name.
+        text += f"\n# {' '.join(f'{name}-{self.suffix}' for name in names)}\n"
+        (root / "dags" / "cases.py").write_text(text, encoding="utf-8")
+        config = root / "kube_config_inline"
+        if mode == "prod_local":
+            shutil.copy(self.double / "kubeconfig.json", config)
+        elif mode == "cluster" and MINIKUBE:
+            make_minikube(self.project)
+        elif mode == "cluster":
+            config.write_text(renamed(Path(os.environ["GAIAFLOW_TEST_KUBECONFIG"])))
+            put_secrets(airflow_python(self.project), config)
+
+    def run(self, case: str) -> dict[str, Any]:
+        """Run a case; its state, and the states of its tasks."""
+        done = self.project.manage("run", f"{case}-{self.suffix}", "--json")
+        assert done.out, done
+        result: dict[str, Any] = json.loads(done.out)
+        result["said"] = done.err
+        return result
+
+    def xcoms(self, run: dict[str, Any]) -> dict[str, Any]:
+        """What the tasks of a run have returned, by task and map index; None is not stored."""
+        api = AirflowApi(self.project.root)
+        path = f"/dags/{run['dag_id']}/dagRuns/{quote(run['run_id'], safe='')}/taskInstances"
+        found = {}
+        for task in run["tasks"]:
+            entries = f"{path}/{task['task_id']}/xcomEntries"
+            query = f"map_index={task['map_index']}"
+            listed = api.get(f"{entries}?{query}&xcom_key=return_value")["xcom_entries"]
+            if any(entry["map_index"] == task["map_index"] for entry in listed):
+                entry = api.get(f"{entries}/return_value?{query}&stringify=false")
+                found[label(task)] = entry["value"]
+        return found
+
+
+def label(task: dict[str, Any]) -> str:
+    index = task["map_index"]
+    return task["task_id"] if index < 0 else f"{task['task_id']}[{index}]"
+
+
+def renamed(path: Path) -> str:
+    """A kubeconfig whose current context is called as minikube_manager.py calls it."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    current = config["current-context"]
+    config["contexts"] = [item for item in config["contexts"] if item["name"] == current]
+    config["contexts"][0]["name"] = config["current-context"] = "host"
+    return yaml.safe_dump(config)
+
+
+@pytest.fixture(scope="module")
+def stack_of_modes(generate: Generate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    project, _ = generate("Moden", package_name="forest_watch", kubernetes="true")
+    project.set_ports(free_block())
+    image = os.environ.get("GAIAFLOW_TEST_IMAGE", IMAGE)
+    with (project.root / ".env").open("a", encoding="utf-8") as env:
+        env.write(f"EARTHDATA_TOKEN={expected.SECRET}\nPACKAGE_IMAGE={image}\n")
+    functions = (HERE / "cases" / "functions.py").read_text(encoding="utf-8")
+    (project.root / "forest_watch" / "utils" / "cases.py").write_text(functions, encoding="utf-8")
+    started = project.manage("start", "--backend", "local", "--service", "airflow")
+    assert started.code == 0, started
+    started = project.manage("start", "--backend", "local", "--service", "mlflow")
+    assert started.code == 0, started
+    folder = tmp_path_factory.mktemp("cluster")
+    with contextlib.ExitStack() as stack:
+        if has_engine():
+            build(project)
+            stack.enter_context(running_double(airflow_python(project), folder))
+        yield Stack(project, folder)
+        if MINIKUBE:
+            execute(sys.executable, project.root / "minikube_manager.py", "clean", cwd=HERE)
+
+
+def airflow_python(project: Project) -> Path:
+    return project.root / ".gaiaflow" / "airflow" / "bin" / "python"
+
+
+def make_minikube(project: Project) -> None:
+    """The project's own cluster, with the image and the secret of the cases."""
+    manager = project.root / "minikube_manager.py"
+    profile = project.env["COMPOSE_PROJECT_NAME"]
+    for command in (
+        (sys.executable, manager, "start"),
+        ("minikube", "--profile", profile, "image", "load", IMAGE),
+        (sys.executable, manager, "secret", "earthdata", f"EARTHDATA_TOKEN={expected.SECRET}"),
+    ):
+        done = execute(*command, cwd=HERE)
+        assert done.code == 0, done
+
+
+def build(project: Project) -> None:
+    dockerfile = project.root / ".gaiaflow" / "Dockerfile"
+    dockerfile.write_text(DOCKERFILE, encoding="utf-8")
+    built = execute(
+        *("docker", "build", "--tag", IMAGE, "--file", dockerfile, project.root), cwd=HERE
+    )
+    assert built.code == 0, built
+
+
+@contextlib.contextmanager
+def running_double(python: Path, folder: Path) -> Iterator[None]:
+    log = (folder / "double.log").open("w")
+    process = subprocess.Popen([python, DOUBLE, folder], stdout=log, stderr=log)
+    try:
+        wait_for((folder / "kubeconfig.json").exists)
+        put_secrets(python, folder / "kubeconfig.json")
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def put_secrets(python: Path, config: Path) -> None:
+    """The secrets that minikube_manager.py makes in a project's cluster."""
+    code = f"""
+from kubernetes import client, config
+config.load_kube_config({str(config)!r})
+api = client.CoreV1Api()
+secrets = {{"gaiaflow": {{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}},
+           "earthdata": {{"EARTHDATA_TOKEN": {expected.SECRET!r}}}}}
+for name, data in secrets.items():
+    body = client.V1Secret(metadata=client.V1ObjectMeta(name=name), string_data=data)
+    try:
+        api.create_namespaced_secret("default", body)
+    except client.exceptions.ApiException:
+        api.replace_namespaced_secret(name, "default", body)
+"""
+    done = execute(python, "-c", code, cwd=HERE)
+    assert done.code == 0, done
+
+
+@pytest.fixture(scope="module", params=MODES)
+def stack(stack_of_modes: Stack, request: pytest.FixtureRequest) -> Stack:
+    mode = request.param
+    if mode in {"dev_docker", "prod_local"} and not has_engine():
+        pytest.skip(f"needs a Docker engine that has the image {BASE}")
+    if mode == "cluster" and not (MINIKUBE or "GAIAFLOW_TEST_KUBECONFIG" in os.environ):
+        pytest.skip("neither GAIAFLOW_TEST_MINIKUBE nor GAIAFLOW_TEST_KUBECONFIG is set")
+    stack_of_modes.enter(mode)
+    return stack_of_modes
+
+
+@pytest.mark.parametrize("case", sorted(set(expected.GREEN) - {"reach"}))
+def test_results(stack: Stack, case: str) -> None:
+    run = stack.run(case)
+    assert run["state"] == "success", run["said"]
+    assert stack.xcoms(run) == expected.GREEN[case]
+
+
+def test_mapping(stack: Stack) -> None:
+    run = stack.run("mapping")
+    assert run["state"] == "success", run["said"]
+    assert stack.xcoms(run) == expected.mapping(SCENES[stack.mode])
+
+
+def test_servers_are_reached(stack: Stack) -> None:
+    if stack.mode == "prod_local":
+        pytest.skip("the double has no DNS; the tests marked `cluster` have")
+    if stack.mode == "cluster" and not MINIKUBE:
+        pytest.skip("only minikube_manager.py tells a cluster where the servers are")
+    run = stack.run("reach")
+    assert run["state"] == "success", run["said"]
+    assert stack.xcoms(run) == expected.GREEN["reach"]
+
+
+def test_failures(stack: Stack) -> None:
+    run = stack.run("failing")
+    assert {task["task_id"]: task["state"] for task in run["tasks"]} == dict.fromkeys(
+        expected.RED, "failed"
+    )
+    assert stack.xcoms(run) == {}
+    logs = dict(sections(run["said"]))
+    for task, words in expected.RED.items():
+        places = [logs[task].find(word) for word in words]
+        assert -1 not in places, (task, words, logs[task])
+        assert places == sorted(places), (task, words, logs[task])
+
+
+def test_a_timeout_ends_the_task_and_leaves_nothing(stack: Stack) -> None:
+    run = stack.run("timeout")
+    assert run["state"] == "failed"
+    assert "sleeping" in run["said"]  # it was on its way, and its log was there as written
+    wait_for(lambda: not left(stack))
+
+
+def test_nothing_is_left(stack: Stack) -> None:
+    assert not left(stack)
+
+
+def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
+    if stack.mode != "prod_local":
+        pytest.skip("the double has the manifests")
+    manifests = sorted(stack.double.glob("pod-*.json"))
+    assert manifests
+    for path in manifests:
+        pod = json.loads(path.read_text(encoding="utf-8"))
+        for release in RELEASES:
+            kubernetes_validate.validate(pod, release, strict=True)
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "gaiaflow"
+        for container in pod["spec"]["containers"]:
+            assert all(isinstance(entry["value"], str) for entry in container.get("env", []))
+            assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_a_secret_is_shown_nowhere(stack: Stack) -> None:
+    folders = [stack.project.root / ".gaiaflow" / "logs", stack.double]
+    for file in (file for folder in folders for file in folder.rglob("*") if file.is_file()):
+        assert expected.SECRET not in file.read_text(encoding="utf-8", errors="ignore"), file
+
+
+def sections(said: str) -> Iterator[tuple[str, str]]:
+    """The logs that `run` shows, by task."""
+    for part in said.split(" log of ")[1:]:
+        head, _, log = part.partition("\n")
+        yield head.partition(",")[0], log
+
+
+def left(stack: Stack) -> list[str]:
+    """Processes or containers of tasks."""
+    if stack.mode == "dev":
+        return [
+            " ".join(process.cmdline())
+            for process in stack.project.processes()
+            if "gaiaflow.runner" in process.cmdline()
+        ]
+    if stack.mode == "cluster":
+        return []
+    name = "gaiaflow.double" if stack.mode == "prod_local" else "gaiaflow.task"
+    done = execute("docker", "ps", "--all", "--quiet", "--filter", f"label={name}", cwd=HERE)
+    return done.out.split()
