@@ -33,7 +33,8 @@ from tasks.rendering import ANSWERS, read_answers
 from tasks.settings import update_env
 
 PROJECT = Path.cwd()
-BASE, THEIRS, LOCK, LOG = "base", "theirs", "rendering.lock", "rendering.log"
+BASE, THEIRS, LOG = "base", "theirs", "rendering.log"
+AIRFLOW, AIRFLOW_LOCK = ".gaiaflow/airflow", "gaiaflow/locks/airflow.txt"
 GENERATED = [".env", "uv.lock", "pixi.lock"]  # of the generated files, those that may be changed
 
 
@@ -78,7 +79,7 @@ class Before(Stage):
 
     def _render_in_background(self, snapshot: Snapshot) -> None:
         """Render both releases while Copier does its work; `after` waits for the lock."""
-        lock = (snapshot.folder / LOCK).open("w")
+        lock = snapshot.lock.open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = [sys.executable, __file__, "render", f"--source={self.source}"]
         with (snapshot.folder / LOG).open("w") as log:
@@ -124,6 +125,8 @@ class After(Stage):
             settings = update_env(PROJECT / ".env", steps)
             written = [*snapshot.state["written"], *code, *([".env"] if settings else [])]
             snapshot.record_written(written)
+            if AIRFLOW_LOCK in written:
+                snapshot.cover_environment(AIRFLOW)  # the next command brings it up to the lock
             report = reporting.Report(
                 old=self.old,
                 new=self.new,
@@ -139,8 +142,7 @@ class After(Stage):
 
     def _releases(self, snapshot: Snapshot, new_answers: Mapping[str, Any]) -> tuple[Tree, Tree]:
         """The old and the new release as generated anew; rendered already, if all went well."""
-        with (snapshot.folder / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until the other process has ended
+        snapshot.wait()  # for the other process
         folders = [snapshot.folder / name for name in (BASE, THEIRS)]
         answers = folders[1] / ANSWERS
         if not answers.exists() or read_answers(answers.read_bytes()) != new_answers:

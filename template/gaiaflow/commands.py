@@ -20,6 +20,7 @@ from gaiaflow.errors import GaiaflowError, explain
 from gaiaflow.local_backend import LocalBackend, State, follow_file, tail
 from gaiaflow.pipelines import Airflow, DagRun, WrongConf
 from gaiaflow.services import SERVICES, Service, select
+from gaiaflow.updating import Update
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -267,6 +268,9 @@ class Clean(cli.Application):
                 shutil.rmtree(folder)
                 console.err.print(f"removed {folder.relative_to(project.root)}", soft_wrap=True)
         return DONE
+
+
+MlopsManager.subcommand("update", Update)
 
 
 def _start(chosen: Sequence[Service]) -> int:

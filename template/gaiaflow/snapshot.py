@@ -8,6 +8,7 @@ but the standard library.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -49,9 +50,8 @@ class Snapshot:
     @classmethod
     def take(cls, root: Path, paths: Iterable[str]) -> Snapshot:
         """Save these paths (files or folders, relative), git's index, and which commit it is."""
-        if (root / FOLDER).exists():
-            shutil.rmtree(root / FOLDER)
         made = cls(root)
+        made.discard()
         made._files.mkdir(parents=True)
         (made.folder / ".gitignore").write_text("*\n")
         shutil.copyfile(__file__, made.folder / "undo.py")
@@ -95,6 +95,17 @@ class Snapshot:
         """The content of a file before the update; None if there was none."""
         file = self._files / path
         return file.read_bytes() if file.is_file() else None
+
+    def wait(self) -> None:
+        """Wait until nothing that an update has begun in the background writes here."""
+        if self.folder.is_dir():
+            with self.lock.open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while something writes here in the background."""
+        return self.folder / "lock"
 
     def save(self, **changes: Any) -> None:
         """Change the record, and write it whole or not at all."""
@@ -158,6 +169,7 @@ class Snapshot:
 
     def discard(self) -> None:
         """Forget what is saved."""
+        self.wait()
         self.state = {}
         self._state.unlink(missing_ok=True)  # first: half of it is of no use
         shutil.rmtree(self.folder, ignore_errors=True)
