@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,8 @@ from typing import Any
 
 import yaml
 from pathspec import GitIgnoreSpec
+
+_PACKAGE = re.compile(r"\{\{ package_name.*?\}\}")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def owners(copier_yml: str, answers: Mapping[str, Any]) -> Owners:
     return Owners(
         *(
             [
-                line.replace("{{ package_name }}", package)
+                _PACKAGE.sub(lambda _: package, line)
                 for line in config[f"{name}_files"]["default"]
             ]
             for name in ("framework", "shared", "user", "generated")
