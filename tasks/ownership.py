@@ -43,10 +43,7 @@ def owners(copier_yml: str, answers: Mapping[str, Any]) -> Owners:
     package = str(answers["package_name"])
     return Owners(
         *(
-            [
-                _PACKAGE.sub(lambda _: package, line)
-                for line in config[f"{name}_files"]["default"]
-            ]
+            [_PACKAGE.sub(lambda _: package, line) for line in config[f"{name}_files"]["default"]]
             for name in ("framework", "shared", "user", "generated")
         )
     )

@@ -60,7 +60,7 @@ class Report:
         ]
         return [(title, paths) for title, paths in listed if paths]
 
-    def text(self, project: Path) -> str:
+    def text(self) -> str:
         """For a terminal."""
         sections = self.sections()
         if not sections and self.old == self.new:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from copier import run_copy
 
+from tasks.rendering import ANSWERS, read_answers
 from tests.conftest import ROOT
 from tests.lifecycle import synthetic
 
@@ -51,12 +54,23 @@ class History:
     path: Path
     cache: Path
 
-    def generate(self, release: str, target: Path, **answers: Any) -> Path:
-        """Generate a project with git and `.env`; made once for each release and answers."""
-        key = f"{release}-{abs(hash(repr(sorted(answers.items()))))}"
-        made = self.cache / key
+    def checkout(self, release: str) -> Path:
+        """A repository in which a release is checked out, as Copier has one while it updates."""
+        made = self.cache / f"checkout-{release}"
         if not made.exists():
-            draft = self.cache / f"{key}.draft"
+            git(self.path, "worktree", "add", "--quiet", "--detach", str(made), release)
+        return made
+
+    def generate(self, release: str, target: Path, **answers: Any) -> Path:
+        """Generate a project with git and `.env`."""
+        shutil.copytree(self.generated(release, **answers), target, symlinks=True)
+        return target
+
+    def generated(self, release: str, **answers: Any) -> Path:
+        """The same, to look at only: made once for each release and answers."""
+        made = self._place(release, answers)
+        if not made.exists():
+            draft = self.cache / f"draft-{made.name}"
             run_copy(
                 str(self.path),
                 draft,
@@ -67,8 +81,14 @@ class History:
                 quiet=True,
             )
             draft.rename(made)
-        shutil.copytree(made, target, symlinks=True)
-        return target
+            full = self._place(release, read_answers((made / ANSWERS).read_bytes()))
+            if full != made:
+                full.symlink_to(made)
+        return made.resolve()
+
+    def _place(self, release: str, answers: dict[str, Any]) -> Path:
+        key = hashlib.sha256(repr(sorted(answers.items())).encode()).hexdigest()[:12]
+        return self.cache / f"{release}-{key}"
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +99,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     for tag in git(path, "tag").split():
         git(path, "tag", "--delete", tag)
     for version, reference in RELEASES.items():
-        if not git(path, "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}", check=False):
+        if not git(
+            path, "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}", check=False
+        ):
             pytest.skip(f"this clone has no commit of release {version}: git fetch --unshallow")
         git(path, "tag", version, reference)
     shutil.rmtree(path / "template", ignore_errors=True)
@@ -112,12 +134,12 @@ def no_settings_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how many cases have been tried."""
-    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    cases = sum(
-        value for report in reports for name, value in report.user_properties if name == "cases"
-    )
-    lost = sum(
-        value for report in reports for name, value in report.user_properties if name == "lost"
-    )
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                counts[name] += value
+    cases = {name: count for name, count in counts.items() if name.startswith("cases")}
     if cases:
-        terminalreporter.write_line(f"updates: {cases} random cases tried, {lost} lines lost")
+        shown = ", ".join(f"{count} {name}" for name, count in sorted(cases.items()))
+        terminalreporter.write_line(f"updates: {shown}; {counts['lost']} with lost lines")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,9 +175,11 @@ KINDS: dict[str, Callable[[Path, Path, Edit], None]] = {
         lambda path, edit: path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     ),
     "CRLF and a line": _write(
-        lambda path, edit: (path.read_bytes() + b"\n" + edit.text + b"\n")
-        .replace(b"\r\n", b"\n")
-        .replace(b"\n", b"\r\n")
+        lambda path, edit: (
+            (path.read_bytes() + b"\n" + edit.text + b"\n")
+            .replace(b"\r\n", b"\n")
+            .replace(b"\n", b"\r\n")
+        )
     ),
     "binary": _write(lambda path, edit: b"\0\xff%d" % edit.token),
     "binary at the end": _write(lambda path, edit: path.read_bytes() + b"\0\xff%d" % edit.token),
@@ -208,16 +213,21 @@ edits = st.lists(
     max_size=8,
 )
 
-answers = st.fixed_dictionaries(
-    {
-        "project_name": st.sampled_from(["Forest Watch", "Wälder: \"nah\" & 'fern'"]),
-        "package_name": st.just("forest_watch"),
-        "environment_manager": st.sampled_from(["uv", "pixi", "conda"]),
-        "show_examples": st.booleans(),
-        "license": st.sampled_from(["MIT", "proprietary"]),
-        "object_store": st.sampled_from(["seaweedfs", "rustfs"]),
-    }
-)
+SEED = int(os.environ.get("GAIAFLOW_SEED", "0"))
+
+# A few of all combinations, others for each seed: to generate a project costs more than a case.
+CHOICES: dict[str, list[Any]] = {
+    "project_name": ["Forest Watch", "Wälder: \"nah\" & 'fern'"],
+    "package_name": ["forest_watch"],
+    "environment_manager": ["uv", "pixi", "conda"],
+    "show_examples": [True, False],
+    "license": ["MIT", "proprietary"],
+    "object_store": ["seaweedfs", "rustfs"],
+}
+COMBINATIONS = [
+    dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())
+]
+answers = st.sampled_from(random.Random(SEED).sample(COMBINATIONS, 5))
 
 # Values that people have set in .env, beside settings of their own.
 env_values = st.dictionaries(

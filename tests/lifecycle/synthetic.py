@@ -1,4 +1,4 @@
-"""Two made-up releases after the present one, whose step needs everything that migrations can do."""
+"""Two made-up releases after the present one, with every kind of migration from one to the next."""
 
 from __future__ import annotations
 
