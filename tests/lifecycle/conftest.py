@@ -82,7 +82,7 @@ class History:
             )
             draft.rename(made)
             full = self._place(release, read_answers((made / ANSWERS).read_bytes()))
-            if full != made:
+            if not full.exists():
                 full.symlink_to(made)
         return made.resolve()
 
