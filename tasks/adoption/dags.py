@@ -71,13 +71,13 @@ def rewrite(data: bytes, package: str) -> Rewritten:
                 continue
             if set(named) == {"task_id", "python_callable"} and not node.args:
                 task_id = ast.unparse(named["task_id"].value)
-                edits.replace(node, f'task_factory(task_id={task_id}, func_path="{functions[function]}")')
+                edits.replace(
+                    node, f'task_factory(task_id={task_id}, func_path="{functions[function]}")'
+                )
                 rewritten.add(function)
             else:
                 notes.append(f"PythonOperator of {function}: use gaiaflow.create_task instead")
-    uses = {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name)
-    }
+    uses = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     if rewritten:
         for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != package:

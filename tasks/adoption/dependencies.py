@@ -20,7 +20,14 @@ else:
 _HEADER = re.compile(r"(?m)^\[\[?([^\]\n]+)\]\]?.*$")
 
 # Of these tables the template's own version holds, or what they say has another place.
-REPLACED = ("build-system", "project", "tool.setuptools", "tool.gaiaflow", "tool.hatch", "tool.pixi")
+REPLACED = (
+    "build-system",
+    "project",
+    "tool.setuptools",
+    "tool.gaiaflow",
+    "tool.hatch",
+    "tool.pixi",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,9 @@ def merge_pyproject(new: str, ours: str, base: str) -> Merged:
         extra = name.startswith("project.") and name not in known
         if name in known or block in {each for _, each in _blocks(base)}:
             continue
-        if extra or not any(name == each or name.startswith(f"{each}.") for each in (*replaced, "project")):
+        if extra or not any(
+            name == each or name.startswith(f"{each}.") for each in (*replaced, "project")
+        ):
             text = f"{text.rstrip()}\n\n{block.strip()}\n"
         else:
             notes.append(f"[{name}] of your pyproject.toml was not taken over")
@@ -102,7 +111,15 @@ def merge_environment(new: str, ours: str, base: str) -> Merged:
     add_pip = [f"      - {each}" for each in _new(pip, old_pip, taken)]
     if add:
         add.insert(0, "  # From before Gaiaflow.")
-    return Merged("\n".join([*lines[: at + 1], *add_pip, *lines[at + 1 :]][:at] + add + [lines[at], *add_pip, *lines[at + 1 :]]) + "\n", [])
+    return Merged(
+        "\n".join(
+            [*lines[: at + 1], *add_pip, *lines[at + 1 :]][:at]
+            + add
+            + [lines[at], *add_pip, *lines[at + 1 :]]
+        )
+        + "\n",
+        [],
+    )
 
 
 def _new(packages: Iterable[str], base: Iterable[str], taken: set[str]) -> list[str]:
