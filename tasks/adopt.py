@@ -255,7 +255,7 @@ def _merge_shared(path: str, new: str, ours: str, base: str) -> dependencies.Mer
     if path == "pyproject.toml":
         return dependencies.merge_pyproject(new, ours, base)
     if path == "environment.yml":
-        return dependencies.merge_environment(new, ours, base)
+        return dependencies.merge_environment(new, ours)
     if path == ".gitignore":
         return dependencies.Merged(dependencies.merge_lines(new, ours), [])
     return dependencies.Merged(new, ["ours takes its place; take over what you need"])
@@ -386,6 +386,8 @@ def original_answers(root: Path, answers: dict[str, Any]) -> dict[str, Any]:
         "package_name": package,
         "folder_name": root.name,
         "show_examples": "yes" if examples else "no",
+        "use_minio": "no" if any((root / package).glob("*/*_without_minio.py")) else "yes",
+        "use_dag_factory": "yes" if any(root.glob("dags/*_config.yml")) else "no",
     }
 
 

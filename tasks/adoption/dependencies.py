@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,10 @@ REPLACED = (
     "tool.hatch",
     "tool.pixi",
 )
+
+
+# What the original's framework needed, and ours has in an environment of its own.
+FRAMEWORK = ("apache-airflow", "dag-factory", "gaiaflow", "psycopg2", "asyncpg")
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,9 @@ def merge_pyproject(new: str, ours: str, base: str) -> Merged:
         ours: the project's.
         base: as the original rendered it, or nothing.
     """
-    table, before = parse(ours), parse(base)
-    project, old = table.get("project", {}), before.get("project", {})
-    dropped = set(old.get("dependencies", []))
-    kept = [line for line in project.get("dependencies", []) if line not in dropped]
-    text = _with_dependencies(new, kept)
+    project = parse(ours).get("project", {})
+    before = set(parse(base).get("project", {}).get("dependencies", []))
+    text = _with_dependencies(new, project.get("dependencies", []), before)
     notes = []
     if version := project.get("version"):
         text = re.sub(r'(?m)^version = ".*"$', lambda _: f'version = "{version}"', text, count=1)
@@ -80,16 +82,18 @@ def merge_pyproject(new: str, ours: str, base: str) -> Merged:
     return Merged(text, notes)
 
 
-def _with_dependencies(text: str, wanted: Sequence[str]) -> str:
-    """Add requirements to `[project] dependencies`; one of the same name is replaced."""
+def _with_dependencies(text: str, wanted: Sequence[str], base: Container[str]) -> str:
+    """Add requirements to `[project] dependencies`; the user's own win over the template's."""
     start = text.index("dependencies = [\n") + len("dependencies = [\n")
     end = text.index("\n]", start)
-    lines = text[start:end].split("\n")
+    lines = {requirement_name(line.strip(" ,'\"")): line for line in text[start:end].split("\n")}
     for requirement in wanted:
         name = requirement_name(requirement)
-        quoted = f'    "{requirement}",' if '"' not in requirement else f"    '{requirement}',"
-        lines = [line for line in lines if requirement_name(line.strip(" ,'\"")) != name] + [quoted]
-    return text[:start] + "\n".join(lines) + text[end:]
+        if name.startswith(FRAMEWORK) or (requirement in base and name in lines):
+            continue
+        quote = "'" if '"' in requirement else '"'
+        lines[name] = f"    {quote}{requirement}{quote},"
+    return text[:start] + "\n".join(lines.values()) + text[end:]
 
 
 def requirement_name(requirement: str) -> str:
@@ -100,35 +104,23 @@ def requirement_name(requirement: str) -> str:
         return canonicalize_name(re.split(r"[\s=<>!~\[;]", requirement.strip(), maxsplit=1)[0])
 
 
-def merge_environment(new: str, ours: str, base: str) -> Merged:
+def merge_environment(new: str, ours: str) -> Merged:
     """The template's environment.yml with the conda and pip packages of the project's."""
     lines = new.rstrip("\n").split("\n")
     taken = {requirement_name(line.strip(" -")) for line in lines if line.strip().startswith("- ")}
     conda, pip = _packages(ours)
-    old_conda, old_pip = _packages(base)
     at = lines.index("  - pip:")
-    add = [f"  - {each}" for each in _new(conda, old_conda, taken)]
-    add_pip = [f"      - {each}" for each in _new(pip, old_pip, taken)]
-    if add:
-        add.insert(0, "  # From before Gaiaflow.")
-    return Merged(
-        "\n".join(
-            [*lines[: at + 1], *add_pip, *lines[at + 1 :]][:at]
-            + add
-            + [lines[at], *add_pip, *lines[at + 1 :]]
-        )
-        + "\n",
-        [],
-    )
+    add = [f"  - {each}" for each in _new(conda, taken)]
+    add_pip = [f"      - {each}" for each in _new(pip, taken)]
+    heading = ["  # From before Gaiaflow."] if add else []
+    made = [*lines[:at], *heading, *add, lines[at], *add_pip, *lines[at + 1 :]]
+    return Merged("\n".join(made) + "\n", [])
 
 
-def _new(packages: Iterable[str], base: Iterable[str], taken: set[str]) -> list[str]:
-    dropped = set(base)
-    return [
-        each
-        for each in packages
-        if each not in dropped and requirement_name(each) not in taken | {"python", "pip"}
-    ]
+def _new(packages: Iterable[str], taken: set[str]) -> list[str]:
+    ignored = (*FRAMEWORK, "python", "pip")
+    named = [(requirement_name(each), each) for each in packages]
+    return [each for name, each in named if name not in taken and not name.startswith(ignored)]
 
 
 def _packages(text: str) -> tuple[list[str], list[str]]:

@@ -77,9 +77,7 @@ def find(clone: Path, project: Path, answers: Mapping[str, Any]) -> Original | N
 def render(clone: Path, tag: str, answers: Mapping[str, Any]) -> dict[str, bytes]:
     """Render a tag as cookiecutter would, without its hooks, which only remove files."""
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
-    context = {
-        "cookiecutter": SimpleNamespace(**{"use_minio": "yes", "use_dag_factory": "no"}, **answers)
-    }
+    context = {"cookiecutter": SimpleNamespace(**answers)}
     files: dict[str, bytes] = {}
     with TemporaryDirectory() as folder:
         (local["git"]["-C", str(clone), "archive", tag] | local["tar"]["-x", "-C", folder])()

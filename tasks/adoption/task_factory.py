@@ -67,9 +67,14 @@ def _output(task_id: str, value: Any) -> Any:
     from airflow.sdk.definitions._internal.contextmanager import DagContext
 
     dag = DagContext.get_current()
-    if dag is None or not dag.has_task(value.task):
+    known = list(dag.task_ids) if dag else []
+    last = value.task.rpartition(".")[2]  # the name without its groups
+    found = [each for each in known if each == value.task] or [
+        each for each in known if each.rpartition(".")[2] == last
+    ]
+    if dag is None or len(found) != 1:
         raise ValueError(
-            f"Task {task_id!r}: there is no task {value.task!r} above it in a `with DAG(...)` block."
+            f"Task {task_id!r}: there is no task {value.task!r} above it in a `with DAG(...)`."
         )
-    output = dag.get_task(value.task).output
+    output = dag.get_task(found[0]).output
     return output if value.key == "return_value" else output[value.key]
