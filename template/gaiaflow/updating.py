@@ -44,7 +44,7 @@ Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to res
 
     check = cli.Flag("--check", help="only say whether there is a newer release")
     as_json = cli.Flag("--json", requires=["--check"], help="say it as JSON")
-    version = cli.SwitchAttr(
+    to = cli.SwitchAttr(
         "--to", str, argname="VERSION", help="a release of your choice; else the newest"
     )
     go_on = cli.Flag(
@@ -66,7 +66,7 @@ Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to res
             return _abort(root)
         if self.go_on:
             return _finish(root)
-        return _update(root, self.version)
+        return _update(root, self.to)
 
 
 @dataclass(frozen=True)
