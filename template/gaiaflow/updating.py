@@ -241,13 +241,14 @@ def _refuse_if_not_ready(root: Path) -> None:
         ) from None
     if not changed:
         return
-    unfinished = snapshot and snapshot.head() == snapshot.state["head"]
+    unfinished = bool(snapshot) and snapshot.head() == snapshot.state["head"]
+    done = unfinished and snapshot.state["phase"] == "finished"
     shown = "\n".join(f"    {line}" for line in changed[:8]) + ("\n    ..." * (len(changed) > 8))
     raise GaiaflowError(
         f"There are changes that are not committed:\n{shown}\n"
         + (
             f"They are an update's. Finish it: {_CONTINUE}. Or go back: {_ABORT}"
-            if unfinished
+            if unfinished and not done
             else "Commit them, so that none is lost: "
             "git add --all && git commit -m 'Before the update'"
         )
