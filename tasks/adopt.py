@@ -349,13 +349,13 @@ def find_package(root: Path, name: str) -> str:
         inside := sorted(path.parent.name for path in root.glob("src/*/__init__.py"))
     ):
         raise CannotAdopt(
-            f"The package is in src/. Gaiaflow expects it at the top: git mv src/{inside[0]} {inside[0]}"
-            " && git commit -m 'Package at the top'"
+            "The package is in src/, and Gaiaflow expects it at the top:\n"
+            f"git mv src/{inside[0]} {inside[0]} && git commit -m 'Package at the top'"
         )
     if not found:
         raise CannotAdopt("There is no Python package (a folder with __init__.py) at the top.")
     raise CannotAdopt(
-        f"Which is the package? Say so: -d package_name={found[0]} (or another of: {', '.join(found)})"
+        f"Which is the package: {', '.join(found)}? Say so: -d package_name={found[0]}"
     )
 
 
@@ -423,7 +423,8 @@ def carry_out(root: Path, plan: Plan) -> None:
                 f"- {path} {why and f'({why})'}" for path, why in plan.moved_out.items()
             )
             (ignored / "NOTE.md").write_text(
-                f"# Moved out when Gaiaflow was adopted\n\nAs they were; git has them too.\n\n{listed}\n",
+                "# Moved out when Gaiaflow was adopted\n\n"
+                f"As they were; git has them too.\n\n{listed}\n",
                 encoding="utf-8",
             )
         write_tree(root, plan.before, plan.after)

@@ -24,7 +24,7 @@ def changes(source: Path, old: str) -> str:
     known = set(_HEADING.findall(show(source, old, "CHANGES.md")))
     text = show(source, "HEAD", "CHANGES.md")
     found = list(_HEADING.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [*(match.start() for match in found), len(text)][1:]
     sections = [
         text[match.start() : end].strip()
         for match, end in zip(found, ends, strict=True)

@@ -143,7 +143,7 @@ def merge_lines(new: str, ours: str) -> str:
 def _blocks(text: str) -> list[tuple[str, str]]:
     """The tables of a TOML file as they are written: name, text."""
     found = list(_HEADER.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [*(match.start() for match in found), len(text)][1:]
     return [
         (match[1].strip(), text[match.start() : end])
         for match, end in zip(found, ends, strict=True)
