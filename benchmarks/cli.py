@@ -16,7 +16,15 @@ from typing import Any, NoReturn
 import psutil
 from plumbum import CommandNotFound, ProcessExecutionError, cli
 
-from benchmarks import first_command, generation, memory, parsing, starting, task_cost
+from benchmarks import (
+    first_command,
+    generation,
+    memory,
+    parsing,
+    starting,
+    task_cost,
+    updating,
+)
 from benchmarks.common import CannotMeasure, Row, say
 from benchmarks.workshop import Workshop
 
@@ -24,6 +32,7 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "generation": generation.rows,
+    "update": updating.rows,
     "parse": parsing.rows,
     "start": starting.rows,
     "task": task_cost.rows,
@@ -37,12 +46,14 @@ BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation parse start task memory first. Without a name all run.
+    NAME is one or more of: generation update parse start task memory first. Without a name all run.
     """
 
     PROGNAME = "python benchmarks/run.py"
     DESCRIPTION_MORE = """
 generation  `copier copy` with setup=none; the same files without questions; cookiecutter
+
+update      `copier update` and `mlops_manager.py update`; Copier alone; adopting a project
 
 parse       CPU time to import a DAG file of five tasks; one with KubernetesPodOperator
 

@@ -33,7 +33,7 @@ from tasks.merging import Entry, Tree, read_tree, write_tree
 from tasks.ownership import Owners, owners
 from tasks.rendering import ANSWERS
 
-DONE, FAILED, LOOK = 0, 1, 3
+DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 SAVED = ".gaiaflow/adopted"
 NOT_PACKAGES = {"tests", "test", "dags", "docs", "notebooks", "scripts", "gaiaflow", "data"}
 # Of the user's files, those that a project can't do without, and that no skeleton comes with.
@@ -99,8 +99,11 @@ Exit codes: 0 done, 1 failed (nothing was changed), 2 wrong use, 3 done, but loo
         help="an answer, if a guess is wrong",
     )
 
-    def main(self, project: cli.ExistingDirectory) -> int:
-        root = Path(str(project)).resolve()
+    def main(self, project: str) -> int:
+        root = Path(project).resolve()
+        if not root.is_dir():
+            say(f"error: there is no folder {root}")
+            return WRONG_USE
         try:
             given = dict(entry.split("=", 1) for entry in self.data)
             check(root)
@@ -289,7 +292,9 @@ def _environment(plan: Plan, base: dict[str, bytes]) -> None:
         known = {setting.name for setting in settings.SETTINGS}
         kept = {name: value for name, value in values.items() if defaults.get(name) != value}
         for name in kept.keys() & known:
-            text = re.sub(rf"(?m)^{name}=.*$", lambda _, n=name: f"{n}={kept[n]}", text)
+            found = re.search(rf"(?m)^{name}=.*$", text)
+            if found:
+                text = f"{text[: found.start()]}{name}={kept[name]}{text[found.end() :]}"
         rest = [f"{name}={value}" for name, value in kept.items() if name not in known]
         if rest:
             text += "\n".join(["", "# From before Gaiaflow.", *rest]) + "\n"

@@ -188,9 +188,9 @@ def check(
                 raise Lost(f"{path}: a binary file or a link of the user's is lost")
             continue
         written = lines_of(entry) - lines_of(pristine.get(path))
-        found = set().union(*(lines_of(place) for place in places))
-        if lost := written - found:
-            raise Lost(f"{path}: {lost} is lost")
+        seen = {line for place in places for line in lines_of(place)}
+        if missing := written - seen:
+            raise Lost(f"{path}: {missing} is lost")
     assert {path for path in after if theirs.match_file(path)} == {
         path for path in before if theirs.match_file(path)
     }, "an update made or removed a file of the user's"
