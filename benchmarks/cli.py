@@ -25,6 +25,7 @@ from benchmarks import (
     parsing,
     starting,
     task_cost,
+    updating,
 )
 from benchmarks.common import CannotMeasure, Row, say
 from benchmarks.workshop import Workshop
@@ -33,6 +34,7 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "generation": generation.rows,
+    "update": updating.rows,
     "parse": parsing.rows,
     "start": starting.rows,
     "task": task_cost.rows,
@@ -48,13 +50,15 @@ BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation parse start task modes memory containers first.
+    NAME is one or more of: generation update parse start task modes memory containers first.
     Without one, all.
     """
 
     PROGNAME = "python benchmarks/run.py"
     DESCRIPTION_MORE = """
 generation  `copier copy` with setup=none; the same files without questions; cookiecutter
+
+update      `copier update` and `mlops_manager.py update`; Copier alone; adopting a project
 
 parse       CPU time to import a DAG file of five tasks; one with KubernetesPodOperator
 

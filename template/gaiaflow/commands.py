@@ -21,6 +21,7 @@ from gaiaflow.doctor.command import Doctor
 from gaiaflow.errors import GaiaflowError, explain
 from gaiaflow.pipelines import Airflow, DagRun, WrongConf
 from gaiaflow.services import Service, select
+from gaiaflow.updating import Update
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -298,6 +299,7 @@ class Clean(cli.Application):
 
 
 MlopsManager.subcommand("doctor", Doctor)
+MlopsManager.subcommand("update", Update)
 
 
 def _start(names: Sequence[str], wanted: str | None) -> int:

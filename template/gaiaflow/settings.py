@@ -64,6 +64,12 @@ class Setting:
     # Docker Compose reads .env only, so what it must know of pyproject.toml is repeated there.
     repeats: bool = False
 
+    def value(self, identity: Identity) -> str:
+        """What it is in a new project; a secret is another one at each call."""
+        if self.repeats:
+            return str(getattr(identity, self.name.lower()))
+        return self.make(identity) if self.make else self.default
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -134,33 +140,9 @@ def env_text(identity: Identity | None = None) -> str:
         "# Made by Gaiaflow; edit it, then run `python3 mlops_manager.py restart`.",
     ]
     for setting in SETTINGS:
-        lines += ["", *_env_lines(setting, identity)]
+        value = setting.value(identity) if identity else setting.default
+        lines += ["", f"# {setting.about}", f"{setting.name}={value}"]
     return "\n".join(lines) + "\n"
-
-
-def complete_env(root: Path, identity: Identity) -> list[str]:
-    """Add to `.env` what a newer release wants there, and return the names; values stay.
-
-    Raises:
-        GaiaflowError: .env cannot be read.
-    """
-    path = root / ".env"
-    known = envfile.read(path)
-    missing = [setting for setting in SETTINGS if setting.name not in known]
-    if missing:
-        lines = [line for setting in missing for line in ("", *_env_lines(setting, identity))]
-        text = path.read_text(encoding="utf-8").rstrip("\n")
-        envfile.write(path, "\n".join([text, *lines]) + "\n")
-    return [setting.name for setting in missing]
-
-
-def _env_lines(setting: Setting, identity: Identity | None) -> list[str]:
-    value = setting.default
-    if identity and setting.repeats:
-        value = getattr(identity, setting.name.lower())
-    elif identity and setting.make:
-        value = setting.make(identity)
-    return [f"# {setting.about}", f"{setting.name}={value}"]
 
 
 @dataclass(frozen=True)

@@ -60,21 +60,6 @@ def test_a_missing_setting_is_named(project_root: Path, name: str, how: str) -> 
         settings.load(project_root)
 
 
-@pytest.mark.parametrize("end", ["\n", ""])
-def test_the_settings_of_an_older_release_are_completed(project_root: Path, end: str) -> None:
-    old = {"GAIAFLOW_MODE": "dev", "AIRFLOW_PASSWORD": "kept", "MINE": "too"}
-    text = "".join(f"# about\n{name}={value}\n" for name, value in old.items())
-    file = project_root / ".env"
-    envfile.write(file, text.rstrip("\n") + end)
-    added = settings.complete_env(project_root, IDENTITY)
-    assert file.read_text(encoding="utf-8").startswith(text)
-    assert set(added) == {setting.name for setting in settings.SETTINGS} - set(old)
-    project = settings.load(project_root)
-    assert old.items() <= project.env.items()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert settings.complete_env(project_root, IDENTITY) == []
-
-
 def test_compose_is_told_what_pyproject_says(project_root: Path) -> None:
     assert settings.load(project_root).env["OBJECT_STORE"] == "seaweedfs"
     pyproject = project_root / "pyproject.toml"

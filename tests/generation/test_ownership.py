@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from functools import lru_cache
@@ -21,7 +22,7 @@ CLASSES = ["framework_files", "shared_files", "user_files", "generated_files"]
 
 def patterns(name: str, package: str = "forest_watch") -> list[str]:
     config = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-    return [line.replace("{{ package_name }}", package) for line in config[name]["default"]]
+    return [re.sub(r"\{\{ package_name.*?\}\}", package, line) for line in config[name]["default"]]
 
 
 @lru_cache

@@ -1,0 +1,458 @@
+"""Bring an existing repository under the template: `python tasks/adopt.py PROJECT`.
+
+Run it with the Python that has Copier, from a clone of this repository. The project may come from
+the original cookiecutter, or be any repository with a Python package in it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]
+
+from packaging.utils import canonicalize_name
+from pathspec import GitIgnoreSpec
+from plumbum import CommandNotFound, ProcessExecutionError, cli, local
+
+from gaiaflow import envfile, settings
+from gaiaflow.errors import GaiaflowError
+from gaiaflow.snapshot import Snapshot, copy
+
+from tasks.adoption import dags, dependencies, original
+from tasks.adoption.dependencies import parse
+from tasks.merging import Entry, Tree, read_tree, write_tree
+from tasks.ownership import Owners, owners
+from tasks.rendering import ANSWERS
+
+DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
+SAVED = ".gaiaflow/adopted"
+NOT_PACKAGES = {"tests", "test", "dags", "docs", "notebooks", "scripts", "gaiaflow", "data"}
+# Of the user's files, those that a project can't do without, and that no skeleton comes with.
+WANTED = ["README.md", "CHANGES.md", "LICENSE", "tests/test_dags.py", "data/README.md"]
+
+
+class CannotAdopt(Exception):
+    """The repository can't be adopted as it is. The message says what to do."""
+
+
+@dataclass
+class Plan:
+    """What adoption does to a repository."""
+
+    answers: dict[str, Any]
+    source: str  # what the repository is
+    before: Tree = field(default_factory=dict)
+    after: Tree = field(default_factory=dict)
+    moved_out: dict[str, str] = field(default_factory=dict)  # path -> why
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """For a person: what is new, changed, moved out, and what to look at."""
+        new = sorted(self.after.keys() - self.before.keys())
+        changed = sorted(
+            p for p in self.after if p in self.before and self.after[p] != self.before[p]
+        )
+        folders = sorted({path.split("/")[0] for path in new})
+        lines = [f"{self.source}", "", "Answers:"]
+        lines += [f"  {name}: {value}" for name, value in self.answers.items()]
+        lines += ["", f"New: {len(new)} files in {', '.join(folders)}"]
+        lines += ["", "Changed:", *(f"  {path}" for path in changed)] if changed else []
+        if self.moved_out:
+            lines += ["", f"Moved out, to {SAVED}/:"]
+            lines += [f"  {path}{why and f'  ({why})'}" for path, why in self.moved_out.items()]
+        lines += ["", "Look at:", *(f"  {note}" for note in self.notes)] if self.notes else []
+        return "\n".join(lines) + "\n"
+
+
+class Adopt(cli.Application):
+    """Bring an existing repository under the Gaiaflow template, with all of your work kept."""
+
+    PROGNAME = "python tasks/adopt.py"
+    DESCRIPTION_MORE = """
+The repository must be in git, with nothing uncommitted. What is moved out or changed stays in git
+and in .gaiaflow/adopted/; `python3 .gaiaflow/update/undo.py` in the project undoes all of it.
+
+Exit codes: 0 done, 1 failed (nothing was changed), 2 wrong use, 3 done, but look at the notes.
+"""
+
+    dry_run = cli.Flag("--dry-run", help="only show what would be done")
+    original = cli.SwitchAttr(
+        "--original", cli.ExistingDirectory, help="a clone of the original cookiecutter"
+    )
+    template = cli.SwitchAttr(
+        "--template", str, default=str(REPOSITORY), help="where updates come from: URL or clone"
+    )
+    data = cli.SwitchAttr(
+        ["-d", "--data"],
+        str,
+        list=True,
+        argname="NAME=VALUE",
+        help="an answer, if a guess is wrong",
+    )
+
+    def main(self, project: str) -> int:
+        root = Path(project).resolve()
+        if not root.is_dir():
+            say(f"error: there is no folder {root}")
+            return WRONG_USE
+        try:
+            given = dict(entry.split("=", 1) for entry in self.data)
+            check(root)
+            with original_clone(self.original, root) as clone, TemporaryDirectory() as folder:
+                plan = make_plan(root, given, clone, self.template, Path(folder))
+                say(plan.text())
+                if self.dry_run:
+                    say("Nothing was changed (--dry-run).")
+                    return DONE
+                carry_out(root, plan)
+        except (CannotAdopt, GaiaflowError, ProcessExecutionError, CommandNotFound) as error:
+            say(f"error: {error}\nNothing was changed.")
+            return FAILED
+        say(
+            "Adopted. What next:\n"
+            f"  cd {root}\n"
+            "  git diff                                     # look through it\n"
+            "  python3 mlops_manager.py deps                # the environment\n"
+            "  git add --all && git commit -m 'Adopt Gaiaflow'\n"
+            "  python3 mlops_manager.py start\n"
+            "Or undo it all: python3 .gaiaflow/update/undo.py"
+        )
+        return LOOK if plan.notes else DONE
+
+
+def check(root: Path) -> None:
+    """Refuse what can't be adopted.
+
+    Raises:
+        CannotAdopt: with what to do.
+    """
+    if (root / ANSWERS).exists():
+        raise CannotAdopt(f"{root} is a Gaiaflow project: python3 mlops_manager.py update")
+    code, top, _ = local["git"]["-C", str(root), "rev-parse", "--show-toplevel"].run(retcode=None)
+    if code or Path(top.strip()).resolve() != root:
+        raise CannotAdopt(
+            f"{root} is not a git repository, so nothing could be taken back. Make it one:\n"
+            "git init && git add --all && git commit -m 'Before Gaiaflow'"
+        )
+    if changed := git(root, "status", "--porcelain").splitlines():
+        raise CannotAdopt(
+            f"There are {len(changed)} changes that are not committed, such as {changed[0][3:]}.\n"
+            "git add --all && git commit -m 'Before Gaiaflow'"
+        )
+    if not git(root, "rev-list", "--all", "--max-count=1"):
+        raise CannotAdopt("The repository has no commit yet: git commit -m 'Before Gaiaflow'")
+
+
+@contextmanager
+def original_clone(given: Any, root: Path) -> Iterator[Path | None]:
+    """A clone of the original, if the project is of its kind and one can be had."""
+    if given or not original.looks_original(root):
+        yield Path(str(given)) if given else None
+        return
+    with TemporaryDirectory() as folder:
+        say(f"Looking at {original.URL} ...")
+        try:
+            subprocess.run(
+                ["git", "clone", "--quiet", original.URL, folder],
+                check=True,
+                timeout=60,
+                capture_output=True,
+                env={**local.env, "GIT_TERMINAL_PROMPT": "0"},
+            )
+        except (subprocess.SubprocessError, OSError):
+            say(
+                "It can't be reached, so nobody can tell your changes from what it generated:\n"
+                "all of your side is kept. With a clone of it: --original CLONE"
+            )
+            yield None
+            return
+        yield Path(folder)
+
+
+def make_plan(
+    root: Path, given: dict[str, str], clone: Path | None, template: str, folder: Path
+) -> Plan:
+    """Find out what the repository is, and what is to be done; changes nothing."""
+    answers = {**guess(root), **given}
+    is_original = original.looks_original(root)
+    base: dict[str, bytes] = {}
+    source = "A repository with a Python package."
+    if is_original:
+        source = "A project of the original cookiecutter; of which tag is unknown."
+        found = original.find(clone, root, original_answers(root, answers)) if clone else None
+        if found:
+            base, source = found.files, f"A project of the original cookiecutter, {found.tag}."
+    rendered = render(template, answers, folder / "rendered")
+    config = (REPOSITORY / "copier.yml").read_text(encoding="utf-8")
+    whose = owners(config, answers)
+    plan = Plan(answers, source)
+    new = read_tree(rendered, sorted(path.name for path in rendered.iterdir()))
+    plan.before = read_tree(root, sorted(concerned(root, new)))
+    plan.after = dict(plan.before)
+    _move_out(plan, base, new, whose, is_original)
+    _take_in(plan, base, new, whose)
+    _rewrite_dags(plan)
+    _environment(plan, base)
+    return plan
+
+
+def concerned(root: Path, new: Tree) -> set[str]:
+    """The files that adoption may have to do with: never data, which may be large."""
+    places = GitIgnoreSpec.from_lines([*original.REPLACED, "/dags", "/tests", "/.env"])
+    tracked = git(root, "ls-files", "-z").split("\0")
+    found = {path for path in tracked if path and places.match_file(path)} | set(new) | {".env"}
+    return {path for path in found if (root / path).is_symlink() or (root / path).is_file()}
+
+
+def _move_out(
+    plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners, is_original: bool
+) -> None:
+    """The original's framework, and files that stand where ours have to."""
+    framework = GitIgnoreSpec.from_lines(whose.framework)
+    replaced = GitIgnoreSpec.from_lines(original.REPLACED if is_original else [])
+    for path, entry in list(plan.before.items()):
+        in_the_way = framework.match_file(path) and path in new and new[path] != entry
+        if not in_the_way and not replaced.match_file(path):
+            continue
+        edited = path in base and base[path] != entry.data
+        why = "you had changed it" if edited else "" if path in base or is_original else "replaced"
+        plan.moved_out[path] = why
+        if edited:
+            plan.notes.append(f"{path}: you had changed it; ours takes its place")
+        del plan.after[path]
+
+
+def _take_in(plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners) -> None:
+    """The framework; shared files, merged; and the few of the user's that have to be there."""
+    theirs = GitIgnoreSpec.from_lines(whose.user)
+    for path, entry in new.items():
+        ours = plan.after.get(path)
+        if theirs.match_file(path):
+            if ours is None and path in WANTED:
+                plan.after[path] = entry
+        elif ours is None or ours == entry:
+            plan.after[path] = entry
+        else:
+            text, old = (
+                ours.data.decode(errors="replace"),
+                base.get(path, b"").decode(errors="replace"),
+            )
+            merged = _merge_shared(path, entry.data.decode(), text, old)
+            plan.after[path] = Entry(entry.mode, merged.text.encode())
+            plan.moved_out[path] = "merged; your version is kept there"
+            plan.notes += [f"{path}: {note}" for note in merged.notes]
+    if "environment.yml" in plan.before and "environment.yml" not in new:
+        plan.notes.append("environment.yml: kept, but the project's environment is made otherwise")
+
+
+def _merge_shared(path: str, new: str, ours: str, base: str) -> dependencies.Merged:
+    if path == "pyproject.toml":
+        return dependencies.merge_pyproject(new, ours, base)
+    if path == "environment.yml":
+        return dependencies.merge_environment(new, ours)
+    if path == ".gitignore":
+        return dependencies.Merged(dependencies.merge_lines(new, ours), [])
+    return dependencies.Merged(new, ["ours takes its place; take over what you need"])
+
+
+def _rewrite_dags(plan: Plan) -> None:
+    """DAGs load in Airflow 3, and their calls of the original's functions go on working."""
+    package = str(plan.answers["package_name"])
+    needs = False
+    for path, entry in list(plan.after.items()):
+        if not re.fullmatch(r"dags/.*\.py", path) or not entry.is_text or entry.mode == "120000":
+            continue
+        made = dags.rewrite(entry.data, package)
+        plan.after[path] = Entry(entry.mode, made.data)
+        plan.notes += [f"{path}: {note}" for note in made.notes]
+        needs = needs or dags.needs_factory(made.data)
+        if b"dagfactory" in made.data:
+            plan.notes.append(f"{path}: YAML pipelines need dag-factory in Airflow's environment")
+    if needs:
+        shim = Path(dags.__file__).with_name("task_factory.py")
+        plan.after["task_factory.py"] = Entry("100644", shim.read_bytes())
+
+
+def _environment(plan: Plan, base: dict[str, bytes]) -> None:
+    """`.env`: ours, with fresh secrets, and below it all that the user has set."""
+    old = plan.before.get(".env")
+    text = settings.env_text(make_secrets=True)
+    if old:
+        values = env_values(old.data.decode(errors="replace"))
+        defaults = env_values(base.get(".env", b"").decode(errors="replace"))
+        known = {setting.name for setting in settings.SETTINGS}
+        kept = {name: value for name, value in values.items() if defaults.get(name) != value}
+        for name in kept.keys() & known:
+            found = re.search(rf"(?m)^{name}=.*$", text)
+            if found:
+                text = f"{text[: found.start()]}{name}={kept[name]}{text[found.end() :]}"
+        rest = [f"{name}={value}" for name, value in kept.items() if name not in known]
+        if rest:
+            text += "\n".join(["", "# From before Gaiaflow.", *rest]) + "\n"
+        plan.moved_out[".env"] = "your values are in the new one too"
+    plan.after[".env"] = Entry("100644", text.encode())
+
+
+def env_values(text: str) -> dict[str, str]:
+    """Assignments as they are written, also of a file with errors in it."""
+    return dict(re.findall(r"(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*?)\s*$", text))
+
+
+def guess(root: Path) -> dict[str, Any]:
+    """Answers to the template's questions, from what is in the repository.
+
+    Raises:
+        CannotAdopt: there is no package, or more than one.
+    """
+    file = root / "pyproject.toml"
+    pyproject = parse(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    project = pyproject.get("project", {})
+    package = find_package(root, str(project.get("name", "")))
+    author = next((each for each in project.get("authors", []) if isinstance(each, dict)), {})
+    title = str(project.get("name", root.name)).replace("_", " ").replace("-", " ").title()
+    readme = root / "README.md"
+    heading = (
+        re.search(r"(?m)^#[ \n]+(\w.*)$", readme.read_text(errors="replace"))
+        if readme.is_file()
+        else None
+    )
+    answers = {
+        "project_name": heading[1].strip() if heading else title,
+        "project_description": " ".join(str(project.get("description", "")).split()),
+        "author_name": str(author.get("name", "")),
+        "author_email": str(author.get("email", "")),
+        "package_name": package,
+        "show_examples": False,
+        "environment_manager": environment_manager(root, pyproject),
+        "license": license_of(root),
+        "setup": "none",
+    }
+    return {name: value for name, value in answers.items() if value != ""}
+
+
+def find_package(root: Path, name: str) -> str:
+    """The package's folder."""
+    found = sorted(
+        path.parent.name
+        for path in root.glob("*/__init__.py")
+        if path.parent.name not in NOT_PACKAGES and path.parent.name.isidentifier()
+    )
+    wanted = canonicalize_name(name) if name else ""
+    matching = [each for each in found if canonicalize_name(each) == wanted]
+    if len(matching or found) == 1:
+        return (matching or found)[0]
+    if not found and (
+        inside := sorted(path.parent.name for path in root.glob("src/*/__init__.py"))
+    ):
+        raise CannotAdopt(
+            "The package is in src/, and Gaiaflow expects it at the top:\n"
+            f"git mv src/{inside[0]} {inside[0]} && git commit -m 'Package at the top'"
+        )
+    if not found:
+        raise CannotAdopt("There is no Python package (a folder with __init__.py) at the top.")
+    raise CannotAdopt(
+        f"Which is the package: {', '.join(found)}? Say so: -d package_name={found[0]}"
+    )
+
+
+def environment_manager(root: Path, pyproject: dict[str, Any]) -> str:
+    """The one that the repository uses; uv if none."""
+    if "pixi" in pyproject.get("tool", {}) or (root / "pixi.toml").exists():
+        return "pixi"
+    if (root / "uv.lock").exists() or not (root / "environment.yml").exists():
+        return "uv"
+    return "conda"
+
+
+def license_of(root: Path) -> str:
+    """By the text of LICENSE."""
+    file = root / "LICENSE"
+    text = file.read_text(errors="replace")[:600] if file.is_file() else ""
+    signs = {"MIT License": "MIT", "Apache License": "Apache-2.0", "BSD 3-Clause": "BSD-3-Clause"}
+    return next((name for sign, name in signs.items() if sign in text), "proprietary")
+
+
+def original_answers(root: Path, answers: dict[str, Any]) -> dict[str, Any]:
+    """The answers as the original called them."""
+    package = answers["package_name"]
+    examples = any((root / package).glob("*/example_*.py"))
+    names = ("project_name", "project_description", "author_name", "author_email")
+    return {
+        **{name: answers.get(name, "") for name in names},
+        "package_name": package,
+        "folder_name": root.name,
+        "show_examples": "yes" if examples else "no",
+        "use_minio": "no" if any((root / package).glob("*/*_without_minio.py")) else "yes",
+        "use_dag_factory": "yes" if any(root.glob("dags/*_config.yml")) else "no",
+    }
+
+
+def render(template: str, answers: dict[str, Any], target: Path) -> Path:
+    """Generate a project with these answers."""
+    from copier import run_copy
+    from copier.errors import CopierError
+
+    try:
+        run_copy(
+            template, target, data=answers, defaults=True, unsafe=True, skip_tasks=True, quiet=True
+        )
+    except (CopierError, ValueError) as error:
+        raise CannotAdopt(f"An answer does not fit: {error}. Say it with -d NAME=VALUE.") from None
+    return target
+
+
+def carry_out(root: Path, plan: Plan) -> None:
+    """Do what is planned, or nothing."""
+    tracked_env = bool(git(root, "ls-files", "--", ".env"))
+    changed = [
+        path
+        for path in plan.before.keys() | plan.after.keys()
+        if plan.before.get(path) != plan.after.get(path)
+    ]
+    ignored = root / SAVED
+    snapshot = Snapshot.take(root, changed)
+    try:
+        for path in plan.moved_out:
+            copy(root / path, ignored / path)
+        if plan.moved_out:
+            listed = "\n".join(
+                f"- {path} {why and f'({why})'}" for path, why in plan.moved_out.items()
+            )
+            (ignored / "NOTE.md").write_text(
+                "# Moved out when Gaiaflow was adopted\n\n"
+                f"As they were; git has them too.\n\n{listed}\n",
+                encoding="utf-8",
+            )
+        write_tree(root, plan.before, plan.after)
+        envfile.write(root / ".env", plan.after[".env"].data.decode())
+        if tracked_env:
+            git(root, "rm", "--cached", "--quiet", "--", ".env")
+        snapshot.record_written(changed)
+        snapshot.save(phase="merged", conflicts=[])
+    except BaseException:
+        snapshot.save(phase="started")
+        snapshot.abort()
+        raise
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in the repository."""
+    return str(local["git"]["-C", str(root)](*arguments))
+
+
+def say(text: str) -> None:
+    """Tell the user; results and progress alike."""
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    Adopt.run()

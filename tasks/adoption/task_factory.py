@@ -1,0 +1,80 @@
+"""Calls of the original's `task_factory` and `create_task`, made with Gaiaflow's `create_task`.
+
+Yours: DAGs written for the original use it. New DAGs need `from gaiaflow import create_task` only;
+once no DAG imports this file, delete it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import gaiaflow
+
+
+@dataclass(frozen=True)
+class FromTask:
+    """What another task of the DAG returned, or one entry of it."""
+
+    task: str
+    key: str = "return_value"
+
+
+def task_factory(
+    task_id: str,
+    func_path: str,
+    func_kwargs: dict[str, Any] | None = None,
+    image: str | None = None,
+    env: str = "dev",
+    xcom_push: bool = True,
+    xcom_pull_tasks: dict[str, dict[str, str]] | None = None,
+    secrets: list[str] | None = None,
+    env_vars: dict[str, str] | None = None,
+    retries: int = 3,
+) -> Any:
+    """As in the original up to 0.3. Images, secrets and modes are settings of the project now."""
+    arguments = dict(func_kwargs or {})
+    for name, pulled in (xcom_pull_tasks or {}).items():
+        key = pulled.get("key", "return_value")
+        arguments[name] = FromTask(pulled["task"], name if key == "return_value" else key)
+    return create_task(task_id, func_path, arguments, env_vars=env_vars, retries=retries)
+
+
+def create_task(
+    task_id: str,
+    func_path: str,
+    func_kwargs: dict[str, Any] | None = None,
+    func_args: list[Any] | None = None,
+    env_vars: dict[str, str] | None = None,
+    retries: int = 3,
+    **_: Any,
+) -> Any:
+    """As in the original 1.0. Images, secrets and modes are settings of the project now."""
+    if func_args:
+        raise ValueError(f"Task {task_id!r}: give the arguments by name, in func_kwargs.")
+    module, _dot, name = func_path.replace(":", ".").rpartition(".")
+    arguments = {name: _output(task_id, value) for name, value in (func_kwargs or {}).items()}
+    options = {"env": {name: str(value) for name, value in (env_vars or {}).items()}}
+    known = inspect.signature(gaiaflow.create_task).parameters
+    chosen = {name: value for name, value in options.items() if name in known}
+    return gaiaflow.create_task(task_id, f"{module}:{name}", arguments, retries=retries, **chosen)
+
+
+def _output(task_id: str, value: Any) -> Any:
+    if not isinstance(value, FromTask):
+        return value
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    dag = DagContext.get_current()
+    known = list(dag.task_ids) if dag else []
+    last = value.task.rpartition(".")[2]  # the name without its groups
+    found = [each for each in known if each == value.task] or [
+        each for each in known if each.rpartition(".")[2] == last
+    ]
+    if dag is None or len(found) != 1:
+        raise ValueError(
+            f"Task {task_id!r}: there is no task {value.task!r} above it in a `with DAG(...)`."
+        )
+    output = dag.get_task(found[0]).output
+    return output if value.key == "return_value" else output[value.key]

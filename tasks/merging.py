@@ -1,0 +1,165 @@
+"""Merge a project with a new release, file by file: what an update comes down to.
+
+Copier's own merge loses binary files, ignored files, and edits to files that were renamed or
+dropped; so an update discards its result and does this instead, on three trees: the old release as
+it was generated (base), the project (ours) and the new release as it would be generated (theirs).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from plumbum import local
+
+from gaiaflow.snapshot import files_below
+
+FILE, PROGRAM, LINK = "100644", "100755", "120000"  # git's modes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, a program (an executable file) or a link, whose data is where it points."""
+
+    mode: str
+    data: bytes
+
+    @property
+    def is_text(self) -> bool:
+        return self.mode != LINK and b"\0" not in self.data
+
+
+Tree = dict[str, Entry]
+
+
+@dataclass
+class Merge:
+    """The merged tree, and what became of the paths that the release changes."""
+
+    tree: Tree
+    updated: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    merged: list[str] = field(default_factory=list)  # both sides' changes are in it
+    conflicts: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)  # dropped by the release, edited by the user
+    gone: list[str] = field(default_factory=list)  # changed by the release, deleted by the user
+
+
+def read_tree(root: Path, paths: Iterable[str]) -> Tree:
+    """The files below these paths of a folder."""
+    return {name: read_entry(root / name) for path in paths for name in files_below(root, path)}
+
+
+def read_entry(path: Path) -> Entry:
+    """A file or a link as it is on disk."""
+    if path.is_symlink():
+        return Entry(LINK, os.fsencode(path.readlink()))
+    program = path.stat().st_mode & stat.S_IXUSR
+    return Entry(PROGRAM if program else FILE, path.read_bytes())
+
+
+def write_tree(root: Path, before: Tree, after: Tree) -> list[str]:
+    """Turn the files of one tree into those of the other; the paths that were written.
+
+    Raises:
+        OSError: a file could not be written, as where a folder has its name.
+    """
+    for path in before.keys() - after.keys():
+        (root / path).unlink()
+        for folder in (root / path).parents:
+            if folder == root or any(child.name != "__pycache__" for child in folder.iterdir()):
+                break
+            for child in (folder / "__pycache__").glob("*"):
+                child.unlink()
+            for child in folder.iterdir():
+                child.rmdir()
+            folder.rmdir()
+    changed = [path for path, entry in after.items() if before.get(path) != entry]
+    for path in changed:
+        _write_entry(root / path, after[path], before.get(path))
+    return changed
+
+
+def _write_entry(path: Path, entry: Entry, before: Entry | None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if LINK in {entry.mode, before.mode if before else FILE}:
+        path.unlink(missing_ok=True)
+    if entry.mode == LINK:
+        path.symlink_to(os.fsdecode(entry.data))
+        return
+    path.write_bytes(entry.data)
+    if (before.mode if before else FILE) != entry.mode:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.chmod(mode | 0o111 if entry.mode == PROGRAM else mode & ~0o111)
+
+
+def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:
+    """Apply to our tree what changed from base to theirs.
+
+    What one side alone changed is taken; what both changed is merged line by line. Where that is
+    impossible, a text holds both versions between markers, and anything else stays ours.
+    """
+    result = Merge(dict(ours))
+    for path in sorted(base.keys() | theirs.keys()):
+        old, new, our = base.get(path), theirs.get(path), ours.get(path)
+        if old == new or our == new:
+            continue  # nothing changed, or to the same
+        if our == old:
+            if new is None:
+                del result.tree[path]
+                result.removed.append(path)
+            else:
+                result.tree[path] = new
+                (result.updated if old else result.added).append(path)
+        elif our is None:
+            result.gone.append(path)
+        elif new is None:
+            result.kept.append(path)
+        else:
+            entry, clean = merge_entry(old, our, new, release)
+            result.tree[path] = entry
+            (result.merged if clean else result.conflicts).append(path)
+    return result
+
+
+def merge_entry(old: Entry | None, our: Entry, new: Entry, release: str) -> tuple[Entry, bool]:
+    """Merge one file; the second value says whether it went without a conflict."""
+    old_mode = old.mode if old else FILE
+    mode = new.mode if our.mode == old_mode else our.mode
+    old_data = old.data if old else b""
+    if old and our.data == old_data and LINK not in {old.mode, our.mode, new.mode}:
+        return Entry(mode, new.data), True
+    if new.data == our.data and LINK not in {our.mode, new.mode}:
+        return Entry(mode, our.data), True
+    if not (our.is_text and new.is_text and (old is None or old.is_text)):
+        return our, False
+    data, clean = merge_lines(old_data, our.data, new.data, release)
+    return Entry(mode, data), clean
+
+
+def merge_lines(old: bytes, our: bytes, new: bytes, release: str) -> tuple[bytes, bool]:
+    """Merge three versions of a text, as git does; lines end as they do in ours."""
+    if _is_crlf(our):
+        old, new = (text if _is_crlf(text) else text.replace(b"\n", b"\r\n") for text in (old, new))
+    if our == old:
+        return new, True
+    with TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("ours", "base", "theirs")]
+        for file, data in zip(files, (our, old, new), strict=True):
+            file.write_bytes(data)
+        labels = ("yours", "the release before", f"Gaiaflow {release}")
+        options = [option for label in labels for option in ("-L", label)]
+        merge_file = local["git"]["merge-file", "--quiet"]
+        code, _, error = merge_file.run([*options, *map(str, files)], retcode=None)
+        if code > 127 or code < 0:
+            raise RuntimeError(f"git merge-file failed: {error.strip()}")
+        return files[0].read_bytes(), code == 0
+
+
+def _is_crlf(text: bytes) -> bool:
+    return b"\n" in text and text.count(b"\n") == text.count(b"\r\n")

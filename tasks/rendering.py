@@ -1,0 +1,62 @@
+"""Render releases as Copier would generate them anew, without anything of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from plumbum import local
+
+from tasks.ownership import Owners, owners
+
+ANSWERS = ".copier-answers.yml"
+
+
+def show(source: Path, ref: str, path: str) -> str:
+    """A file of a release; empty if it has none."""
+    code, text, _ = local["git"]["-C", str(source), "show", f"{ref}:{path}"].run(retcode=None)
+    return str(text) if code == 0 else ""
+
+
+def read_answers(text: bytes | str) -> dict[str, Any]:
+    """The answers in an answers file, without Copier's own entries."""
+    stored = yaml.safe_load(text) or {}
+    return {name: value for name, value in stored.items() if not name.startswith("_")}
+
+
+def render(
+    source: Path, ref: str, answers: Mapping[str, Any], target: Path, theirs: Sequence[Owners]
+) -> None:
+    """Write the framework's and the shared files of a release into a new folder.
+
+    Args:
+        source: a git repository of the template.
+        ref: a commit or tag of it.
+        answers: to the questions of that release.
+        target: the folder.
+        theirs: whoever calls a path the user's, here, is right: it is left out.
+    """
+    from copier import run_copy
+
+    archive = local["git"]["-C", str(source), "archive", ref]
+    with TemporaryDirectory(prefix="gaiaflow-") as folder:
+        (archive | local["tar"]["-x", "-C", folder])()  # no repository, so Copier clones nothing
+        excluded = [line for each in theirs for line in (*each.user, *each.generated)]
+        run_copy(
+            folder,
+            target,
+            data=dict(answers),
+            exclude=excluded,
+            defaults=True,
+            unsafe=True,
+            skip_tasks=True,
+            quiet=True,
+        )
+
+
+def owners_of(source: Path, ref: str, answers: Mapping[str, Any]) -> Owners:
+    """The classes of a release."""
+    return owners(show(source, ref, "copier.yml"), answers)

@@ -1,0 +1,70 @@
+"""Bring `.env` up to a release: renamed settings, then new ones; values are never changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gaiaflow import envfile, settings
+from gaiaflow.errors import GaiaflowError
+
+from tasks.migrations.steps import Step
+
+
+def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = ()) -> list[str]:
+    """Rename and add what the release wants, with fresh secrets.
+
+    Args:
+        path: the file of settings.
+        answers: those of the project; some settings repeat them.
+        steps: what migrations do to settings.
+
+    Returns:
+        A line on each change, without values. Nothing where there is no `.env`, or where it can't
+        be read: the commands of the project say what is wrong with it.
+    """
+    if not path.is_file():
+        return []
+    try:
+        text = before = path.read_bytes().decode("utf-8")
+        said = []
+        for step in steps:
+            changed = step.settings(text)
+            if changed != text:
+                said.append(re.sub(r"^\w+\((.*)\)$", r"changed: \1", str(step)))
+            text = changed
+        if text != before:
+            envfile.write(path, text)
+        known = envfile.read(path)
+    except (UnicodeDecodeError, GaiaflowError):
+        return []
+    end = "\r\n" if "\r\n" in text else "\n"
+    lines = [] if not text or text.endswith("\n") else [""]
+    identity = settings.Identity(
+        str(answers["package_name"]),
+        str(answers["environment_manager"]),
+        str(answers["object_store"]),
+    )
+    for setting in settings.SETTINGS:
+        if setting.name in known:
+            continue
+        value = setting.value(identity)
+        if setting.name.endswith("_PORT"):
+            value = _free_port(value, known)
+        known[setting.name] = value
+        lines += ["", f"# {setting.about}", f"{setting.name}={value}"]
+        said.append(f"added: {setting.name}")
+    if lines and lines != [""]:
+        envfile.write(path, text + end.join(lines) + end)
+    return said
+
+
+def _free_port(value: str, known: Mapping[str, str]) -> str:
+    """The port, or the next one that no other setting is near; a service may take a few."""
+    taken = [int(v) for name, v in known.items() if name.endswith("_PORT") and v.isdigit()]
+    port = int(value)
+    while any(abs(port - other) < settings.OBJECT_STORE_PORTS for other in taken):
+        port += 1
+    return str(port)

@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""A project as it was before an update, so that one can go back to it byte by byte.
+
+Run as a program it goes back. A copy lies beside what is saved, as `.gaiaflow/update/undo.py`, for
+the case that the framework itself is full of conflicts: so this imports nothing of it, and nothing
+but the standard library.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+FOLDER = ".gaiaflow/update"
+CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+
+
+class SnapshotError(Exception):
+    """There is no way back, or not this one. The message says what to do instead."""
+
+
+class Snapshot:
+    """What an update may touch, saved in `.gaiaflow/update` with a record of what it did.
+
+    The record (`state.json`) has: `head`, the commit before the update; `paths`, what is saved (a
+    path that was missing is saved as missing); `phase`, `started`, `merged` or `finished`;
+    `written`, the files that the update wrote, by hash; `environments`, folders with a copy.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / FOLDER
+        self._files = self.folder / "files"
+        self._state = self.folder / "state.json"
+        self.state: dict[str, Any] = {}
+        if self._state.is_file():
+            self.state = json.loads(self._state.read_text(encoding="utf-8"))
+
+    def __bool__(self) -> bool:
+        return bool(self.state)
+
+    @classmethod
+    def take(cls, root: Path, paths: Iterable[str]) -> Snapshot:
+        """Save these paths (files or folders, relative), git's index, and which commit it is."""
+        made = cls(root)
+        made.discard()
+        made._files.mkdir(parents=True)
+        (made.folder / ".gitignore").write_text("*\n")
+        shutil.copyfile(__file__, made.folder / "undo.py")
+        shutil.copyfile(made._index(), made.folder / "index")
+        made.state = {
+            "phase": "started",
+            "head": made.head(),
+            "untracked": made._untracked(),
+            "paths": [],
+            "written": {},
+            "environments": [],
+        }
+        made.cover(*paths)
+        return made
+
+    def cover(self, *paths: str) -> None:
+        """Save more paths, as they are now, before something changes them."""
+        for path in dict.fromkeys(paths):
+            if any(path == known or path.startswith(f"{known}/") for known in self.state["paths"]):
+                continue
+            for name in files_below(self.root, path):
+                copy(self.root / name, self._files / name)
+            self.state["paths"].append(path)
+        self.save()
+
+    def cover_environment(self, path: str) -> None:
+        """Copy a folder of packages, which programs change in place.
+
+        A file that is linked elsewhere too (uv and conda link those of packages to their caches)
+        is linked once more, because whoever changes it in place would break all of them; any
+        other file is copied.
+        """
+        source, target = self.root / path, self.folder / "environments" / path
+        if path in self.state["environments"] or not source.is_dir():
+            return
+        shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
+        self.state["environments"].append(path)
+        self.save()
+
+    def saved(self, path: str) -> bytes | None:
+        """The content of a file before the update; None if there was none."""
+        file = self._files / path
+        return file.read_bytes() if file.is_file() else None
+
+    def wait(self) -> None:
+        """Wait until nothing that an update has begun in the background writes here."""
+        if self.folder.is_dir():
+            with self.lock.open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while something writes here in the background."""
+        return self.folder / "lock"
+
+    def save(self, **changes: Any) -> None:
+        """Change the record, and write it whole or not at all."""
+        self.state.update(changes)
+        draft = self._state.with_suffix(".new")
+        draft.write_text(json.dumps(self.state, indent=2), encoding="utf-8")
+        draft.replace(self._state)
+
+    def record_written(self, paths: Iterable[str]) -> None:
+        """Note files as the update has written them: to go back may remove these."""
+        for path in paths:
+            self.state["written"][path] = _digest(self.root / path)
+        self.save()
+
+    def head(self) -> str:
+        """The commit that is checked out now."""
+        return self._git("rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+
+    def restore(self) -> list[str]:
+        """Bring back files and git's index; what people changed since goes to `.gaiaflow/aborted`.
+
+        Returns:
+            The files of which there is such a copy.
+        """
+        by_program = self.state["phase"] == "started"  # nobody but a program was here since
+        kept: list[str] = []
+        for path in self.state["paths"]:
+            wanted = set(files_below(self._files, path))
+            for name in files_below(self.root, path):
+                ours = by_program or name in self.state["written"]
+                if name not in wanted and not ours:
+                    continue  # new since the update: theirs
+                if _same(self.root / name, self._files / name):
+                    continue
+                if not by_program and _digest(self.root / name) != self.state["written"].get(name):
+                    copy(self.root / name, self.root / ".gaiaflow" / "aborted" / name)
+                    kept.append(name)
+                if name not in wanted:
+                    (self.root / name).unlink()
+                    _remove_empty_folders(self.root, (self.root / name).parent)
+            for name in wanted:
+                if not _same(self.root / name, self._files / name):
+                    copy(self._files / name, self.root / name)
+        shutil.copyfile(self.folder / "index", self._index())
+        if by_program:
+            self._undo_strays()
+        self._git("update-index", "-q", "--refresh", check=False)
+        return kept
+
+    def restore_environments(self) -> None:
+        """Put the copies of environments in the place of what they have become."""
+        for path in self.state["environments"]:
+            target, saved = self.root / path, self.folder / "environments" / path
+            if not saved.is_dir():
+                continue  # interrupted when this was done
+            aside = self.folder / "replaced" / path
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                target.rename(aside)
+            saved.rename(target)
+
+    def discard(self) -> None:
+        """Forget what is saved."""
+        self.wait()
+        self.state = {}
+        self._state.unlink(missing_ok=True)  # first: half of it is of no use
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def abort(self) -> list[str]:
+        """Undo the update.
+
+        Raises:
+            SnapshotError: there is none, or it has been committed.
+        """
+        if not self:
+            raise SnapshotError("There is no update to abort.")
+        if self.head() != self.state["head"]:
+            raise SnapshotError(
+                "The update has been committed, so git undoes it:\n"
+                f"    git revert HEAD          # or: git reset --hard {self.state['head'][:12]}"
+            )
+        kept = self.restore()
+        self.restore_environments()
+        self.discard()
+        return kept
+
+    def _undo_strays(self) -> None:
+        """Undo what a program did to files that are not saved here: git has them."""
+        changed = self._git("diff", "--name-only", "--relative", "-z").split(b"\0")
+        changed = [path for path in changed if path]
+        if changed:
+            paths = b"\0".join(changed)
+            self._git("checkout-index", "--force", "-z", "--stdin", stdin=paths)
+        for path in set(self._untracked()) - set(self.state["untracked"]):
+            (self.root / path).unlink(missing_ok=True)
+            _remove_empty_folders(self.root, (self.root / path).parent)
+
+    def _untracked(self) -> list[str]:
+        listed = self._git("ls-files", "--others", "--exclude-standard", "-z")
+        return sorted(os.fsdecode(path) for path in listed.split(b"\0") if path)
+
+    def _index(self) -> Path:
+        path = self._git("rev-parse", "--git-path", "index").decode().strip()
+        return self.root / path
+
+    def _git(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.root, input=stdin, capture_output=True, check=False
+        )
+        if check and done.returncode:
+            shown = " ".join(["git", *arguments])
+            raise SnapshotError(f"{shown} failed: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
+
+
+def files_below(root: Path, path: str) -> list[str]:
+    """All files and links of a path, relative to the root, without caches; none if it is missing.
+
+    A folder that is a link counts as a link: what is behind it belongs to somebody else.
+    """
+    top = root / path
+    if any(parent.is_symlink() for parent in top.parents if root in parent.parents):
+        return []
+    if top.is_symlink() or top.is_file():
+        return [path]
+    found = []
+    for folder, folders, names in os.walk(top):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        folders[:] = [name for name in folders if name not in CACHES and name not in links]
+        found += [(Path(folder) / name).relative_to(root).as_posix() for name in [*names, *links]]
+    return sorted(found)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file or a link as it is, with its times and its mode."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink() or target.exists():
+        target.unlink()
+    shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.is_symlink() or other.is_symlink():
+        return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
+    if not one.is_file() or not other.is_file():
+        return False
+    same_mode = one.stat().st_mode == other.stat().st_mode
+    return same_mode and one.read_bytes() == other.read_bytes()
+
+
+def _digest(path: Path) -> str:
+    if path.is_symlink():
+        return f"link {path.readlink()}"
+    if not path.is_file():
+        return "missing"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    path = Path(source)
+    if not path.is_symlink() and path.stat().st_nlink > 1:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _remove_empty_folders(root: Path, folder: Path) -> None:
+    while folder != root and root in folder.parents:
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+if __name__ == "__main__":
+    try:
+        kept_files = Snapshot(Path(__file__).resolve().parents[2]).abort()
+    except SnapshotError as error:
+        sys.exit(f"error: {error}")
+    for kept_file in kept_files:
+        sys.stderr.write(f"Your later version is in .gaiaflow/aborted/{kept_file}\n")
+    sys.stderr.write("The project is as it was before the update.\n")

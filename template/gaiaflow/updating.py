@@ -1,0 +1,323 @@
+"""`mlops_manager.py update`: Copier's update, with a way back, environments and services.
+
+The merge itself is done by the new release's own tasks, for `copier update` too. Here is what goes
+around it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from packaging.version import InvalidVersion, Version
+from plumbum import cli
+
+from gaiaflow import console, environments, settings
+from gaiaflow.errors import GaiaflowError
+from gaiaflow.snapshot import Snapshot, SnapshotError
+
+DONE, FAILED, CONFLICTS = 0, 1, 3
+
+_ABORT = "python3 mlops_manager.py update --abort"
+_CONTINUE = "python3 mlops_manager.py update --continue"
+_MARKER = re.compile(rb"(?m)^(<<<<<<< yours|>>>>>>> Gaiaflow .*)\r?$")
+_NEEDED = ("copier", "copier_template_extensions", "jinja2_time", "plumbum")
+_HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+
+
+class Update(cli.Application):
+    """Bring the framework up to a newer release of the template; your files stay yours"""
+
+    DESCRIPTION_MORE = """
+Needs a clean git tree. Saves the project first; a failure brings it back by itself.
+
+Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to resolve by hand.
+"""
+
+    check = cli.Flag("--check", help="only say whether there is a newer release")
+    as_json = cli.Flag("--json", requires=["--check"], help="say it as JSON")
+    to = cli.SwitchAttr(
+        "--to", str, argname="VERSION", help="a release of your choice; else the newest"
+    )
+    go_on = cli.Flag(
+        "--continue",
+        excludes=["--abort", "--check", "--to"],
+        help="after conflicts are resolved, or after `copier update`: environments and services",
+    )
+    abort = cli.Flag(
+        "--abort",
+        excludes=["--continue", "--check", "--to"],
+        help="bring the project back as it was before the update",
+    )
+
+    def main(self) -> int:
+        root = settings.find_root()
+        if self.check:
+            return _check(root, self.as_json)
+        if self.abort:
+            return _abort(root)
+        if self.go_on:
+            return _finish(root)
+        return _update(root, self.to)
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Where the project is and what there is."""
+
+    current: str
+    latest: str
+    newer: bool
+
+
+def releases(root: Path) -> Releases:
+    """Ask the template's repository for its newest release.
+
+    Raises:
+        GaiaflowError: the project is not from a template, or its repository does not answer.
+    """
+    source, current = origin(root)
+    listed = _git(root, "ls-remote", "--tags", "--refs", "--", source)
+    found = [_version(line.rpartition("refs/tags/")[2]) for line in listed.splitlines()]
+    versions = [version for version in found if version and not version.is_prerelease]
+    if not versions:
+        raise GaiaflowError(f"{source} has no releases, so there is nothing to compare with.")
+    latest = max(versions)
+    known = _version(current.partition("-")[0])  # 0.1.0-3-gabcdef: three commits after 0.1.0
+    return Releases(current, str(latest), known is None or latest > known)
+
+
+def origin(root: Path) -> tuple[str, str]:
+    """The template's repository, as git takes it, and the release that the project is at.
+
+    Raises:
+        GaiaflowError: the answers file is missing or has neither.
+    """
+    path = root / ".copier-answers.yml"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = dict(re.findall(r"(?m)^(_commit|_src_path): ['\"]?(.*?)['\"]?$", text))
+    if len(found) < 2:
+        raise GaiaflowError(
+            "`.copier-answers.yml` does not say from where this project was made.\n"
+            "git can bring it back: git log --oneline -- .copier-answers.yml"
+        )
+    source = found["_src_path"].removeprefix("git+")
+    for short, host in _HOSTS.items():
+        if source.startswith(short):
+            source = f"{host}{source.removeprefix(short)}.git"
+    return source, found["_commit"]
+
+
+def _check(root: Path, as_json: bool) -> int:
+    found = releases(root)
+    if as_json:
+        console.print_json(asdict(found))
+    elif found.newer:
+        console.out.print(f"The project is at {found.current}; {found.latest} is out.")
+        console.err.print("Update: python3 mlops_manager.py update")
+    else:
+        console.out.print(f"The project is at {found.current}, which is the newest release.")
+    return DONE
+
+
+def _update(root: Path, version: str | None) -> int:
+    _refuse_if_not_ready(root)
+    source, current = origin(root)
+    command = [*_copier(source), "update", "--quiet", "--trust", "--defaults"]
+    if version:
+        command.append(f"--vcs-ref={version}")
+    environments.say(f"The project is at {current}. Asking {source} for releases ...")
+    os.environ["GAIAFLOW_UPDATE"] = "1"  # the summary then does not ask for --continue
+    try:
+        environments.run(command, cwd=root)
+    except BaseException as error:
+        snapshot = Snapshot(root)
+        if snapshot and snapshot.state["phase"] == "started":
+            snapshot.abort()
+        if isinstance(error, GaiaflowError):
+            raise GaiaflowError(f"{error}\nThe project is as it was before.") from None
+        raise
+    snapshot = Snapshot(root)
+    if not snapshot or not snapshot.state["written"]:
+        snapshot.discard()
+        return DONE
+    if snapshot.state["conflicts"]:
+        return CONFLICTS
+    _run_the_new_release(root)
+
+
+def _run_the_new_release(root: Path) -> NoReturn:
+    """Go on in the framework that has just been written."""
+    arguments = [sys.executable, str(root / "mlops_manager.py"), "update", "--continue"]
+    sys.stderr.flush()
+    os.execve(sys.executable, arguments, environments.clean_env())
+
+
+def _finish(root: Path) -> int:
+    snapshot = Snapshot(root)
+    if not snapshot or snapshot.state["phase"] == "started":
+        raise GaiaflowError(f"There is no update to continue. If one was cut off: {_ABORT}")
+    if left := unresolved(root, snapshot):
+        console.print_error("Some files still have conflicts:")
+        for path in left:
+            console.err.print(f"  {path}", markup=False, soft_wrap=True)
+        console.err.print(
+            "Edit them, keep what is right between <<<<<<< and >>>>>>>, and `git add` them.\n"
+            f"Then: {_CONTINUE}. Or go back: {_ABORT}"
+        )
+        return CONFLICTS
+    project = settings.load(root)
+    manager = project.environment_manager
+    stamp = environments.project_stamp(root, manager)
+    if stamp.product.exists() and not stamp.is_fresh():
+        environments.say("Bringing the project's environment up to date; the old one is kept")
+        snapshot.cover(".gaiaflow/project.stamp")
+        snapshot.cover_environment(environments.MANAGERS[manager].prefix)
+        environments.make_project(root, manager)
+    snapshot.record_written([".gaiaflow/project.stamp", "uv.lock", "pixi.lock"])
+    if _services_run(root):
+        environments.say("Services are running: restarting them")
+        _manage(root, "restart")
+    snapshot.save(phase="finished")
+    console.err.print(
+        "The update is done. Run your tests, look at `git diff`, and commit:\n"
+        "    git add --all && git commit -m 'Update Gaiaflow'\n"
+        f"or go back: {_ABORT}",
+        soft_wrap=True,
+    )
+    return DONE
+
+
+def _abort(root: Path) -> int:
+    snapshot = Snapshot(root)
+    running = bool(snapshot) and _services_run(root)
+    try:
+        kept = snapshot.abort()
+    except SnapshotError as error:
+        raise GaiaflowError(str(error)) from None
+    for path in kept:
+        console.err.print(f"Your later version is in .gaiaflow/aborted/{path}", markup=False)
+    console.err.print("The project is as it was before the update.")
+    if running:
+        environments.say("Services are running: restarting them")
+        _manage(root, "restart")
+    return DONE
+
+
+def unresolved(root: Path, snapshot: Snapshot) -> list[str]:
+    """The files of an update that have conflicts still."""
+    unmerged = {
+        line.partition("\t")[2]
+        for line in _git(root, "ls-files", "--unmerged", "-z").split("\0")
+        if line
+    }
+    left = []
+    for path in snapshot.state["conflicts"]:
+        file = root / path
+        marked = file.is_file() and _MARKER.search(file.read_bytes())
+        if marked or path in unmerged:
+            left.append(path)
+    return left
+
+
+def _refuse_if_not_ready(root: Path) -> None:
+    snapshot = Snapshot(root)
+    if snapshot and snapshot.state["phase"] == "started":
+        raise GaiaflowError(f"An update was cut off. Bring the project back first: {_ABORT}")
+    try:
+        changed = _git(root, "status", "--porcelain", "--", ".").splitlines()
+    except GaiaflowError as error:
+        raise GaiaflowError(
+            f"An update needs the project in git. {error}\n"
+            "Put it there: git init && git add --all && git commit -m 'Before the update'"
+        ) from None
+    if not changed:
+        return
+    unfinished = bool(snapshot) and snapshot.head() == snapshot.state["head"]
+    done = unfinished and snapshot.state["phase"] == "finished"
+    shown = "\n".join(f"    {line}" for line in changed[:8]) + ("\n    ..." * (len(changed) > 8))
+    raise GaiaflowError(
+        f"There are changes that are not committed:\n{shown}\n"
+        + (
+            f"They are an update's. Finish it: {_CONTINUE}. Or go back: {_ABORT}"
+            if unfinished and not done
+            else "Commit them, so that none is lost: "
+            "git add --all && git commit -m 'Before the update'"
+        )
+    )
+
+
+def _copier(source: str) -> list[str]:
+    """The command that runs Copier with all that the template needs.
+
+    Raises:
+        GaiaflowError: there is none, and no uv to fetch one.
+    """
+    for python in _pythons():
+        question = (
+            f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {_NEEDED})))"
+        )
+        asked = [str(python), "-c", question]
+        env = environments.clean_env()
+        if python.is_file() and subprocess.run(asked, env=env, check=False).returncode == 0:
+            return [str(python), "-m", "copier"]
+    package = source if Path(source).is_dir() else f"git+{source}"
+    try:
+        return [environments.find_uv(), "tool", "run", "--from", package, "copier"]
+    except GaiaflowError:
+        raise GaiaflowError(
+            "Copier was not found. Install it with all that the template needs:\n"
+            f"    python3 -m venv ~/.gaiaflow && ~/.gaiaflow/bin/pip install '{package}'"
+        ) from None
+
+
+def _pythons() -> Iterator[Path]:
+    """The interpreters that may have Copier: README's, and that of the `copier` on PATH."""
+    yield Path.home() / ".gaiaflow" / "bin" / "python"
+    if found := shutil.which("copier"):
+        script = Path(found).resolve()
+        with script.open("rb") as file:
+            first = file.readline().decode(errors="replace").strip()
+        yield Path(first.removeprefix("#!")) if "python" in first else script.parent / "python"
+        yield script.parent / "python"
+
+
+def _services_run(root: Path) -> bool:
+    done = subprocess.run(
+        [sys.executable, str(root / "mlops_manager.py"), "status", "--json"],
+        env=environments.clean_env(),
+        capture_output=True,
+        check=False,
+    )
+    try:
+        return any(service["state"] == "healthy" for service in json.loads(done.stdout))
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _manage(root: Path, command: str) -> None:
+    environments.run([sys.executable, str(root / "mlops_manager.py"), command], cwd=root)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        raise GaiaflowError(f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None

@@ -1,0 +1,145 @@
+"""The template as a repository with all its releases, this working tree, and two made-up ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copier import run_copy
+
+from tasks.rendering import ANSWERS, read_answers
+from tests.conftest import ROOT
+from tests.lifecycle import synthetic
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PRESENT = "900.0.0"  # the working tree, whatever it will be called
+RELEASES: dict[str, str] = {
+    release["version"]: release["commit"]
+    for release in tomllib.loads((Path(__file__).parent / "releases.toml").read_text())["release"]
+}
+PARTS = ["CHANGES.md", "copier.yml", "extensions", "tasks", "template"]
+
+
+def git(folder: Path, *arguments: str, check: bool = True) -> str:
+    """Run git in a folder, as nobody in particular; what it prints."""
+    who = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    command = ["git", *who, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    if check:
+        assert done.returncode == 0, (arguments, done.stderr)
+    return done.stdout.decode(errors="surrogateescape")
+
+
+def commit(folder: Path, message: str) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", message)
+
+
+@dataclass(frozen=True)
+class History:
+    """A repository of the template with a tag for each release."""
+
+    path: Path
+    cache: Path
+
+    def checkout(self, release: str) -> Path:
+        """A repository in which a release is checked out, as Copier has one while it updates."""
+        made = self.cache / f"checkout-{release}"
+        if not made.exists():
+            git(self.path, "worktree", "add", "--quiet", "--detach", str(made), release)
+        return made
+
+    def generate(self, release: str, target: Path, **answers: Any) -> Path:
+        """Generate a project with git and `.env`."""
+        shutil.copytree(self.generated(release, **answers), target, symlinks=True)
+        return target
+
+    def generated(self, release: str, **answers: Any) -> Path:
+        """The same, to look at only: made once for each release and answers."""
+        made = self._place(release, answers)
+        if not made.exists():
+            draft = self.cache / f"draft-{made.name}"
+            run_copy(
+                str(self.path),
+                draft,
+                data={"project_name": "Forest Watch", "setup": "none", **answers},
+                vcs_ref=release,
+                defaults=True,
+                unsafe=True,
+                quiet=True,
+            )
+            draft.rename(made)
+            full = self._place(release, read_answers((made / ANSWERS).read_bytes()))
+            if not full.exists():
+                full.symlink_to(made)
+        return made.resolve()
+
+    def _place(self, release: str, answers: dict[str, Any]) -> Path:
+        key = hashlib.sha256(repr(sorted(answers.items())).encode()).hexdigest()[:12]
+        return self.cache / f"{release}-{key}"
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """All releases; a clone without history skips what needs it."""
+    path = tmp_path_factory.mktemp("history") / "gaiaflow"
+    git(ROOT, "clone", "--quiet", "--no-checkout", str(ROOT), str(path))
+    for tag in git(path, "tag").split():
+        git(path, "tag", "--delete", tag)
+    for version, reference in RELEASES.items():
+        if not git(
+            path, "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}", check=False
+        ):
+            pytest.skip(f"this clone has no commit of release {version}: git fetch --unshallow")
+        git(path, "tag", version, reference)
+    shutil.rmtree(path / "template", ignore_errors=True)
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
+            shutil.copytree(ROOT / part, path / part, ignore=ignored)
+        else:
+            shutil.copyfile(ROOT / part, path / part)
+    commit(path, "the present")
+    git(path, "tag", PRESENT)
+    synthetic.write_old(path)
+    commit(path, "a made-up release")
+    git(path, "tag", synthetic.OLD)
+    synthetic.write_new(path)
+    commit(path, "the made-up release after that")
+    git(path, "tag", synthetic.NEW)
+    return History(path, tmp_path_factory.mktemp("generated"))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Copier and git as on a machine that nobody has configured."""
+    for name in list(os.environ):
+        if name.startswith("COPIER_"):
+            monkeypatch.delenv(name)
+    (tmp_path / "copier-settings.yml").write_text("{}\n")
+    monkeypatch.setenv("COPIER_SETTINGS_PATH", str(tmp_path / "copier-settings.yml"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many cases have been tried."""
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                counts[name] += value
+    cases = {name: count for name, count in counts.items() if name.startswith("cases")}
+    if cases:
+        shown = ", ".join(f"{count} {name}" for name, count in sorted(cases.items()))
+        terminalreporter.write_line(f"updates: {shown}; {counts['lost']} with lost lines")

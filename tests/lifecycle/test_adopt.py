@@ -1,0 +1,260 @@
+"""Projects that were not made by this template come under it, with all that people wrote.
+
+The original itself is not part of this repository: a small one of our own stands in for it. With
+GAIAFLOW_ORIGINAL=CLONE (a clone of the original with its tags) its projects are tried too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from copier import run_update
+
+from tasks.adoption import dags, original
+from tasks.adoption.dependencies import merge_pyproject, parse
+from tests.conftest import ROOT
+from tests.lifecycle import synthetic
+from tests.lifecycle.conftest import History, commit, git
+from tests.lifecycle.test_properties import state_of
+
+FOLDER = "{{ cookiecutter.folder_name }}"
+DAG = """from airflow import DAG
+from airflow.utils.task_group import TaskGroup
+from task_factory import task_factory
+
+with DAG("maps", schedule_interval="@daily", catchup=False) as dag:
+    first = task_factory("first", "{{ cookiecutter.package_name }}.first", {"a": 1})
+    second = task_factory(
+        "second",
+        "{{ cookiecutter.package_name }}.second",
+        xcom_pull_tasks={"path": {"task": "first", "key": "return_value"}},
+    )
+"""
+FILES = {
+    ".env": "AWS_ACCESS_KEY_ID=minio\nAWS_SECRET_ACCESS_KEY=minio123\nOLD_SETTING=1\n",
+    ".gitignore": "__pycache__/\n.env\n",
+    "README.md": "# {{ cookiecutter.project_name }}\n",
+    "mlops_manager.py": "print('the old manager')\n",
+    "docker-compose.yml": "services: {}\n",
+    "dags/task_factory.py": "def task_factory(): ...\n",
+    "dags/maps.py": DAG,
+    "environment.yml": "name: x\ndependencies:\n  - python\n  - keras\n  - psycopg2-binary\n",
+    "pyproject.toml": '[project]\nname = "{{ cookiecutter.package_name }}"\nversion = "0.0.1"\n'
+    'description = "{{ cookiecutter.project_description }}"\ndependencies = [\n    "keras",\n]\n',
+    "{{ cookiecutter.package_name }}/__init__.py": "",
+    "{{ cookiecutter.package_name }}/steps.py": "def first(a): ...\n",
+    "tests/test_mlops_manager.py": "import mlops_manager\n",
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny original with two tags."""
+    folder = tmp_path_factory.mktemp("original")
+    git(folder, "init", "--quiet")
+    for tag, addition in (("v0.1.0", ""), ("v0.2.0", "# the second\n")):
+        for name, text in FILES.items():
+            path = folder / FOLDER / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text + addition if name.endswith("steps.py") else text)
+        git(folder, "add", "--force", "--all")  # .env too, as in the original
+        commit(folder, tag)
+        git(folder, "tag", tag)
+    return folder
+
+
+def adopt(project: Path, *options: str | Path, code: int) -> str:
+    """Run tasks/adopt.py as people do."""
+    command = [sys.executable, ROOT / "tasks" / "adopt.py", project, *options]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def old_project(clone: Path, tmp_path: Path) -> Path:
+    """A project of the tiny original's second tag, with edits."""
+    answers = {"project_name": "Peat", "package_name": "peat", "folder_name": "p"}
+    rendered = original.render(clone, "v0.2.0", {**answers, "project_description": "Maps peat"})
+    project = tmp_path / "project"
+    for name, data in rendered.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_bytes(data)
+    (project / ".env").write_text(FILES[".env"].replace("OLD_SETTING=1", "OLD_SETTING=2\nMY_KEY=x"))
+    edited = rendered["pyproject.toml"].decode().replace('"keras",', '"keras",\n    "numpy==2.3",')
+    (project / "pyproject.toml").write_text(edited + '\n[tool.mine]\nkey = "value"\n')
+    (project / "docker-compose.yml").write_text("services: {mine: {}}\n")
+    (project / "peat" / "own.py").write_bytes("# Größe\r\n".encode("latin-1"))
+    (project / "notebooks").mkdir()
+    (project / "notebooks" / "own.ipynb").write_text("{}\n")
+    git(project, "init", "--quiet")
+    commit(project, "our project")
+    return project
+
+
+def test_a_dry_run_changes_nothing(old_project: Path, clone: Path) -> None:
+    before = state_of(old_project)
+    said = adopt(old_project, "--dry-run", "--original", clone, code=0)
+    assert "v0.2.0" in said and "docker-compose.yml" in said
+    assert state_of(old_project) == before
+
+
+def test_an_old_project(history: History, old_project: Path, clone: Path) -> None:
+    before = state_of(old_project)
+    said = adopt(old_project, "--original", clone, "--template", history.path, code=3)
+    after = state_of(old_project)
+    assert "docker-compose.yml: you had changed it" in said
+    for path in ("README.md", "peat/__init__.py", "peat/steps.py", "peat/own.py"):
+        assert after[path] == before[path]
+    assert after["notebooks/own.ipynb"] == before["notebooks/own.ipynb"]
+    adopted = old_project / ".gaiaflow" / "adopted"
+    for path in ("docker-compose.yml", "mlops_manager.py", "pyproject.toml", ".env"):
+        assert (adopted / path).read_bytes() == before[path][1]
+    assert (
+        "docker-compose.yml" not in after
+        or after["docker-compose.yml"] != before["docker-compose.yml"]
+    )
+    assert "tests/test_mlops_manager.py" not in after
+    pyproject = parse(after["pyproject.toml"][1].decode())
+    assert {"keras", "numpy==2.3"} <= set(pyproject["project"]["dependencies"])
+    assert pyproject["tool"]["mine"] == {"key": "value"}
+    assert pyproject["tool"]["gaiaflow"]["package"] == "peat"
+    environment = after["environment.yml"][1].decode()
+    assert "- keras" in environment and "psycopg2" not in environment
+    env = after[".env"][1].decode()
+    assert "MY_KEY=x" in env and "OLD_SETTING=2" in env
+    assert "=minio" not in env  # everybody knows that password
+    assert (old_project / ".env").stat().st_mode & 0o777 == 0o600
+    dag = after["dags/maps.py"][1].decode()
+    assert "from airflow.sdk import TaskGroup" in dag and "schedule=" in dag
+    assert "task_factory.py" in after and "dags/task_factory.py" not in after
+
+    commit(old_project, "adopted")
+    adopted_state = state_of(old_project)
+    run_update(str(old_project), defaults=True, overwrite=True, unsafe=True, vcs_ref=synthetic.NEW)
+    changed = git(old_project, "status", "--porcelain").split()
+    assert changed in ([], ["M", ".copier-answers.yml"])
+    assert {k: v for k, v in state_of(old_project).items() if k != ".copier-answers.yml"} == {
+        k: v for k, v in adopted_state.items() if k != ".copier-answers.yml"
+    }
+
+
+def test_adoption_can_be_undone(history: History, old_project: Path, clone: Path) -> None:
+    before = state_of(old_project)
+    adopt(old_project, "--original", clone, "--template", history.path, code=3)
+    undo = old_project / ".gaiaflow" / "update" / "undo.py"
+    subprocess.run([sys.executable, str(undo)], check=True)
+    assert state_of(old_project) == before
+    status = git(old_project, "status", "--porcelain", "--ignored").split("\n")
+    assert all(".gaiaflow/" in line or line == "!! .env" for line in status if line)
+
+
+def test_a_plain_repository(history: History, tmp_path: Path) -> None:
+    project = tmp_path / "plain"
+    (project / "lakes").mkdir(parents=True)
+    (project / "lakes" / "__init__.py").write_text("DEPTH = 3\n")
+    (project / "data").mkdir()
+    (project / "data" / "scene.bin").write_bytes(b"\0" * 100)
+    (project / "Makefile").write_text("all:\n")
+    (project / "pyproject.toml").write_text('[project]\nname = "lakes"\nversion = "2.1"\n')
+    git(project, "init", "--quiet")
+    commit(project, "plain")
+    before = state_of(project)
+    adopt(project, "--template", history.path, code=0)
+    after = state_of(project)
+    for path, entry in before.items():
+        assert path == "pyproject.toml" or after[path] == entry
+    assert parse(after["pyproject.toml"][1].decode())["project"]["version"] == "2.1"
+    assert "gaiaflow/settings.py" in after and "tests/test_dags.py" in after
+
+
+def another_package(project: Path) -> None:
+    (project / "rivers").mkdir()
+    (project / "rivers" / "__init__.py").write_text("")
+    commit(project, "two packages")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda project: (project / "new.txt").write_text("x"), "not committed"),
+        (lambda project: (project / ".copier-answers.yml").write_text("x"), "update"),
+        (another_package, "package_name="),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, change: object, word: str) -> None:
+    project = tmp_path / "project"
+    (project / "lakes").mkdir(parents=True)
+    (project / "lakes" / "__init__.py").write_text("")
+    git(project, "init", "--quiet")
+    commit(project, "first")
+    change(project)  # type: ignore[operator]
+    before = state_of(project)
+    said = adopt(project, code=1)
+    assert word in said and "Nothing was changed" in said
+    assert state_of(project) == before
+
+
+def test_a_dag_with_python_operators() -> None:
+    before = b"""from airflow import DAG
+from airflow.operators.python import PythonOperator
+from peat import first
+
+with DAG("maps", schedule_interval=None):
+    PythonOperator(task_id="one", python_callable=first)
+"""
+    made = dags.rewrite(before, "peat")
+    assert b"task_factory(task_id='one', func_path=\"peat:first\")" in made.data
+    assert b"from peat" not in made.data and b"schedule=None" in made.data
+    assert not made.notes
+
+
+def test_tables_of_pyproject() -> None:
+    new = (
+        '[project]\nversion = "0.1.0"\ndependencies = [\n    "numpy>=2",\n]\n\n[tool.ruff]\nx = 1\n'
+    )
+    ours = '[project]\nversion = "3"\n\n[project.scripts]\nrun = "x:y"\n\n[tool.ruff]\nx = 2\n'
+    made = parse(merge_pyproject(new, ours, "").text)
+    assert made["project"]["version"] == "3" and made["project"]["scripts"] == {"run": "x:y"}
+    assert made["tool"]["ruff"] == {"x": 1}
+
+
+@pytest.mark.parametrize("tag", ["v0.1.0", "v0.1.1", "v0.1.2", "v0.2.0", "v0.3.0", "v1.0.0"])
+def test_the_original(history: History, tmp_path: Path, tag: str) -> None:
+    where = os.environ.get("GAIAFLOW_ORIGINAL")
+    if not where:
+        pytest.skip("GAIAFLOW_ORIGINAL names no clone of the original")
+    answers = SimpleNamespace(
+        project_name="Peat",
+        project_description="Maps",
+        author_name="A",
+        author_email="a@b.de",
+        folder_name="peat",
+        package_name="peat_maps",
+        show_examples="no",
+        use_minio="yes",
+        use_dag_factory="no",
+    )
+    rendered = original.render(Path(where), tag, vars(answers))
+    project = tmp_path / "project"
+    for name, data in rendered.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_bytes(data)
+    (project / "peat_maps" / "own.py").write_text("OWN = 1\n")
+    git(project, "init", "--quiet")
+    commit(project, "made by the original")
+    said = subprocess.run(
+        [sys.executable, ROOT / "tasks" / "adopt.py", project, "--original", where],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode in (0, 3), said.stderr
+    assert f"original cookiecutter, {tag}." in said.stderr or tag.startswith("v0.1")
+    assert (project / "peat_maps" / "own.py").read_text() == "OWN = 1\n"
+    assert parse((project / "pyproject.toml").read_text())["tool"]["gaiaflow"]

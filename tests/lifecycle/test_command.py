@@ -1,0 +1,157 @@
+"""`mlops_manager.py update` as people run it, in projects with an environment of Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lifecycle import synthetic
+from tests.lifecycle.conftest import PRESENT, History, commit, git
+from tests.lifecycle.test_properties import state_of
+
+pytestmark = pytest.mark.xdist_group("command")  # one environment for all
+
+
+@pytest.fixture(scope="module")
+def airflow(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Airflow's environment of a project of the present; the other tests link to it."""
+    project = history.generate(PRESENT, tmp_path_factory.mktemp("airflow") / "project")
+    done = manage(project, "status", "--json")
+    if done.returncode:
+        pytest.skip(f"packages cannot be fetched here: {done.stderr.splitlines()[-1]}")
+    return project / ".gaiaflow" / "airflow"
+
+
+@pytest.fixture
+def project(history: History, airflow: Path, tmp_path: Path) -> Path:
+    """A project of the made-up release, which the next one changes everywhere."""
+    project = history.generate(synthetic.OLD, tmp_path / "project")
+    (project / ".gaiaflow").mkdir()
+    (project / ".gaiaflow" / "airflow").symlink_to(airflow)
+    return project
+
+
+def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the manager; the Copier of this test run is the one on PATH."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    env["HOME"] = str(project.parent)  # whatever Copier this person has
+    command = [sys.executable, str(project / "mlops_manager.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+
+def edit(project: Path, path: str, old: str, new: str) -> None:
+    file = project / path
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_an_update_without_conflicts(project: Path) -> None:
+    edit(project, "gaiaflow/made_up/changed.py", "step_20 = 20", "mine = 20")
+    commit(project, "our work")
+    done = manage(project, "update")
+    assert done.returncode == 0, done.stderr
+    assert "merged" in done.stderr and "gaiaflow/made_up/changed.py" in done.stderr
+    text = (project / "gaiaflow" / "made_up" / "changed.py").read_text()
+    assert "mine = 20" in text and "step_three" in text
+    assert manage(project, "update").returncode == 1  # not committed yet
+    commit(project, "updated")
+    again = manage(project, "update")
+    assert again.returncode == 0 and "Nothing to do" in again.stderr, again.stderr
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_conflicts_need_a_person(project: Path) -> None:
+    edit(project, "gaiaflow/made_up/changed.py", "step_3 = 3", "mine = 3")
+    commit(project, "our work")
+    before = state_of(project)
+    done = manage(project, "update")
+    assert done.returncode == 3, done.stderr
+    assert "CONFLICT" in done.stderr
+    assert git(project, "ls-files", "--unmerged") != ""
+    left = manage(project, "update", "--continue")
+    assert left.returncode == 3 and "gaiaflow/made_up/changed.py" in left.stderr
+    file = project / "gaiaflow" / "made_up" / "changed.py"
+    conflicted = file.read_text()
+    assert "<<<<<<< yours" in conflicted and ">>>>>>> Gaiaflow 902.0.0" in conflicted
+    file.write_text("mine = 3\n")
+    git(project, "add", "gaiaflow/made_up/changed.py")
+    finished = manage(project, "update", "--continue")
+    assert finished.returncode == 0, finished.stderr
+    aborted = manage(project, "update", "--abort")
+    assert aborted.returncode == 0, aborted.stderr
+    assert state_of(project) == before
+    assert git(project, "status", "--porcelain") == ""
+    assert (
+        project / ".gaiaflow" / "aborted" / "gaiaflow" / "made_up" / "changed.py"
+    ).read_text() == ("mine = 3\n")
+
+
+def test_a_broken_framework_can_be_undone(project: Path) -> None:
+    edit(project, "gaiaflow/errors.py", "class GaiaflowError", "class  GaiaflowError")
+    (project / "mlops_manager.py").write_text("not Python {\n")
+    commit(project, "our work")
+    before = state_of(project)
+    copier = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", str(project)]
+    done = subprocess.run(copier, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "CONFLICT" in done.stderr and "undo.py" in done.stderr
+    undo = project / ".gaiaflow" / "update" / "undo.py"
+    subprocess.run([sys.executable, str(undo)], check=True)
+    assert state_of(project) == before
+
+
+def test_what_is_refused(project: Path) -> None:
+    (project / "new.txt").write_text("new\n")
+    dirty = manage(project, "update")
+    assert dirty.returncode == 1 and "new.txt" in dirty.stderr and "git add" in dirty.stderr
+    assert manage(project, "update", "--abort", "--continue").returncode == 2
+    nothing = manage(project, "update", "--abort")
+    assert nothing.returncode == 1 and "no update" in nothing.stderr
+
+
+def test_check(project: Path) -> None:
+    found = json.loads(manage(project, "update", "--check", "--json").stdout)
+    assert found == {"current": synthetic.OLD, "latest": synthetic.NEW, "newer": True}
+
+
+def test_an_unknown_release_changes_nothing(project: Path) -> None:
+    before = state_of(project)
+    done = manage(project, "update", "--to", "77.0.0")
+    assert done.returncode == 1 and "as it was" in done.stderr
+    assert state_of(project) == before
+
+
+def test_an_environment_is_brought_back_byte_by_byte(tmp_path: Path) -> None:
+    from gaiaflow.snapshot import Snapshot
+
+    root = tmp_path / "project"
+    environment = root / ".venv" / "lib"
+    environment.mkdir(parents=True)
+    cache = tmp_path / "cached.py"
+    cache.write_text("from a cache\n")
+    (environment / "linked.py").hardlink_to(cache)
+    (environment / "history").write_text("first\n")
+    (environment / "link").symlink_to("history")
+    (root / "file.txt").write_text("x\n")
+    (root / ".gitignore").write_text("/.venv/\n/.gaiaflow/\n")
+    git(root, "init", "--quiet")
+    commit(root, "all")
+    before = state_of(root)
+    snapshot = Snapshot.take(root, ["file.txt"])
+    snapshot.cover_environment(".venv")
+    snapshot.save(phase="merged")
+    (environment / "linked.py").unlink()
+    (environment / "linked.py").write_text("newer\n")
+    with (environment / "history").open("a") as file:
+        file.write("second\n")
+    (environment / "added.py").write_text("added\n")
+    snapshot.abort()
+    assert state_of(root) == before
+    assert cache.read_text() == "from a cache\n"
