@@ -77,10 +77,11 @@ class Generate(cli.Application):
 
 
 def write_secrets(*identity: str) -> None:
-    """Make .env; one that is there keeps its secrets."""
+    """Make .env; one that is there keeps its secrets. And the folder that containers cover."""
     sys.path.insert(0, str(PROJECT))
     from gaiaflow import envfile, settings  # the new project's own
 
+    (PROJECT / ".gaiaflow").mkdir(exist_ok=True)
     if not (PROJECT / ".env").exists():
         envfile.write(PROJECT / ".env", settings.env_text(settings.Identity(*identity)))
 

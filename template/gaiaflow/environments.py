@@ -135,8 +135,9 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
         GaiaflowError: it failed; the message has the command.
     """
     listing = re.compile(rb" [+~-] ")  # uv's list of all packages, longer than a screen
+    env = {**clean_env(), "CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
     with subprocess.Popen(
-        list(command), cwd=cwd, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        list(command), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         for line in process.stdout or ():
             if not listing.match(line):
@@ -187,7 +188,7 @@ def _conda_sync(root: Path) -> Sequence[Sequence[str]]:
     conda = shutil.which("mamba") or _find("conda", MANAGERS["conda"].install)
     prefix = str(root / MANAGERS["conda"].prefix)
     verb = ["update", "--prune"] if Path(prefix, "conda-meta").exists() else ["create"]
-    return [[conda, "env", *verb, "--yes", "--prefix", prefix, "--file", "environment.yml"]]
+    return [[conda, "env", *verb, "--prefix", prefix, "--file", "environment.yml"]]
 
 
 MANAGERS = {

@@ -100,11 +100,11 @@ def test_a_role_reaches_its_own_database_only(
     }
     for role, password in passwords.items():
         for database in ("airflow", "mlflow"):
-            address = f"postgresql://{role}@127.0.0.1/{database}"
+            address = f"postgresql://{role}@postgres/{database}"
             query = ("psql", "--no-psqlrc", address, "--command=SELECT 1")
             code, said = exec_in(postgres, *query, environment={"PGPASSWORD": password})
             assert (code == 0) == (role == database), said
-        wrong = ("psql", "--no-psqlrc", f"postgresql://{role}@127.0.0.1/{role}", "-c", "SELECT 1")
+        wrong = ("psql", "--no-psqlrc", f"postgresql://{role}@postgres/{role}", "-c", "SELECT 1")
         code, _ = exec_in(postgres, *wrong, environment={"PGPASSWORD": "airflow"})
         assert code != 0
 

@@ -77,13 +77,15 @@ def test_a_failing_task_shows_its_log(containers: Project) -> None:
 
 def test_a_dag_that_does_not_import_is_named_by_its_place_here(containers: Project) -> None:
     broken = containers.root / "dags" / "broken_here.py"
-    broken.write_text("from gaiaflow import create_tsk\n", encoding="utf-8")
+    broken.write_text(
+        "from airflow.sdk import DAG\nfrom gaiaflow import create_tsk\n", encoding="utf-8"
+    )
     try:
         done = containers.manage("run", "broken_here")
     finally:
         broken.unlink()
     assert done.code == 1
-    assert "dags/broken_here.py, line 1: ImportError" in done.err
+    assert "dags/broken_here.py, line 2: ImportError" in done.err
 
 
 def test_a_changed_function_runs_at_once(containers: Project) -> None:

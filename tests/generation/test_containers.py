@@ -302,7 +302,7 @@ def test_images_have_a_tag(config: Config) -> None:
         tag = service["image"].rpartition("/")[2].partition(":")[2]
         if "build" in service:  # named after the project
             assert service["image"].startswith(config["name"]) and not tag, name
-            images = service["build"]["args"].values()
+            images = filter(None, service["build"]["args"].values())
             assert all(image.rpartition(":")[2] not in {"", "latest"} for image in images)
         else:
             assert tag and tag != "latest", name

@@ -38,6 +38,7 @@ def test_questions_in_their_order() -> None:
         "kubernetes",
         "license",
         "setup",
+        "backend",
         "creation_date",
     ]
     assert [name for name, question in questions.items() if "default" not in question] == [

@@ -108,7 +108,7 @@ def test_with_a_full_disk(stack: Project, small_disk: Path) -> None:
     assert done.code == 1, done
     assert "disk is full" in done.err
     assert "free some space and try again" in done.err
-    assert "Traceback" not in done.err.partition("The whole log")[0].partition("error:")[0]
+    assert "Traceback" not in done.err.partition("More: ")[0].partition("error:")[0]
     assert project.manage("stop").code in {0, 1}
     project.assert_nothing_is_left()
     assert project.env_file.read_bytes() == before

@@ -40,7 +40,8 @@ def test_status(stack: Project) -> None:
     states = stack.manage("status", "--json").json()
     assert {item["service"] for item in states} == SERVICES
     for item in states:
-        assert set(item) == {"service", "state", "url", "pid"}
+        assert set(item) == {"service", "state", "url", "pid", "container"}
+        assert item["container"] is None
         assert item["state"] == "healthy"
         assert psutil.Process(item["pid"]).environ()["GAIAFLOW_SERVICE"] == item["service"]
     pages = {item["service"]: item["url"] for item in states if item["url"]}

@@ -11,8 +11,11 @@ ENV CONDA_PKGS_DIRS=/opt/cache/conda \
 # Brings the environment of the running stack up to date; also what JupyterLab runs in.
 FROM tool AS environment
 RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp environment \
-    && install --directory --mode=0775 /opt/env /opt/cache /opt/project
-ENV HOME=/tmp \
+    && install --directory --mode=0775 /opt/env /opt/project
+# In the volume with the environment, so that its files are links, and no copies.
+ENV CONDA_PKGS_DIRS=/opt/env/cache/conda \
+    PIP_CACHE_DIR=/opt/env/cache/pip \
+    HOME=/tmp \
     PATH=/opt/env/venv/bin:$PATH \
     PYTHONPATH=/opt/project \
     PYTHONDONTWRITEBYTECODE=1

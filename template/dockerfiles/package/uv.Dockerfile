@@ -16,14 +16,15 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/env \
 # Brings the environment of the running stack up to date; also what JupyterLab runs in.
 FROM tool AS environment
 RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp environment \
-    && install --directory --mode=0775 /opt/env /opt/cache /opt/project
-# Inside the volume, which uv could not replace as a whole.
+    && install --directory --mode=0775 /opt/env /opt/project
+# The environment is in the volume with its cache, so that its files are links, and no copies.
 ENV UV_PROJECT_ENVIRONMENT=/opt/env/venv \
+    UV_CACHE_DIR=/opt/env/cache \
+    UV_LINK_MODE=hardlink \
     HOME=/tmp \
     PATH=/opt/env/venv/bin:$PATH \
     PYTHONPATH=/opt/project \
-    PYTHONDONTWRITEBYTECODE=1 \
-    UV_CACHE_DIR=/opt/cache
+    PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/project
 USER 50000:0
 CMD ["/opt/uv/bin/uv", "sync", "--frozen", "--inexact", "--no-install-project"]

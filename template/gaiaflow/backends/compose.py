@@ -227,7 +227,6 @@ class ComposeBackend(Backend):
         """Follow the services until each is healthy or will not be."""
         failures: dict[str, str] = {}
         waiting = {service.name: service for service in chosen}
-        deadline = time.monotonic() + START_LIMIT
         while waiting:
             under_way = up.is_alive()
             found = self._containers()
@@ -239,13 +238,15 @@ class ComposeBackend(Backend):
                 elif state == "failed" and container is not None:
                     failures[name] = self._why(container)
                     self.report(name, "failed", failures[name].splitlines()[0])
-                elif time.monotonic() > deadline:
+                elif container is not None and self._is_late(service, container):
                     failures[name] = self._too_late(container)
                     self.report(name, "failed", failures[name].splitlines()[0])
                 elif not under_way and (container is None or state == "stopped"):
                     failures[name] = self._not_started(failures, failed)
                     self.report(name, "failed", failures[name].splitlines()[0])
                 else:
+                    if container is not None and service.once and state == "starting":
+                        self.report(name, "starting", self._tail(container, lines=1))
                     continue
                 del waiting[name]
             time.sleep(POLL)
@@ -272,9 +273,14 @@ class ComposeBackend(Backend):
             return f"it wanted more memory than it may have\n{self._tail(container)}"
         return f"it ended with exit code {code}\n{explain_output(self._tail(container))}"
 
-    def _too_late(self, container: Container | None) -> str:
-        log = self._tail(container) if container else ""
-        return f"it did not become healthy within {START_LIMIT:.0f} s\n{log}"
+    def _is_late(self, service: Service, container: Container) -> bool:
+        """Whether a service has had time enough; a step may take long, as a download does."""
+        state = container.attrs["State"]
+        since = time.time() - _moment(state["StartedAt"])
+        return not service.once and state["Status"] == "running" and since > START_LIMIT
+
+    def _too_late(self, container: Container) -> str:
+        return f"it did not become healthy within {START_LIMIT:.0f} s\n{self._tail(container)}"
 
     def _not_started(self, failures: dict[str, str], failed: list[GaiaflowError]) -> str:
         if failures:
