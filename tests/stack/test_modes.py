@@ -1,10 +1,10 @@
 """The same DAGs in every mode: the same states, the same XComs, the same words in the log.
 
 `dev` needs nothing, `dev_docker` a Docker engine. The pods of `prod_local` are containers of that
-engine behind a double of the Kubernetes API (tests/kubernetes/double.py). Once more they are pods of
-a real cluster (marked `cluster`): with GAIAFLOW_TEST_MINIKUBE=yes of a Minikube that the project's own
-manager makes, or of the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image that
-GAIAFLOW_TEST_IMAGE names.
+engine behind a double of the Kubernetes API (tests/kubernetes/double.py). Once more they are pods
+of a real cluster (marked `cluster`): with GAIAFLOW_TEST_MINIKUBE=yes of a Minikube that the
+project's own manager makes, or of the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image
+that GAIAFLOW_TEST_IMAGE names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
