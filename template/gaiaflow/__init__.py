@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gaiaflow.settings import connect
     from gaiaflow.tasks import create_task
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["__version__", "connect", "create_task"]
 
