@@ -18,12 +18,17 @@ from gaiaflow.settings import Project
 
 _PARSE_LIMIT = 40.0  # seconds until a new or changed DAG file must have been read
 _POLL = 0.4
+_PATIENCE = 120.0  # seconds that Airflow may be away while a run is followed, as after a crash
 
 IN_CONTAINER = "/opt/project"  # where docker-compose.yml puts the project
 
 FINAL_STATES = {"success", "failed"}
 
 Json = dict[str, Any]
+
+
+class NoAnswer(GaiaflowError):
+    """Airflow or its database is not there, perhaps for a moment only."""
 
 
 class WrongConf(GaiaflowError):
@@ -188,10 +193,22 @@ class Airflow:
         return DagRun(dag_id, run_id, "queued", (), self.project.url("AIRFLOW_PORT"))
 
     def follow(self, run: DagRun) -> Iterator[DagRun]:
-        """Yield a run with its tasks, again and again until it has ended."""
+        """Yield a run with its tasks, again and again until it has ended.
+
+        Raises:
+            NoAnswer: Airflow is away for longer than a restart takes.
+        """
+        seen = time.monotonic()
         while True:
-            state = (self._get(run.path) or {}).get("state", "failed")
-            listed = self._get(f"{run.path}/taskInstances", {"limit": 1000}) or {}
+            try:
+                state = (self._get(run.path) or {}).get("state", "failed")
+                listed = self._get(f"{run.path}/taskInstances", {"limit": 1000}) or {}
+            except NoAnswer:
+                if time.monotonic() - seen > _PATIENCE:
+                    raise
+                time.sleep(_POLL)
+                continue
+            seen = time.monotonic()
             tasks = tuple(_task(item) for item in listed.get("task_instances", []))
             yield replace(run, state=state, tasks=tasks)
             if state in FINAL_STATES:
@@ -223,13 +240,14 @@ class Airflow:
                 self._log_in()
             answer = self._client.request(method, path, json=body, params=query)
         except httpx.TransportError as error:
-            raise GaiaflowError(
+            raise NoAnswer(
                 f"Airflow does not answer at {self._client.base_url} ({error}).\n"
                 "Start it: python3 mlops_manager.py start"
             ) from None
         if answer.status_code not in ok:
             said = f"{answer.status_code} {_detail(answer)}"
-            raise GaiaflowError(f"Airflow answered {method} {path} with {said}")
+            kind = NoAnswer if answer.is_server_error else GaiaflowError
+            raise kind(f"Airflow answered {method} {path} with {said}")
         return answer
 
     def _log_in(self) -> None:
