@@ -82,7 +82,7 @@ def _update(
         call = python["update", f"--to={release}"].with_env(PATH=_path(workshop))
     else:
         options = ["--quiet", "--trust", "--defaults", f"--vcs-ref={release}"]
-        call = workshop.tool("copier")["update", *options, str(project)]
+        call = workshop.tool("copier")[["update", *options, str(project)]]
 
     def update() -> float:
         git = _git(project)

@@ -62,7 +62,7 @@ class Update:
         stored = (self.project / ANSWERS).read_bytes()
         answers = read_answers(stored)
         paths = [path for owners in self._owners(answers) for path in owners.ours]
-        snapshot = Snapshot.take(self.project, [*paths, *GENERATED])
+        snapshot = Snapshot.take(self.project, [*paths, *GENERATED, *converted(self.project)])
         snapshot.save(**{"from": self.old, "to": self.new})
         with self._restored_if_it_fails(snapshot):
             changed = dict(answers)
@@ -135,8 +135,9 @@ class Update:
     def _merge(
         self, snapshot: Snapshot, base: Tree, theirs: Tree, steps: list[migrations.Step]
     ) -> Merge:
-        paths = snapshot.state["paths"]
-        before = read_tree(self.project, [path for path in paths if path not in GENERATED])
+        answers = read_answers(snapshot.saved(ANSWERS) or b"")
+        mine = [path for each in self._owners(answers) for path in each.ours]
+        before = read_tree(self.project, dict.fromkeys(mine))
         ours = dict(before)
         base[ANSWERS] = ours[ANSWERS]
         for step in steps:
@@ -197,6 +198,17 @@ def mark_conflicts(project: Path, paths: list[str], base: Tree, theirs: Tree) ->
         ]
     if lines:
         (local["git"]["-C", str(project), "update-index", "-z", "--index-info"] << "".join(lines))()
+
+
+def converted(project: Path) -> list[str]:
+    """Files whose line ends git stores otherwise: should Copier touch one, git can't mend it."""
+    found = []
+    for line in git(project, "ls-files", "--eol", "-z").split("\0"):
+        about, _, path = line.partition("\t")
+        index, _, rest = about.removeprefix("i/").partition(" ")
+        if path and not rest.strip().startswith(f"w/{index} "):
+            found.append(path)
+    return found
 
 
 def hash_object(project: Path, data: bytes) -> str:
