@@ -31,7 +31,8 @@ from tasks.adoption import dags, dependencies, original
 from tasks.adoption.dependencies import parse
 from tasks.merging import Entry, Tree, read_tree, write_tree
 from tasks.ownership import Owners, owners
-from tasks.rendering import ANSWERS
+from tasks.rendering import ANSWERS, read_answers
+from tasks.settings import identity_of
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 SAVED = ".gaiaflow/adopted"
@@ -285,7 +286,8 @@ def _rewrite_dags(plan: Plan) -> None:
 def _environment(plan: Plan, base: dict[str, bytes]) -> None:
     """`.env`: ours, with fresh secrets, and below it all that the user has set."""
     old = plan.before.get(".env")
-    text = settings.env_text(make_secrets=True)
+    answers = read_answers(plan.after[ANSWERS].data)
+    text = settings.env_text(identity_of(answers))
     if old:
         values = env_values(old.data.decode(errors="replace"))
         defaults = env_values(base.get(".env", b"").decode(errors="replace"))

@@ -42,11 +42,7 @@ def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = (
         return []
     end = "\r\n" if "\r\n" in text else "\n"
     lines = [] if not text or text.endswith("\n") else [""]
-    identity = settings.Identity(
-        str(answers["package_name"]),
-        str(answers["environment_manager"]),
-        str(answers["object_store"]),
-    )
+    identity = identity_of(answers)
     for setting in settings.SETTINGS:
         if setting.name in known:
             continue
@@ -59,6 +55,12 @@ def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = (
     if lines and lines != [""]:
         envfile.write(path, text + end.join(lines) + end)
     return said
+
+
+def identity_of(answers: Mapping[str, Any]) -> settings.Identity:
+    """What a project is, by its answers; pyproject.toml may still be in conflict."""
+    names = ("package_name", "environment_manager", "object_store")
+    return settings.Identity(*(str(answers[name]) for name in names))
 
 
 def _free_port(value: str, known: Mapping[str, str]) -> str:

@@ -30,7 +30,7 @@ from tests.stack.conftest import (  # generate and uv: fixtures
     wait_for,
 )
 
-__all__ = ["Project", "execute", "free_block", "generate", "uv", "wait_for"]
+__all__ = ["Generate", "Project", "execute", "free_block", "generate", "uv", "wait_for"]
 
 HERE = Path(__file__).resolve().parent
 SERVICES = {

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+
+from benchmarks.airflow_api import AirflowApi
 
 from .conftest import Project
 
@@ -121,3 +124,20 @@ def test_a_notebook_runs_from_top_to_bottom(stack: Project, run: Any, name: str)
     before = (stack.root / "notebooks" / name).read_bytes()
     assert stack.probe("notebook", name) > 2
     assert (stack.root / "notebooks" / name).read_bytes() == before
+
+
+def test_the_pipeline_in_yaml_gives_the_same(stack: Project, run: Any) -> None:
+    other = stack.manage("run", "landcover_yaml", "--json").json()
+    assert other["state"] == "success"
+    assert [task["task_id"] for task in other["tasks"]] == [
+        task["task_id"] for task in run["tasks"]
+    ]
+    assert metrics(stack, other) == metrics(stack, run)
+
+
+def metrics(stack: Project, run: Any) -> Any:
+    """What `evaluate` has returned of the model's quality."""
+    api = AirflowApi(stack.root)
+    path = f"/dags/{run['dag_id']}/dagRuns/{quote(run['run_id'], safe='')}/taskInstances/evaluate"
+    value = api.get(f"{path}/xcomEntries/return_value?stringify=false")["value"]
+    return value["metrics"]
