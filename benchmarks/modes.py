@@ -32,6 +32,7 @@ COPY gaiaflow /opt/project/gaiaflow
 COPY {PACKAGE} /opt/project/{PACKAGE}
 ENV PYTHONPATH=/opt/project HOME=/tmp
 WORKDIR /opt/project
+RUN python -m compileall -q .
 USER 50000:0
 """
 
