@@ -184,7 +184,9 @@ class ComposeBackend(Backend):
             return
         environments.lock_project(root, self.project.environment_manager)
         self._follow("images", self._compose("build", *_IMAGES.values()))
-        self._follow("images", self._compose("pull", "--ignore-buildable", "--policy", "missing"))
+        self._follow(
+            "other images", self._compose("pull", "--ignore-buildable", "--policy", "missing")
+        )
         stamp.write()
 
     def _has_image(self, name: str) -> bool:

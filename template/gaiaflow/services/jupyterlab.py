@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from gaiaflow.services.base import Service, answers, port, project_python
 from gaiaflow.settings import Project, client_env
+
+# Of ours for JupyterLab: it need not ask at its first start about news.
+_DEFAULTS = Path(__file__).parents[1] / "jupyterlab_settings"
 
 
 def _command(project: Project) -> list[str]:
@@ -18,18 +20,9 @@ def _command(project: Project) -> list[str]:
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={project.root}",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        f"--LabApp.app_settings_dir={_settings(project)}",
+        f"--LabApp.app_settings_dir={_DEFAULTS}",
     ]
     return [*command, "--allow-root"] if os.geteuid() == 0 else command
-
-
-def _settings(project: Project) -> Path:
-    """Defaults of ours for JupyterLab's settings: it need not ask at its first start about news."""
-    folder = project.state / "jupyterlab"
-    folder.mkdir(parents=True, exist_ok=True)
-    overrides = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
-    (folder / "overrides.json").write_text(json.dumps(overrides), encoding="utf-8")
-    return folder
 
 
 def _env(project: Project) -> Mapping[str, str]:
