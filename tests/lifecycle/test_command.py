@@ -31,7 +31,7 @@ def airflow(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(history: History, airflow: Path, tmp_path: Path) -> Path:
     """A project of the made-up release, which the next one changes everywhere."""
     project = history.generate(synthetic.OLD, tmp_path / "project")
-    (project / ".gaiaflow").mkdir()
+    (project / ".gaiaflow").mkdir(exist_ok=True)
     (project / ".gaiaflow" / "airflow").symlink_to(airflow)
     return project
 

@@ -358,6 +358,8 @@ class ComposeBackend(Backend):
         Raises:
             GaiaflowError: the build failed.
         """
+        with engine.answering():
+            self._engine.ping()  # our words, if it is not there, and not those of Compose
         environments.lock_project(self.project.root, self.project.environment_manager)
         image = images.package_image(self.project)
         self._follow(image, self._compose("build", "package"))
