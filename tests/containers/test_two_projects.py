@@ -48,11 +48,8 @@ def test_a_copied_folder_takes_another_name(
 ) -> None:
     """With the same name, `clean --data` in the copy would remove the data of the first."""
     copy = Project(tmp_path / "Kopie von Jörg")
-    left_out = shutil.ignore_patterns(".venv", "airflow")
+    left_out = shutil.ignore_patterns(".venv")
     shutil.copytree(running.root, copy.root, ignore=left_out, symlinks=True)
-    shutil.copytree(
-        running.root / ".gaiaflow" / "airflow", copy.root / ".gaiaflow" / "airflow", symlinks=True
-    )
     before = {name: found.id for name, found in containers_of(engine, running).items()}
     try:
         done = copy.manage("start", *STORE)
