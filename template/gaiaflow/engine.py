@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import psutil
 from docker.context import ContextAPI
 from docker.errors import DockerException
 from plumbum import CommandNotFound, ProcessExecutionError, local
 from plumbum.commands import BaseCommand
 
+from gaiaflow import processes
 from gaiaflow.errors import GaiaflowError, explain_output
 from gaiaflow.images import package_image
 from gaiaflow.settings import Project, own_variables
@@ -25,7 +27,6 @@ _WITHOUT = "Or do without Docker: python3 mlops_manager.py start --backend local
 
 # What a person's shell may have set for another project.
 _NEUTRAL = {
-    "COMPOSE_BAKE": "false",  # it wants a plugin that not everybody has
     "COMPOSE_ENV_FILES": "",
     "COMPOSE_FILE": "",
     "COMPOSE_PROFILES": "",
@@ -99,6 +100,17 @@ def answering() -> Iterator[None]:
         yield
     except (DockerException, OSError) as error:
         raise GaiaflowError(f"Docker failed: {error}\n{_DOCTOR}") from None
+
+
+def end_leftovers(project: Project) -> None:
+    """End what a command that was killed has left: Compose would go on starting or building."""
+    file = str(project.root / "docker-compose.yml")
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if file in line and not {"logs", "config"} & set(line):  # who reads may go on
+            found.append(process)
+    processes.terminate(found, grace=10)
 
 
 class Command:

@@ -21,7 +21,7 @@ def test_there_and_back(running: Project, engine: docker.DockerClient) -> None:
     assert {
         name: item["pid"] is not None for name, item in running.status().items()
     } == dict.fromkeys(running.status(), True)
-    assert running.probe("tracking")["versions"] == []  # data of its own
+    assert running.probe("products") == {}  # data of its own
 
     done = running.manage("start")  # no word about a backend: as the last time
     assert done.code == 0, done

@@ -107,6 +107,7 @@ class ComposeBackend(Backend):
 
     def start(self, chosen: Sequence[Service]) -> dict[str, str]:
         with self.lock():
+            engine.end_leftovers(self.project)
             self._be_no_copy()
             chosen = self.with_needs(chosen)
             try:
@@ -298,6 +299,7 @@ class ComposeBackend(Backend):
 
     def stop(self, chosen: Sequence[Service]) -> list[str]:
         with self.lock(), no_interrupts():
+            engine.end_leftovers(self.project)
             found = self._containers()
             running = [
                 service.name
@@ -340,6 +342,7 @@ class ComposeBackend(Backend):
 
     def clean(self, data: bool) -> Iterator[str]:
         with self.lock(), no_interrupts():
+            engine.end_leftovers(self.project)
             name = self.project.env["COMPOSE_PROJECT_NAME"]
             self._down(*(["--volumes"] if data else []))
             yield "containers and networks"
