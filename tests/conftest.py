@@ -15,6 +15,16 @@ ROOT = Path(__file__).resolve().parents[1]
 Render = Callable[..., Path]
 
 
+def share_services(items: list[pytest.Item], folder: Path, order: tuple[str, ...]) -> None:
+    """Let the tests of a folder share one running project: in one process, in this order."""
+    here = [item for item in items if folder in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.stack)
+        item.add_marker(pytest.mark.xdist_group(folder.name))
+    ordered = iter(sorted(here, key=lambda item: order.index(item.path.stem)))
+    items[:] = [next(ordered) if item in here else item for item in items]
+
+
 @pytest.fixture(scope="session")
 def copier_template_paths() -> list[str]:
     """What pytest-copier makes the template's repository of: the working tree as it is."""

@@ -20,6 +20,7 @@ import pytest
 from docker.errors import DockerException
 from docker.models.containers import Container
 
+from tests.conftest import share_services
 from tests.stack.conftest import (  # generate and uv: fixtures
     Generate,
     Project,
@@ -60,12 +61,7 @@ ORDER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = [item for item in items if HERE in item.path.parents]
-    for item in here:
-        item.add_marker(pytest.mark.stack)
-        item.add_marker(pytest.mark.xdist_group("containers"))  # one project, one process
-    ordered = iter(sorted(here, key=lambda item: ORDER.index(item.path.stem)))
-    items[:] = [next(ordered) if item in here else item for item in items]
+    share_services(items, HERE, ORDER)
 
 
 @pytest.fixture(scope="session")

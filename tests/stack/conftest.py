@@ -23,6 +23,8 @@ import psutil
 import pytest
 from uv import find_uv_bin
 
+from tests.conftest import share_services
+
 HERE = Path(__file__).resolve().parent
 LIMIT = 600  # seconds that a command may take; much less on a quiet machine
 SERVICES = {
@@ -52,12 +54,7 @@ ORDER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = [item for item in items if HERE in item.path.parents]
-    for item in here:
-        item.add_marker(pytest.mark.stack)
-        item.add_marker(pytest.mark.xdist_group("stack"))  # one project, one process
-    ordered = iter(sorted(here, key=lambda item: ORDER.index(item.path.stem)))
-    items[:] = [next(ordered) if item in here else item for item in items]
+    share_services(items, HERE, ORDER)
 
 
 @dataclass(frozen=True)
