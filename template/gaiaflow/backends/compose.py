@@ -158,6 +158,8 @@ class ComposeBackend(Backend):
         hung = [
             service.name for service in due if states.get(service.name) in ("starting", "failed")
         ]
+        # One that never ran may lack networks, if whoever made it was killed.
+        hung += [name for name, found in self._containers().items() if found.status == "created"]
         if hung:  # what a crash has left of them
             engine.run(self._compose("rm", "--stop", "--force", *hung))
         return due
