@@ -85,7 +85,11 @@ class Inventory:
         # Other programs may use the engine, too: what comes and goes is compared by name.
         listed: dict[str, list[str | None]] = {
             "containers": [found.name for found in client.containers.list(all=True)],
-            "images": [tag for found in client.images.list() for tag in found.tags],
+            "images": [
+                # One that was built anew meanwhile has no name any more, and still its label.
+                (found.tags or [found.labels.get("com.docker.compose.project", "")])[0]
+                for found in client.images.list()
+            ],
             "volumes": [found.name for found in client.volumes.list()],
             "networks": [found.name for found in client.networks.list()],
         }

@@ -350,10 +350,10 @@ class ComposeBackend(Backend):
             yield "containers and networks"
             if data:
                 yield "volumes"
-                for image in _IMAGES:
-                    if self._has_image(f"{name}-{image}"):
-                        self._engine.images.remove(f"{name}-{image}")
-                        yield f"image {name}-{image}"
+                with engine.answering():  # of earlier builds, too, which have no name any more
+                    for image in self._engine.images.list(filters={"label": f"{_PROJECT}={name}"}):
+                        self._engine.images.remove(image.id, force=True)
+                yield "images"
 
     # --- the plugin --------------------------------------------------------------------------
 
