@@ -352,7 +352,7 @@ class ComposeBackend(Backend):
                 yield "volumes"
                 with engine.answering():  # of earlier builds, too, which have no name any more
                     for image in self._engine.images.list(filters={"label": f"{_PROJECT}={name}"}):
-                        self._engine.images.remove(image.id, force=True)
+                        self._engine.images.remove(str(image.id), force=True)
                 yield "images"
 
     # --- the plugin --------------------------------------------------------------------------

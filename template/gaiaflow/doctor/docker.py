@@ -55,8 +55,10 @@ def uses_containers(subject: Subject) -> bool:
 def runs_as(subject: Subject) -> str:
     """What services are to run as, or were started as the last time: local, compose, or auto."""
     chosen = subject.env.get("GAIAFLOW_BACKEND", "auto")
-    marker = subject.root / ".gaiaflow" / "backend"
-    last = marker.read_text(encoding="utf-8").strip() if marker.is_file() else ""
+    try:
+        last = (subject.root / ".gaiaflow" / "backend").read_text(encoding="utf-8").strip()
+    except OSError:  # never started, or somebody else's project
+        last = ""
     return last if chosen == "auto" and last else chosen
 
 
