@@ -21,6 +21,7 @@ from gaiaflow.doctor import OK, Finding, Subject, examine
 Check = Callable[[Subject], Finding | None]
 
 NOBODY = 65534
+OPEN = "/var/tmp"  # other users reach it; TMPDIR may be a private folder
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make this fault")
 
@@ -77,7 +78,7 @@ def script(path: Path, text: str) -> Path:
 @contextmanager
 def listening() -> Iterator[Path]:
     """A socket of this user's at which somebody listens, and never says a word."""
-    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+    with TemporaryDirectory(dir=OPEN) as folder, socket.socket(socket.AF_UNIX) as server:
         Path(folder).chmod(0o755)  # unlike pytest's folders, whose paths are also too long
         path = Path(folder) / "docker.sock"
         server.bind(str(path))

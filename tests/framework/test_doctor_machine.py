@@ -26,7 +26,7 @@ from gaiaflow.doctor import system as systems
 from gaiaflow.doctor.programs import Programs
 from gaiaflow.stamps import Stamp
 
-from .doctor import NOBODY, as_nobody, look, only, only_root, run_fix, script, seen
+from .doctor import NOBODY, OPEN, as_nobody, look, only, only_root, run_fix, script, seen
 
 IDENTITY = """
 [tool.gaiaflow]
@@ -350,7 +350,7 @@ def test_a_port_of_a_running_service(project_root: Path, port: int, ours: bool) 
 @pytest.fixture
 def open_root(project_root: Path) -> Iterator[Path]:
     """A project in a folder that other users can reach, unlike pytest's."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=OPEN) as folder:
         Path(folder).chmod(0o755)
         root = Path(folder) / "Wälder und Seen"
         shutil.copytree(project_root, root)

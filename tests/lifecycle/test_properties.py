@@ -120,7 +120,9 @@ def update_without_copier(history: History, pair: tuple[str, str], project: Path
             if any(each.is_theirs(path) for each in both):
                 (folder / path).unlink()
     shutil.copyfile(snapshot.folder / "theirs" / ANSWERS, project / ANSWERS)
-    for name in ("gaiaflow/errors.py", "mlops_manager.py", "dags/change_me.py"):
+    worst = ["gaiaflow/errors.py", "mlops_manager.py"]
+    worst += git(project, "ls-files", "--", "dags/change_me.py").split()  # not if git ignores it
+    for name in worst:
         if (project / name).is_file() and not (project / name).is_symlink():
             (project / name).write_text("overwritten\n")
     (project / "stray.rej").write_text("left over\n")
