@@ -53,6 +53,13 @@ def test_every_pattern_is_used(render: Render) -> None:
             assert list(matches), f"{name}: nothing is called {pattern}"
 
 
+@pytest.mark.parametrize("name", ["framework_files", "shared_files"])
+def test_what_an_update_merges_has_plain_paths(name: str) -> None:
+    """tasks/ownership.py takes these patterns for paths: it saves and reads what is there."""
+    for pattern in patterns(name):
+        assert re.fullmatch(r"(/[\w.-]+)+", pattern), pattern
+
+
 def test_example_files_are_the_users(render: Render) -> None:
     with_example = files_of(render())
     for path in PathSpec.from_lines("gitignore", patterns("example_files")).match_files(

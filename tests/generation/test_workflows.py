@@ -27,8 +27,10 @@ rules:
 """
 
 
-@pytest.fixture(params=["ours", "uv", "pixi", "conda"])
+@pytest.fixture(params=["ours", "uv", "pixi", "conda", "update"])
 def workflow(request: pytest.FixtureRequest, render: Render) -> Path:
+    if request.param == "update":  # the same for all
+        return render() / ".github" / "workflows" / "update.yml"
     where = ROOT if request.param == "ours" else render(environment_manager=request.param)
     return where / ".github" / "workflows" / "ci.yml"
 
@@ -69,9 +71,10 @@ def test_actionlint(workflow: Path, tmp_path: Path) -> None:
 
 def test_only_read_permission_and_a_time_limit(workflow: Path) -> None:
     loaded = yaml.safe_load(workflow.read_text(encoding="utf-8"))
-    assert loaded["permissions"] == {"contents": "read"}
+    writes = workflow.name == "update.yml"  # a branch and a pull request, in its only job
+    assert loaded["permissions"] == ({} if writes else {"contents": "read"})
     for job in loaded["jobs"].values():
-        assert "permissions" not in job
+        assert writes or "permissions" not in job
         assert job["timeout-minutes"] <= 60
 
 
