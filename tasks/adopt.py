@@ -37,6 +37,11 @@ from tasks.settings import identity_of
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 SAVED = ".gaiaflow/adopted"
 NOT_PACKAGES = {"tests", "test", "dags", "docs", "notebooks", "scripts", "gaiaflow", "data"}
+# Of tests/test_dags.py those that ask for more than that DAGs load.
+STRICT_TESTS = re.compile(rb"(?m)^(?=def test_(tasks|functions)_)")
+SKIP = b'@pytest.mark.skip(reason="for new DAGs; without this line also for those from before")\n'
+PLACES = ["/dags", "/notebooks/README.md", "/tests", "/environment.yml", "/.env"]
+YAML_LOADER = "dags/yaml_pipelines.py"
 # Of the user's files, those that a project can't do without, and that no skeleton comes with.
 WANTED = ["README.md", "CHANGES.md", "LICENSE", "tests/test_dags.py", "data/README.md"]
 
@@ -90,7 +95,7 @@ Exit codes: 0 done, 1 failed (nothing was changed), 2 wrong use, 3 done, but loo
         "--original", cli.ExistingDirectory, help="a clone of the original cookiecutter"
     )
     template = cli.SwitchAttr(
-        "--template", str, default=str(REPOSITORY), help="where updates come from: URL or clone"
+        "--template", str, help="where updates come from: URL or clone; else where this one is from"
     )
     data = cli.SwitchAttr(
         ["-d", "--data"],
@@ -109,7 +114,10 @@ Exit codes: 0 done, 1 failed (nothing was changed), 2 wrong use, 3 done, but loo
             given = dict(entry.split("=", 1) for entry in self.data)
             check(root)
             with original_clone(self.original, root) as clone, TemporaryDirectory() as folder:
-                plan = make_plan(root, given, clone, self.template, Path(folder))
+                template = str(self.template or REPOSITORY)
+                plan = make_plan(root, given, clone, template, Path(folder))
+                if not self.template:
+                    _update_from_origin(plan)
                 say(plan.text())
                 if self.dry_run:
                     say("Nothing was changed (--dry-run).")
@@ -199,34 +207,60 @@ def make_plan(
     new = read_tree(rendered, sorted(path.name for path in rendered.iterdir()))
     plan.before = read_tree(root, sorted(concerned(root, new)))
     plan.after = dict(plan.before)
-    _move_out(plan, base, new, whose, is_original)
+    package = root / str(answers["package_name"])
+    examples = original.has_examples(package) if is_original else None
+    _move_out(plan, base, new, whose, examples)
     _take_in(plan, base, new, whose)
     _rewrite_dags(plan)
     _environment(plan, base)
     return plan
 
 
+def _update_from_origin(plan: Plan) -> None:
+    """Colleagues and CI don't have this clone: updates come from where it was cloned from."""
+    code, url, _ = local["git"]["-C", str(REPOSITORY), "remote", "get-url", "origin"].run(
+        retcode=None
+    )
+    if code == 0:
+        entry = plan.after[ANSWERS]
+        line = f"_src_path: {url.strip()}".encode()
+        data = re.sub(rb"(?m)^_src_path: .*$", lambda _: line, entry.data)
+        plan.after[ANSWERS] = Entry(entry.mode, data)
+
+
 def concerned(root: Path, new: Tree) -> set[str]:
     """The files that adoption may have to do with: never data, which may be large."""
-    places = GitIgnoreSpec.from_lines([*original.REPLACED, "/dags", "/tests", "/.env"])
+    places = GitIgnoreSpec.from_lines([*original.REPLACED, *PLACES])
     tracked = git(root, "ls-files", "-z").split("\0")
     found = {path for path in tracked if path and places.match_file(path)} | set(new) | {".env"}
     return {path for path in found if (root / path).is_symlink() or (root / path).is_file()}
 
 
 def _move_out(
-    plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners, is_original: bool
+    plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners, examples: bool | None
 ) -> None:
-    """The original's framework, and files that stand where ours have to."""
+    """The original's framework, and files that stand where ours have to.
+
+    `examples`: whether the package has those of the original; None if it is not of its kind.
+    """
+    is_original = examples is not None
     framework = GitIgnoreSpec.from_lines(whose.framework)
     replaced = GitIgnoreSpec.from_lines(original.REPLACED if is_original else [])
+    no_examples = ["/dags/example_*"] if examples is False else []  # what they call is missing
+    unwanted = GitIgnoreSpec.from_lines([*original.REPLACED_IF_UNCHANGED, *no_examples])
     for path, entry in list(plan.before.items()):
+        as_made = base.get(path) == entry.data
         in_the_way = framework.match_file(path) and path in new and new[path] != entry
-        if not in_the_way and not replaced.match_file(path):
+        loader = path.startswith("dags/") and dags.reads_yaml(entry.data)
+        if loader:
+            plan.after[YAML_LOADER] = new[YAML_LOADER]
+        elif not (in_the_way or replaced.match_file(path)) and not (
+            as_made and unwanted.match_file(path)
+        ):
             continue
-        edited = path in base and base[path] != entry.data
+        edited = path in base and not as_made
         why = "you had changed it" if edited else "" if path in base or is_original else "replaced"
-        plan.moved_out[path] = why
+        plan.moved_out[path] = f"{YAML_LOADER} does its work" if loader else why
         if edited:
             plan.notes.append(f"{path}: you had changed it; ours takes its place")
         del plan.after[path]
@@ -239,7 +273,7 @@ def _take_in(plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners) -> No
         ours = plan.after.get(path)
         if theirs.match_file(path):
             if ours is None and path in WANTED:
-                plan.after[path] = entry
+                plan.after[path] = Entry(entry.mode, STRICT_TESTS.sub(SKIP, entry.data))
         elif ours is None or ours == entry:
             plan.after[path] = entry
         else:
@@ -252,7 +286,12 @@ def _take_in(plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners) -> No
             plan.moved_out[path] = "merged; your version is kept there"
             plan.notes += [f"{path}: {note}" for note in merged.notes]
     if "environment.yml" in plan.before and "environment.yml" not in new:
-        plan.notes.append("environment.yml: kept, but the project's environment is made otherwise")
+        text = plan.before["environment.yml"].data.decode(errors="replace")
+        missing = dependencies.missing_packages(text, plan.after["pyproject.toml"].data.decode())
+        plan.notes.append(
+            f"environment.yml: kept, but {plan.answers['environment_manager']} does not read it; "
+            f"add to pyproject.toml what you need of: {', '.join(missing) or '(nothing)'}"
+        )
 
 
 def _merge_shared(path: str, new: str, ours: str, base: str) -> dependencies.Merged:
@@ -270,14 +309,14 @@ def _rewrite_dags(plan: Plan) -> None:
     package = str(plan.answers["package_name"])
     needs = False
     for path, entry in list(plan.after.items()):
-        if not re.fullmatch(r"dags/.*\.py", path) or not entry.is_text or entry.mode == "120000":
+        kind = re.fullmatch(r"dags/.*\.(py|yml|yaml)", path)
+        if not kind or not entry.is_text:
             continue
-        made = dags.rewrite(entry.data, package)
+        rewrite = dags.rewrite if kind[1] == "py" else dags.rewrite_yaml
+        made = rewrite(entry.data, package)
         plan.after[path] = Entry(entry.mode, made.data)
         plan.notes += [f"{path}: {note}" for note in made.notes]
         needs = needs or dags.needs_factory(made.data)
-        if b"dagfactory" in made.data:
-            plan.notes.append(f"{path}: YAML pipelines need dag-factory in Airflow's environment")
     if needs:
         shim = Path(dags.__file__).with_name("task_factory.py")
         plan.after["task_factory.py"] = Entry("100644", shim.read_bytes())
@@ -320,7 +359,8 @@ def guess(root: Path) -> dict[str, Any]:
     project = pyproject.get("project", {})
     package = find_package(root, str(project.get("name", "")))
     author = next((each for each in project.get("authors", []) if isinstance(each, dict)), {})
-    title = str(project.get("name", root.name)).replace("_", " ").replace("-", " ").title()
+    name = original.folder_name(root) if original.looks_original(root) else project.get("name")
+    title = str(name or root.name).replace("_", " ").replace("-", " ").title()
     readme = root / "README.md"
     heading = (
         re.search(r"(?m)^#[ \n]+(\w.*)$", readme.read_text(errors="replace"))
@@ -386,13 +426,12 @@ def license_of(root: Path) -> str:
 def original_answers(root: Path, answers: dict[str, Any]) -> dict[str, Any]:
     """The answers as the original called them."""
     package = answers["package_name"]
-    examples = any((root / package).glob("*/example_*.py"))
     names = ("project_name", "project_description", "author_name", "author_email")
     return {
         **{name: answers.get(name, "") for name in names},
         "package_name": package,
-        "folder_name": root.name,
-        "show_examples": "yes" if examples else "no",
+        "folder_name": original.folder_name(root),
+        "show_examples": "yes" if original.has_examples(root / package) else "no",
         "use_minio": "no" if any((root / package).glob("*/*_without_minio.py")) else "yes",
         "use_dag_factory": "yes" if any(root.glob("dags/*_config.yml")) else "no",
     }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.migrations.steps import RenamedImport
+
+_STANDARD = "airflow.providers.standard"
 
 # Where names of Airflow 2 and of the original are now.
 IMPORTS: Sequence[RenamedImport] = (
@@ -18,13 +21,33 @@ IMPORTS: Sequence[RenamedImport] = (
     RenamedImport("airflow.decorators:dag", "airflow.sdk:dag"),
     RenamedImport("airflow.utils.task_group:TaskGroup", "airflow.sdk:TaskGroup"),
     RenamedImport("airflow.models:Variable", "airflow.sdk:Variable"),
-    RenamedImport("airflow.operators.python", "airflow.providers.standard.operators.python"),
-    RenamedImport("airflow.operators.bash", "airflow.providers.standard.operators.bash"),
-    RenamedImport("airflow.operators.empty", "airflow.providers.standard.operators.empty"),
+    RenamedImport("airflow.datasets:Dataset", "airflow.sdk:Asset"),
+    RenamedImport("airflow.hooks.base_hook:BaseHook", "airflow.sdk:BaseHook"),
+    RenamedImport("airflow.operators.python_operator", f"{_STANDARD}.operators.python"),
+    RenamedImport("airflow.operators.bash_operator", f"{_STANDARD}.operators.bash"),
+    RenamedImport("airflow.operators.python", f"{_STANDARD}.operators.python"),
+    RenamedImport("airflow.operators.bash", f"{_STANDARD}.operators.bash"),
+    RenamedImport("airflow.operators.empty", f"{_STANDARD}.operators.empty"),
+    *(
+        RenamedImport(
+            f"airflow.operators.{old}:DummyOperator", f"{_STANDARD}.operators.empty:EmptyOperator"
+        )
+        for old in ("dummy", "dummy_operator")
+    ),
+    RenamedImport("airflow.utils.dates:days_ago", "task_factory:days_ago"),
     RenamedImport("gaiaflow.core.create_task", "task_factory"),
     RenamedImport("gaiaflow.core.operators", "task_factory"),
     RenamedImport("gaiaflow.core", "task_factory"),
 )
+# Modules that are gone, and what to do about it.
+GONE = {
+    "airflow.operators.subdag": "Airflow 3 has no SubDagOperator: use a TaskGroup",
+    "airflow.contrib": "Airflow 3 has no airflow.contrib: look for a provider",
+    "utils": "utils.py of the original is gone: minikube_manager.py gateway",
+    "docker_config": "docker_config.py of the original is gone: mlops_manager.py image",
+}
+# The arguments of a PythonOperator, and what task_factory calls them.
+_ARGUMENTS = {"task_id": "task_id", "op_kwargs": "func_kwargs", "retries": "retries", "dag": "dag"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +62,7 @@ def rewrite(data: bytes, package: str) -> Rewritten:
     """Change imports, `schedule_interval`, and PythonOperators that call the package.
 
     The package lives in the project's environment and not in Airflow's, so a PythonOperator of one
-    of its functions becomes a `task_factory` call, if it has a task_id and a python_callable only.
+    of its functions becomes a `task_factory` call, if that has all the arguments it needs.
     """
     for step in IMPORTS:
         data = step.code("dag.py", data)
@@ -49,46 +72,85 @@ def rewrite(data: bytes, package: str) -> Rewritten:
         return Rewritten(data, ["this is not Python that can be read; nothing was changed"])
     notes: list[str] = []
     edits = _Edits(data)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in imports if (node.module or "").split(".")[0] == package]
     functions = {
         alias.asname or alias.name: f"{node.module}:{alias.name}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package
+        for node in ours
         for alias in node.names
     }
-    rewritten = set()
+    uses = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    uses = Counter({name: uses[name] for name in functions})
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func).rpartition(".")[2]
-        named = {keyword.arg: keyword for keyword in node.keywords}
+        named = {keyword.arg or "": keyword for keyword in node.keywords}
         if called == "DAG" and "schedule_interval" in named:
             edits.replace_keyword(named["schedule_interval"], "schedule")
         if called == "KubernetesPodOperator":
             notes.append("KubernetesPodOperator: Gaiaflow's create_task runs tasks in pods itself")
         if called == "PythonOperator" and "python_callable" in named:
             function = ast.unparse(named["python_callable"].value)
-            if function not in functions:
+            unknown = set(named) - {*_ARGUMENTS, "python_callable", "provide_context"}
+            if function in functions and not node.args and not unknown:
+                made = [f'func_path="{functions[function]}"'] + [
+                    f"{new}={ast.unparse(named[old].value)}"
+                    for old, new in _ARGUMENTS.items()
+                    if old in named
+                ]
+                edits.replace(node, f"task_factory({', '.join(made)})")
+                uses[function] -= 1
                 continue
-            if set(named) == {"task_id", "python_callable"} and not node.args:
-                task_id = ast.unparse(named["task_id"].value)
-                edits.replace(
-                    node, f'task_factory(task_id={task_id}, func_path="{functions[function]}")'
-                )
-                rewritten.add(function)
-            else:
+            if function in functions:
                 notes.append(f"PythonOperator of {function}: use gaiaflow.create_task instead")
-    uses = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    if rewritten:
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != package:
-                continue
-            if all((alias.asname or alias.name) in rewritten for alias in node.names):
+            if "provide_context" in named:
+                edits.remove_keyword(named["provide_context"])  # it always is
+    if edits.has("task_factory("):
+        for node in ours:
+            if not any(uses[alias.asname or alias.name] for alias in node.names):
                 edits.replace(node, "from task_factory import task_factory")
         if not edits.has("from task_factory import"):
             notes.append("add: from task_factory import task_factory")
-    elif uses & set(functions):
+    if +uses:
         notes.append(f"imports {package}, which Airflow's environment does not have")
-    return Rewritten(edits.apply(), sorted(set(notes)))
+    modules = {node.module or "" for node in imports} | {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    notes += [
+        why
+        for gone, why in GONE.items()
+        if any(module == gone or module.startswith(f"{gone}.") for module in modules)
+    ]
+    return Rewritten(edits.apply(), sorted({*notes, *_scripts(data)}))
+
+
+def rewrite_yaml(data: bytes, package: str) -> Rewritten:
+    """Change a file of dag-factory's to what `gaiaflow.load_yaml_pipelines` reads."""
+    operator = re.compile(
+        rb"(?m)^(\s*)operator:\s*airflow\.operators\.python\.PythonOperator\s*\n\s*"
+    )
+    function = rb"(?m)^(\s*)python_callable:\s*(" + package.encode() + rb"[\w.]*)\.(\w+)"
+    if re.search(function, data):
+        data = re.sub(function, rb"\1function: \2:\3", operator.sub(rb"\1", data))
+        data = re.sub(rb"(?m)^(\s*)op_kwargs:", rb"\1arguments:", data)
+    for name in (b"bash", b"python", b"empty"):
+        old, new = b"airflow.operators." + name, _STANDARD.encode() + b".operators." + name
+        data = data.replace(old, new)
+    data = re.sub(rb"(?m)^(\s*)schedule_interval:", rb"\1schedule:", data)
+    return Rewritten(data, _scripts(data))
+
+
+def reads_yaml(data: bytes) -> bool:
+    """Whether a DAG file does nothing but load YAML by a dag-factory of old."""
+    return b"dagfactory.DagFactory(" in data and not re.search(rb"\bDAG\(", data)
+
+
+def _scripts(data: bytes) -> list[str]:
+    return ["AIRFLOW_HOME is not the project's folder now"] if b"AIRFLOW_HOME" in data else []
 
 
 class _Edits:
@@ -101,14 +163,28 @@ class _Edits:
             self._starts.append(self._starts[-1] + len(line))
         self._edits: list[tuple[int, int, bytes]] = []
 
-    def replace(self, node: ast.expr | ast.stmt, text: str) -> None:
+    def _span(self, node: ast.expr | ast.stmt | ast.keyword) -> tuple[int, int]:
         start = self._starts[node.lineno - 1] + node.col_offset
         end = self._starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-        self._edits.append((start, end, text.encode()))
+        return start, end
+
+    def replace(self, node: ast.expr | ast.stmt, text: str) -> None:
+        self._edits.append((*self._span(node), text.encode()))
 
     def replace_keyword(self, keyword: ast.keyword, name: str) -> None:
-        start = self._starts[keyword.lineno - 1] + keyword.col_offset
+        start, _ = self._span(keyword)
         self._edits.append((start, start + len(keyword.arg or ""), name.encode()))
+
+    def remove_keyword(self, keyword: ast.keyword) -> None:
+        """Take an argument away, with the comma before or after it."""
+        start, end = self._span(keyword)
+        before = re.search(rb",\s*$", self._data[:start])
+        after = re.match(rb"\s*,\s*", self._data[end:])
+        if before:
+            start = before.start()
+        elif after:
+            end += after.end()
+        self._edits.append((start, end, b""))
 
     def has(self, text: str) -> bool:
         return any(text.encode() in edit[2] for edit in self._edits) or text.encode() in self._data

@@ -65,11 +65,16 @@ def merge_pyproject(new: str, ours: str, base: str) -> Merged:
     if version := project.get("version"):
         text = re.sub(r'(?m)^version = ".*"$', lambda _: f'version = "{version}"', text, count=1)
     blocks = _blocks(ours)
+    as_made = {block.strip() for _, block in _blocks(base)}
     known = {name for name, _ in _blocks(text)}
     replaced = [name for name in REPLACED if name != "project"]
     for name, block in blocks:
         extra = name.startswith("project.") and name not in known
-        if name in known or block in {each for _, each in _blocks(base)}:
+        if block.strip() in as_made:
+            continue
+        if name in known:
+            if name.startswith("tool."):
+                notes.append(f"[{name}] of your pyproject.toml was not taken over: ours is there")
             continue
         if extra or not any(
             name == each or name.startswith(f"{each}.") for each in (*replaced, "project")
@@ -117,10 +122,23 @@ def merge_environment(new: str, ours: str) -> Merged:
     return Merged("\n".join(made) + "\n", [])
 
 
+def missing_packages(environment: str, pyproject: str) -> list[str]:
+    """Packages of an environment.yml that a pyproject.toml does not name."""
+    parsed = parse(pyproject)
+    groups = parsed.get("dependency-groups", {}).values()
+    named = [
+        *parsed.get("project", {}).get("dependencies", []),
+        *(each for g in groups for each in g),
+    ]
+    taken = {requirement_name(each) for each in named if isinstance(each, str)}
+    conda, pip = _packages(environment)
+    return [requirement_name(each) for each in _new([*conda, *pip], taken)]
+
+
 def _new(packages: Iterable[str], taken: set[str]) -> list[str]:
-    ignored = (*FRAMEWORK, "python", "pip")
+    ignored = {*taken, "airflow", "python", "pip"}
     named = [(requirement_name(each), each) for each in packages]
-    return [each for name, each in named if name not in taken and not name.startswith(ignored)]
+    return [each for name, each in named if name not in ignored and not name.startswith(FRAMEWORK)]
 
 
 def _packages(text: str) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,7 @@ REPLACED = [
     "/minikube_manager.py",
     "/kube_config_inline",
     "/airflow_test.cfg",
-    "/scripts/example_script",
     "/dags/task_factory.py",
-    "/dags/README.md",
-    "/notebooks/README.md",
-    "/tests/conftest.py",
     "/tests/dags/test_dag_integrity.py",
     "/tests/test_mlops_manager.py",
     "/tests/test_minikube_manager.py",
@@ -42,6 +39,9 @@ REPLACED = [
     "/.github/workflows/publish.yml",
     "/.github/workflows/unittest.yml",
 ]
+
+# Of no use any more either, but stay where people made them theirs.
+REPLACED_IF_UNCHANGED = ["/dags/README.md", "/notebooks/README.md", "/tests/conftest.py"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,19 @@ def looks_original(project: Path) -> bool:
         return False
     signs = ["mlops-run.sh", "mlops_manager.py", "airflow_test.cfg", "dags/task_factory.py"]
     return any((project / sign).exists() for sign in signs)
+
+
+def has_examples(package: Path) -> bool:
+    """Whether the examples were wanted; of some tags a few of them are there in any case."""
+    return any(package.glob("train/example_train*.py"))
+
+
+def folder_name(project: Path) -> str:
+    """The folder's name when it was generated: the environment is called so, clones may not be."""
+    file = project / "environment.yml"
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    found = re.search(r"(?m)^name: *([\w-]+)$", text)
+    return found[1] if found else project.name
 
 
 def find(clone: Path, project: Path, answers: Mapping[str, Any]) -> Original | None:

@@ -6,8 +6,9 @@ once no DAG imports this file, delete it.
 
 from __future__ import annotations
 
-import inspect
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import gaiaflow
@@ -32,13 +33,14 @@ def task_factory(
     secrets: list[str] | None = None,
     env_vars: dict[str, str] | None = None,
     retries: int = 3,
+    dag: Any = None,
 ) -> Any:
     """As in the original up to 0.3. Images, secrets and modes are settings of the project now."""
     arguments = dict(func_kwargs or {})
     for name, pulled in (xcom_pull_tasks or {}).items():
         key = pulled.get("key", "return_value")
         arguments[name] = FromTask(pulled["task"], name if key == "return_value" else key)
-    return create_task(task_id, func_path, arguments, env_vars=env_vars, retries=retries)
+    return create_task(task_id, func_path, arguments, env_vars=env_vars, retries=retries, dag=dag)
 
 
 def create_task(
@@ -48,17 +50,25 @@ def create_task(
     func_args: list[Any] | None = None,
     env_vars: dict[str, str] | None = None,
     retries: int = 3,
+    dag: Any = None,
     **_: Any,
 ) -> Any:
     """As in the original 1.0. Images, secrets and modes are settings of the project now."""
     if func_args:
         raise ValueError(f"Task {task_id!r}: give the arguments by name, in func_kwargs.")
     module, _dot, name = func_path.replace(":", ".").rpartition(".")
-    arguments = {name: _output(task_id, value) for name, value in (func_kwargs or {}).items()}
-    options = {"env": {name: str(value) for name, value in (env_vars or {}).items()}}
-    known = inspect.signature(gaiaflow.create_task).parameters
-    chosen = {name: value for name, value in options.items() if name in known}
-    return gaiaflow.create_task(task_id, f"{module}:{name}", arguments, retries=retries, **chosen)
+    env = {name: str(value) for name, value in (env_vars or {}).items()}
+    with dag or nullcontext():
+        arguments = {key: _output(task_id, value) for key, value in (func_kwargs or {}).items()}
+        return gaiaflow.create_task(
+            task_id, f"{module}:{name}", arguments, retries=retries, env=env
+        )
+
+
+def days_ago(number: int) -> datetime:
+    """As in Airflow 2. A fixed date is better: this one is another every day."""
+    midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=number)
 
 
 def _output(task_id: str, value: Any) -> Any:
