@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from copier import run_update
 
 from tests.lifecycle import synthetic
-from tests.lifecycle.conftest import PRESENT, History, commit, git
+from tests.lifecycle.conftest import PRESENT, RELEASES, History, commit, git
 from tests.lifecycle.test_properties import state_of
 
 pytestmark = pytest.mark.xdist_group("command")  # one environment for all
@@ -119,6 +120,23 @@ def test_what_is_refused(project: Path) -> None:
 def test_check(project: Path) -> None:
     found = json.loads(manage(project, "update", "--check", "--json").stdout)
     assert found == {"current": synthetic.OLD, "latest": synthetic.NEW, "newer": True}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_projects_own_tests_pass_after_an_update(
+    history: History, airflow: Path, tmp_path: Path, release: str
+) -> None:
+    """With its real environment, and Airflow's for the pipelines."""
+    project = history.generate(release, tmp_path / "project")
+    run_update(str(project), vcs_ref=PRESENT, defaults=True, overwrite=True, unsafe=True)
+    (project / ".gaiaflow" / "airflow").symlink_to(airflow)
+    assert manage(project, "update", "--continue").returncode == 0
+    made = manage(project, "deps")
+    assert made.returncode == 0, made.stderr
+    tests = [str(project / ".venv" / "bin" / "python"), "-m", "pytest", "-q"]
+    done = subprocess.run(tests, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout, done.stdout
 
 
 def test_an_unknown_release_changes_nothing(project: Path) -> None:

@@ -44,6 +44,7 @@ ORDER = (
     "test_dags",
     "test_generated",
     "test_modes",
+    "test_update",
     "test_wrong_use",
     "test_fresh_clone",
     "test_two_projects",
