@@ -11,10 +11,17 @@ if __name__ == "__main__":
     if sys.version_info < (3, 10):
         sys.exit("error: this needs Python 3.10 or newer, and this is " + sys.version.split()[0])
 
-    from gaiaflow.bootstrap import enter_airflow_environment
+    try:
+        from gaiaflow.bootstrap import enter_airflow_environment
 
-    enter_airflow_environment(__file__)
+        enter_airflow_environment(__file__)
 
-    from gaiaflow.commands import main
+        from gaiaflow.commands import main
+    except SyntaxError as error:  # as by the markers of a conflict
+        sys.exit(
+            f"error: {error.filename}, line {error.lineno}: {error.msg}.\n"
+            "If an update left a conflict there, resolve it and `git add` the file, or go back:\n"
+            "    python3 .gaiaflow/update/undo.py"
+        )
 
     main()

@@ -129,7 +129,7 @@ def clean_env() -> dict[str, str]:
 
 
 def run(command: Sequence[str], cwd: Path | None = None) -> None:
-    """Run a program in sight of the user.
+    """Run a program in sight of the user; of a traceback only the last line, which says what.
 
     Raises:
         GaiaflowError: it failed; the message has the command.
@@ -139,10 +139,15 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
     with subprocess.Popen(
         list(command), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
+        traceback: list[bytes] = []
         for line in process.stdout or ():
-            if not listing.match(line):
+            if traceback or line.startswith(b"Traceback (most recent call last)"):
+                traceback += [line] if line.strip() else []
+            elif not listing.match(line):
                 sys.stderr.buffer.write(line)
                 sys.stderr.flush()
+        sys.stderr.buffer.write(b"".join(traceback[-1:]))
+        sys.stderr.flush()
     if process.returncode:
         shown = " ".join([Path(command[0]).name, *command[1:]])
         raise GaiaflowError(

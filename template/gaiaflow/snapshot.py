@@ -87,6 +87,7 @@ class Snapshot:
         source, target = self.root / path, self.folder / "environments" / path
         if path in self.state["environments"] or not source.is_dir():
             return
+        shutil.rmtree(target, ignore_errors=True)  # of a copy that was cut off
         shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
         self.state["environments"].append(path)
         self.save()

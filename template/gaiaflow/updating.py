@@ -6,6 +6,7 @@ around it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -62,11 +64,23 @@ Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to res
         root = settings.find_root()
         if self.check:
             return _check(root, self.as_json)
-        if self.abort:
-            return _abort(root)
-        if self.go_on:
-            return _finish(root)
-        return _update(root, self.to)
+        with _the_only_one(root):
+            if self.abort:
+                return _abort(root)
+            if self.go_on:
+                return _finish(root)
+            return _update(root, self.to)
+
+
+@contextmanager
+def _the_only_one(root: Path) -> Iterator[None]:
+    """Keep a second update, or an `--abort` of the first, away; free again however this ends."""
+    with (root / ".gaiaflow" / "update.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise GaiaflowError("An update of this project is running: wait for its end.") from None
+        yield
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from copier import run_update
 
+from tasks.rendering import ANSWERS
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import PRESENT, RELEASES, History, commit, git
 from tests.lifecycle.test_properties import state_of
@@ -37,12 +41,16 @@ def project(history: History, airflow: Path, tmp_path: Path) -> Path:
     return project
 
 
-def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the manager; the Copier of this test run is the one on PATH."""
+def command_of(project: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """The manager with its environment; the Copier of this test run is the one on PATH."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     env["HOME"] = str(project.parent)  # whatever Copier this person has
-    command = [sys.executable, str(project / "mlops_manager.py"), *arguments]
+    return [sys.executable, str(project / "mlops_manager.py"), *arguments], env
+
+
+def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command, env = command_of(project, *arguments)
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
@@ -115,6 +123,46 @@ def test_what_is_refused(project: Path) -> None:
     assert manage(project, "update", "--abort", "--continue").returncode == 2
     nothing = manage(project, "update", "--abort")
     assert nothing.returncode == 1 and "no update" in nothing.stderr
+    (project / "gaiaflow" / "errors.py").write_text("<<<<<<< yours\n")
+    marked = manage(project, "update", "--continue")
+    assert marked.returncode == 1 and "errors.py, line 1" in marked.stderr, marked.stderr
+    assert "undo.py" in marked.stderr and "Traceback" not in marked.stderr
+
+
+def test_an_update_that_is_killed(project: Path) -> None:
+    """Amid Copier's own pass, when the tree is half at the new release."""
+    commit(project, "our work")
+    before = state_of(project)
+    command, env = command_of(project, "update")
+    running = psutil.Popen(command, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while synthetic.NEW not in (project / ANSWERS).read_text(encoding="utf-8"):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGSTOP)
+    second = manage(project, "update", "--abort")
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert second.returncode == 1 and "is running" in second.stderr
+    assert state_of(project) != before
+    again = manage(project, "update")
+    assert again.returncode == 1 and "--abort" in again.stderr
+    assert manage(project, "update", "--abort").returncode == 0
+    assert state_of(project) == before
+    assert git(project, "status", "--porcelain") == ""
+    assert manage(project, "update", "--abort").returncode == 1  # once is enough
+
+
+def test_nonsense_in_the_answers_changes_nothing(project: Path) -> None:
+    answers = project / ANSWERS
+    text = answers.read_text(encoding="utf-8")
+    answers.write_text(text.replace("seaweedfs", "floppy"), encoding="utf-8")
+    commit(project, "by hand")
+    before = state_of(project)
+    done = manage(project, "update")
+    assert done.returncode == 1 and "as it was" in done.stderr, done.stderr
+    assert "Invalid choice" in done.stderr and "Traceback" not in done.stderr
+    assert state_of(project) == before
 
 
 def test_check(project: Path) -> None:
@@ -163,6 +211,7 @@ def test_an_environment_is_brought_back_byte_by_byte(tmp_path: Path) -> None:
     commit(root, "all")
     before = state_of(root)
     snapshot = Snapshot.take(root, ["file.txt"])
+    (root / ".gaiaflow" / "update" / "environments" / ".venv" / "half").mkdir(parents=True)
     snapshot.cover_environment(".venv")
     snapshot.save(phase="merged")
     (environment / "linked.py").unlink()
