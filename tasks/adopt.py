@@ -207,6 +207,8 @@ def make_plan(
     new = read_tree(rendered, sorted(path.name for path in rendered.iterdir()))
     plan.before = read_tree(root, sorted(concerned(root, new)))
     plan.after = dict(plan.before)
+    if is_original and not base:
+        plan.notes.append(f"{SAVED}: what was moved out there may have changes of yours")
     package = root / str(answers["package_name"])
     examples = original.has_examples(package) if is_original else None
     _move_out(plan, base, new, whose, examples)

@@ -94,11 +94,12 @@ def rewrite(data: bytes, package: str) -> Rewritten:
             function = ast.unparse(named["python_callable"].value)
             unknown = set(named) - {*_ARGUMENTS, "python_callable", "provide_context"}
             if function in functions and not node.args and not unknown:
-                made = [f'func_path="{functions[function]}"'] + [
+                made = [
                     f"{new}={ast.unparse(named[old].value)}"
                     for old, new in _ARGUMENTS.items()
                     if old in named
                 ]
+                made.insert(1, f'func_path="{functions[function]}"')
                 edits.replace(node, f"task_factory({', '.join(made)})")
                 uses[function] -= 1
                 continue

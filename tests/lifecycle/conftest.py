@@ -122,6 +122,32 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     return History(path, tmp_path_factory.mktemp("generated"))
 
 
+def command_of(project: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """The manager with its environment; the Copier of this test run is the one on PATH."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    env["HOME"] = str(project.parent)  # whatever Copier this person has
+    return [sys.executable, str(project / "mlops_manager.py"), *arguments], env
+
+
+def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command, env = command_of(project, *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+
+@pytest.fixture(scope="session")
+def airflow(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Airflow's environment of a project of the present; others link to it.
+
+    Who uses it is in the group "command", so that it is made once.
+    """
+    project = history.generate(PRESENT, tmp_path_factory.mktemp("airflow") / "project")
+    done = manage(project, "status", "--json")
+    if done.returncode:
+        pytest.skip(f"packages cannot be fetched here: {done.stderr.splitlines()[-1]}")
+    return project / ".gaiaflow" / "airflow"
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Copier and git as on a machine that nobody has configured."""

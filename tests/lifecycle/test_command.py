@@ -16,20 +16,18 @@ from copier import run_update
 
 from tasks.rendering import ANSWERS
 from tests.lifecycle import synthetic
-from tests.lifecycle.conftest import PRESENT, RELEASES, History, commit, git
+from tests.lifecycle.conftest import (
+    PRESENT,
+    RELEASES,
+    History,
+    command_of,
+    commit,
+    git,
+    manage,
+)
 from tests.lifecycle.test_properties import state_of
 
 pytestmark = pytest.mark.xdist_group("command")  # one environment for all
-
-
-@pytest.fixture(scope="module")
-def airflow(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Airflow's environment of a project of the present; the other tests link to it."""
-    project = history.generate(PRESENT, tmp_path_factory.mktemp("airflow") / "project")
-    done = manage(project, "status", "--json")
-    if done.returncode:
-        pytest.skip(f"packages cannot be fetched here: {done.stderr.splitlines()[-1]}")
-    return project / ".gaiaflow" / "airflow"
 
 
 @pytest.fixture
@@ -39,19 +37,6 @@ def project(history: History, airflow: Path, tmp_path: Path) -> Path:
     (project / ".gaiaflow").mkdir(exist_ok=True)
     (project / ".gaiaflow" / "airflow").symlink_to(airflow)
     return project
-
-
-def command_of(project: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    """The manager with its environment; the Copier of this test run is the one on PATH."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    env["HOME"] = str(project.parent)  # whatever Copier this person has
-    return [sys.executable, str(project / "mlops_manager.py"), *arguments], env
-
-
-def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command, env = command_of(project, *arguments)
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
 def edit(project: Path, path: str, old: str, new: str) -> None:
