@@ -365,16 +365,16 @@ def test_the_original(
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_bytes(data)
     if examples == "no":  # what the hook of the original does
-        for path in [*project.glob("dags/example_*"), *project.glob("*/*/example_*.py")]:
-            path.unlink()
+        for file in [*project.glob("dags/example_*"), *project.glob("*/*/example_*.py")]:
+            file.unlink()
     own = {"task_factory": DAG, "create_task": CREATE_TASK}.get(
         "create_task" if tag == "v1.0.0" else "task_factory" if tag >= "v0.2" else "", OPERATORS
     )
     own = own.replace("{{ cookiecutter.package_name }}", "peat_maps")
     (project / "dags" / "own.py").write_text(own)
     (project / "peat_maps" / "own.py").write_text("OWN = 1\n")
-    with (project / ".github" / "workflows" / "unittest.yml").open("a") as file:
-        file.write("# ours\n")
+    with (project / ".github" / "workflows" / "unittest.yml").open("a") as workflow:
+        workflow.write("# ours\n")
     git(project, "init", "--quiet")
     commit(project, "made by the original")
     before = state_of(project)
