@@ -152,6 +152,7 @@ def stack_of_modes(generate: Generate, tmp_path_factory: pytest.TempPathFactory)
         yield Stack(project, folder)
         if MINIKUBE:
             execute(sys.executable, project.root / "minikube_manager.py", "clean", cwd=HERE)
+    assert project.manage("stop").code == 0  # not at the end of all tests: others want the machine
 
 
 def airflow_python(project: Project) -> Path:
