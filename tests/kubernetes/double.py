@@ -5,7 +5,10 @@ logs, their exec over a websocket and their events; secrets, services and endpoi
 objects. It does NOT prove what only a cluster can: rights, scheduling, pulls, DNS, admission. The
 tests marked `cluster` do.
 
-    python double.py FOLDER     # FOLDER gets kubeconfig.json, and each pod's manifest as JSON
+    python double.py FOLDER [PORT]
+
+FOLDER gets kubeconfig.json and each pod's manifest as JSON. With a PORT the API answers there too,
+by TLS, as it does to programs inside a cluster; `serviceaccount` is what these find mounted.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import contextlib
 import datetime
 import json
 import shutil
+import ssl
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -367,7 +372,22 @@ def kube_config(port: int, contexts: tuple[str, ...] = ("host", "containers")) -
     }
 
 
-async def serve(folder: Path) -> None:
+def service_account(folder: Path) -> ssl.SSLContext:
+    """Write what a pod finds about its cluster; the server's side of it."""
+    folder.mkdir()
+    authority, key = folder / "ca.crt", folder / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=double", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made += ["-keyout", str(key), "-out", str(authority)]
+    subprocess.run(made, check=True, capture_output=True)
+    (folder / "token").write_text(TOKEN)
+    (folder / "namespace").write_text("default")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority, key)
+    return context
+
+
+async def serve(folder: Path, tls_port: int | None) -> None:
     application = web.Application(middlewares=[guard])
     cluster = Cluster(folder)
     application.add_routes(cluster.routes())
@@ -376,6 +396,9 @@ async def serve(folder: Path) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
+    if tls_port:
+        context = service_account(folder / "serviceaccount")
+        await web.TCPSite(runner, "127.0.0.1", tls_port, ssl_context=context).start()
     path = folder / "kubeconfig.json"
     path.with_suffix(".part").write_text(json.dumps(kube_config(port)), encoding="utf-8")
     path.with_suffix(".part").replace(path)
@@ -391,4 +414,4 @@ if __name__ == "__main__":
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(Path(sys.argv[1])))
+        asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None))
