@@ -18,14 +18,14 @@ import pytest
 from tests.kubernetes import HERE as DOUBLES
 from tests.kubernetes import running_double
 
-from .conftest import Generate, Project, Start, containers_of, execute, free_block, states
+from .conftest import Generate, Project, Start, containers_of, execute, states
 
 
 @pytest.fixture
 def cluster(containers: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The double of a cluster, as programs find it; what it was told is in this folder."""
     python = containers.root / ".gaiaflow" / "airflow" / "bin" / "python"
-    with running_double(python, tmp_path, free_block()):
+    with running_double(python, tmp_path):
         config = json.loads((tmp_path / "kubeconfig.json").read_text(encoding="utf-8"))
         monkeypatch.setenv("MINIKUBE_DOUBLE_API", config["clusters"][0]["cluster"]["server"])
         monkeypatch.setenv("MINIKUBE_DOUBLE", str(tmp_path))

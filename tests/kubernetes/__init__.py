@@ -12,18 +12,10 @@ HERE = Path(__file__).resolve().parent
 
 
 @contextlib.contextmanager
-def running_double(python: Path, folder: Path, tls_port: int) -> Iterator[None]:
-    """The API, answering; `folder` has its kubeconfig.json.
-
-    Args:
-        python: the interpreter of a project's Airflow environment, which has all it needs.
-        folder: where it writes.
-        tls_port: where programs inside the cluster find it.
-    """
+def running_double(python: Path, folder: Path) -> Iterator[None]:
+    """The API, answering; by the interpreter of an Airflow environment, which has all it needs."""
     log = (folder / "double.log").open("w")
-    process = subprocess.Popen(
-        [python, HERE / "double.py", folder, str(tls_port)], stdout=log, stderr=log
-    )
+    process = subprocess.Popen([python, HERE / "double.py", folder], stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 60
         while not (folder / "kubeconfig.json").exists():

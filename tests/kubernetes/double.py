@@ -5,10 +5,10 @@ logs, their exec over a websocket and their events; secrets, services and endpoi
 objects. It does NOT prove what only a cluster can: rights, scheduling, pulls, DNS, admission. The
 tests marked `cluster` do.
 
-    python double.py FOLDER [PORT]
+    python double.py FOLDER
 
-FOLDER gets kubeconfig.json and each pod's manifest as JSON. With a PORT the API answers there too,
-by TLS, as it does to programs inside a cluster; `serviceaccount` is what these find mounted.
+FOLDER gets kubeconfig.json and each pod's manifest as JSON; and what programs inside a cluster find
+mounted, `serviceaccount`, with one file more: the port of the API that answers by TLS, as to them.
 """
 
 from __future__ import annotations
@@ -351,7 +351,8 @@ def read(socket: Any, size: int) -> bytes:
 @web.middleware
 async def guard(request: web.Request, handler: Any) -> Any:
     try:
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if (scheme.lower(), token) != ("bearer", TOKEN):
             raise Refused(401, "Unauthorized")
         return await handler(request)
     except Refused as error:
@@ -387,7 +388,7 @@ def service_account(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def serve(folder: Path, tls_port: int | None) -> None:
+async def serve(folder: Path) -> None:
     application = web.Application(middlewares=[guard])
     cluster = Cluster(folder)
     application.add_routes(cluster.routes())
@@ -396,9 +397,9 @@ async def serve(folder: Path, tls_port: int | None) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    if tls_port:
-        context = service_account(folder / "serviceaccount")
-        await web.TCPSite(runner, "127.0.0.1", tls_port, ssl_context=context).start()
+    inside = folder / "serviceaccount"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=service_account(inside)).start()
+    (inside / "port").write_text(str(runner.addresses[1][1]))
     path = folder / "kubeconfig.json"
     path.with_suffix(".part").write_text(json.dumps(kube_config(port)), encoding="utf-8")
     path.with_suffix(".part").replace(path)
@@ -414,4 +415,4 @@ if __name__ == "__main__":
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None))
+        asyncio.run(serve(Path(sys.argv[1])))

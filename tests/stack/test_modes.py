@@ -141,27 +141,29 @@ def renamed(path: Path) -> str:
 def stack_of_modes(generate: Generate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     project, _ = generate("Moden", package_name="forest_watch", kubernetes="true")
     project.set_ports(free_block())
-    api_port = free_block()
     image = os.environ.get("GAIAFLOW_TEST_IMAGE", IMAGE)
     with (project.root / ".env").open("a", encoding="utf-8") as env:
         env.write(f"EARTHDATA_TOKEN={expected.SECRET}\nPACKAGE_IMAGE={image}\n")
     functions = (HERE / "cases" / "functions.py").read_text(encoding="utf-8")
     (project.root / "forest_watch" / "utils" / "cases.py").write_text(functions, encoding="utf-8")
-    services = ("--service", "airflow", "--service", "mlflow")
-    inside = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(api_port)}
-    started = project.manage("start", "--backend", "local", *services, **inside)
+    started = project.manage("start", "--backend", "local", "--service", "mlflow")
     assert started.code == 0, started
     folder = tmp_path_factory.mktemp("cluster")
     with contextlib.ExitStack() as stack:
+        inside = {}
         if has_engine():
             build(project)
-            stack.enter_context(running_double(airflow_python(project), folder, api_port))
+            stack.enter_context(running_double(airflow_python(project), folder))
             stack.callback(SERVICE_ACCOUNT.unlink, missing_ok=True)
             put_secrets(airflow_python(project), folder / "kubeconfig.json")
+            port = (folder / "serviceaccount" / "port").read_text()
+            inside = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": port}
+        started = project.manage("start", "--backend", "local", "--service", "airflow", **inside)
+        assert started.code == 0, started
         yield Stack(project, folder)
         if MINIKUBE:
             execute(sys.executable, project.root / "minikube_manager.py", "clean", cwd=HERE)
-    assert project.manage("stop").code == 0  # not at the end of all tests: others want the machine
+        assert project.manage("stop").code == 0  # not at the end of all: others want the machine
 
 
 def airflow_python(project: Project) -> Path:
