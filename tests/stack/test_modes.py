@@ -271,6 +271,38 @@ def test_nothing_is_left(stack: Stack) -> None:
     assert not left(stack)
 
 
+KEPT = """
+import os
+from datetime import timedelta
+from airflow.sdk import DAG
+from gaiaflow import create_task
+
+os.environ["GAIAFLOW_KEEP_FAILED"] = "yes"  # as .env would set it for all
+defaults = {{"mode": "{mode}", "owner": "tests", "retries": 1, "retry_delay": timedelta(0)}}
+with DAG("kept-{mode}", schedule=None, default_args=defaults):
+    create_task("raises", "forest_watch.utils.cases:fails")
+"""
+
+
+def test_what_failed_stays_on_request(stack: Stack) -> None:
+    """And what a try has left is gone when the next one comes, as after a crash of Airflow."""
+    if stack.mode in {"dev", "cluster"}:
+        pytest.skip("a process leaves nothing, and a cluster of others is left alone")
+    dag = stack.project.root / "dags" / "kept.py"
+    dag.write_text(KEPT.format(mode=stack.mode), encoding="utf-8")
+    run = stack.run("kept")
+    assert run["state"] == "failed"
+    kept = left(stack)
+    try:
+        show = ("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}")
+        states = execute("docker", *show, *kept, cwd=HERE).out.splitlines()
+        tries = 1 if stack.mode == "dev_docker" else 2  # each pod has a name of its own
+        assert states.count("exited 1") == tries, states
+    finally:
+        dag.unlink()
+        execute("docker", "rm", "--force", *kept, cwd=HERE)
+
+
 def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
     if stack.mode not in {"prod_local", "prod"}:
         pytest.skip("the double has the manifests")
