@@ -303,6 +303,30 @@ def test_what_failed_stays_on_request(stack: Stack) -> None:
         execute("docker", "rm", "--force", *kept, cwd=HERE)
 
 
+UNBUILT = """
+import os
+from airflow.sdk import DAG
+from gaiaflow import create_task
+
+os.environ["GAIAFLOW_IMAGE"] = "gaiaflow-test/modes:never-built"
+with DAG("unbuilt-dev_docker", schedule=None, default_args={"mode": "dev_docker", "retries": 3}):
+    create_task("square", "forest_watch.utils.cases:square", {"number": 2})
+"""
+
+
+def test_an_image_that_was_not_built(stack: Stack) -> None:
+    """It is not pulled: in a registry, anybody may have put something under the same name."""
+    if stack.mode != "dev_docker":
+        pytest.skip("a process has no image, and a cluster has its own ways to get one")
+    dag = stack.project.root / "dags" / "unbuilt.py"
+    dag.write_text(UNBUILT, encoding="utf-8")
+    run = stack.run("unbuilt")
+    dag.unlink()
+    assert [task["try_number"] for task in run["tasks"]] == [1]  # to try again is of no use
+    assert "There is no image gaiaflow-test/modes:never-built" in run["said"]
+    assert "python3 mlops_manager.py build" in run["said"]
+
+
 def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
     if stack.mode not in {"prod_local", "prod"}:
         pytest.skip("the double has the manifests")
