@@ -15,7 +15,7 @@ from pathlib import Path
 from plumbum import FG, CommandNotFound, ProcessExecutionError, cli, local
 
 PROJECT = Path.cwd()
-MANAGER = str(PROJECT / "mlops_manager.py")
+MANAGER, CLUSTER = "mlops_manager.py", "minikube_manager.py"
 
 
 class Generate(cli.Application):
@@ -23,6 +23,7 @@ class Generate(cli.Application):
 
     setup = cli.SwitchAttr("--setup", cli.Set("none", "environment", "start"), mandatory=True)
     backend = cli.SwitchAttr("--backend", cli.Set("local", "compose"), mandatory=True)
+    minikube = cli.SwitchAttr("--minikube", cli.Set("yes", "no"), mandatory=True)
     example = cli.SwitchAttr("--example", cli.Set("yes", "no"), mandatory=True)
     author = cli.SwitchAttr("--author", str, default="")
     email = cli.SwitchAttr("--email", str, default="")
@@ -54,17 +55,20 @@ class Generate(cli.Application):
         else:
             say("The folder lies in a git repository: commit the new files there yourself.")
         if self.setup == "environment":
-            attempt(lambda: manage("deps"), "python3 mlops_manager.py deps")
+            attempt(lambda: manage(MANAGER, "deps"), "python3 mlops_manager.py deps")
         if self.setup == "start":
             start = ("start", "--backend", str(self.backend))
             by_hand_start = f"python3 mlops_manager.py {' '.join(start)}"
-            started = attempt(lambda: manage(*start), by_hand_start)
+            started = attempt(lambda: manage(MANAGER, *start), by_hand_start)
             if self.example == "yes":
                 command = "python3 mlops_manager.py run landcover"
-                if started and attempt(lambda: manage("run", "landcover"), command):
+                if started and attempt(lambda: manage(MANAGER, "run", "landcover"), command):
                     say(f"The example is green, {seconds()} s after the files were written.")
                 elif not started:
                     by_hand.append(command)
+            if self.minikube == "yes":
+                command = "python3 minikube_manager.py start"
+                attempt(lambda: manage(CLUSTER, "start"), command)
         if own_repository:
             attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
         if by_hand:
@@ -123,9 +127,9 @@ def commit(*options: str, author: str = "", email: str = "") -> None:
     git("commit", "--quiet", "--no-verify", *options)
 
 
-def manage(*arguments: str) -> None:
+def manage(manager: str, *arguments: str) -> None:
     """Run one of the project's own commands in sight of the user."""
-    local[sys.executable][MANAGER][list(arguments)] & FG
+    local[sys.executable][str(PROJECT / manager), arguments] & FG
 
 
 def seconds() -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.exceptions import DockerContainerFailedException
 from airflow.providers.docker.operators.docker import DockerOperator
+from airflow.sdk.exceptions import AirflowFailException
 from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest
 
@@ -45,6 +46,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
         """Run the function and return its result.
 
         Raises:
+            AirflowFailException: there is no image, so that to try again is of no use.
             RuntimeError: the function failed, or the container could not be started.
         """
         self.image = self.task_image or os.environ["GAIAFLOW_IMAGE"]
@@ -61,6 +63,8 @@ class ContainerOperator(FunctionTask, DockerOperator):
         labels = {"gaiaflow.project": name, "gaiaflow.task": _identity(context)}
         self.labels = labels
         try:
+            if self.task_image is None:  # never of a registry, where anybody may use its name
+                self.cli.inspect_image(self.image)
             self._sweep(labels)
             result = DockerOperator.execute(self, context)
             if self.auto_remove == "never":
@@ -69,7 +73,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
         except DockerContainerFailedException as error:
             raise self.failed(_exit_code(error)) from None
         except (ImageNotFound, NotFound) as error:
-            raise RuntimeError(
+            raise AirflowFailException(
                 f"There is no image {self.image}: {error}\n"
                 "Build the project's own: python3 mlops_manager.py build"
             ) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
 from kubernetes.config import ConfigException
 from urllib3.exceptions import MaxRetryError
@@ -144,10 +144,11 @@ class LocalPodOperator(PodOperator):
         """Run the function and return its result.
 
         Raises:
+            AirflowFailException: nobody has made a cluster, so that to try again is of no use.
             RuntimeError: the function failed, or the pod could not be started.
         """
         if not _KUBE_CONFIG.exists():
-            raise RuntimeError(
+            raise AirflowFailException(
                 "kube_config_inline is not there, which says where Minikube is.\n"
                 "Make it: python3 minikube_manager.py start, or ... config if it runs already."
             )

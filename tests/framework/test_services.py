@@ -24,7 +24,7 @@ NAMES = [service.name for service in SERVICES]
 )
 def test_an_unknown_service_has_near_names(typed: str, near: str) -> None:
     with pytest.raises(LookupError) as caught:
-        select(["mlflow", typed])
+        select(["mlflow", typed], SERVICES)
     message = caught.value.args[0]
     assert message.startswith(f"There is no service {typed!r}. Did you mean {near}")
     assert message.endswith("jupyterlab")  # all names, in the second line
@@ -32,14 +32,14 @@ def test_an_unknown_service_has_near_names(typed: str, near: str) -> None:
 
 def test_nothing_near() -> None:
     with pytest.raises(LookupError, match=r"There is no service 'xyz'\.\nServices: airflow, "):
-        select(["xyz"])
+        select(["xyz"], SERVICES)
 
 
 def test_names_and_the_group() -> None:
-    everything = [service.name for service in select([])]
+    everything = [service.name for service in select([], SERVICES)]
     assert everything == [name for name in NAMES if name not in STEPS]
-    assert [service.name for service in select(["mlflow"])] == ["mlflow"]
-    airflow = [service.name for service in select(["airflow"])]
+    assert [service.name for service in select(["mlflow"], SERVICES)] == ["mlflow"]
+    airflow = [service.name for service in select(["airflow"], SERVICES)]
     assert airflow == [name for name in everything if name.startswith("airflow-")]
 
 

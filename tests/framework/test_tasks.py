@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
+from airflow.sdk.exceptions import AirflowFailException
 
 from gaiaflow import create_task
 from gaiaflow.function_task import Output
@@ -121,7 +122,7 @@ def test_pods_use_one_file_and_no_connection(dag: DAG) -> None:
     assert (task.in_cluster, task.kubernetes_conn_id) == (False, None)
     assert task.config_file == str(TEMPLATE / "kube_config_inline")
     assert task.cluster_context == "host"
-    with pytest.raises(RuntimeError, match="kube_config_inline is not there"):
+    with pytest.raises(AirflowFailException, match="kube_config_inline is not there"):
         task.execute({})
 
 

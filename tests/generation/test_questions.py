@@ -39,6 +39,7 @@ def test_questions_in_their_order() -> None:
         "license",
         "setup",
         "backend",
+        "minikube",
         "creation_date",
     ]
     assert [name for name, question in questions.items() if "default" not in question] == [
@@ -47,6 +48,29 @@ def test_questions_in_their_order() -> None:
     for name, question in questions.items():
         assert question["help"], name
         assert "choices" in question or question["type"] == "bool" or "validator" in question, name
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ({}, set()),
+        ({"setup": "start"}, {"backend"}),
+        ({"kubernetes": "true"}, set()),
+        ({"setup": "start", "kubernetes": "true"}, {"backend", "minikube"}),
+    ],
+)
+def test_what_is_asked_depends_on_what_was_answered(
+    copier_command: Copier,
+    copier_template: Path,
+    tmp_path: Path,
+    answers: dict[str, str],
+    asked: set[str],
+) -> None:
+    data = [f"--data={name}={value}" for name, value in answers.items()]
+    made = copier_command(*COPY, *NAMED[:2], *data, copier_template, "project")
+    assert made.returncode == 0, made.stderr
+    stored = yaml.safe_load((tmp_path / "project" / ".copier-answers.yml").read_text("utf-8"))
+    assert stored.keys() & {"backend", "minikube"} == asked
 
 
 def test_settings_questions_ownership_tasks_migrations_in_this_order() -> None:

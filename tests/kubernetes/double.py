@@ -5,7 +5,10 @@ logs, their exec over a websocket and their events; secrets, services and endpoi
 objects. It does NOT prove what only a cluster can: rights, scheduling, pulls, DNS, admission. The
 tests marked `cluster` do.
 
-    python double.py FOLDER     # FOLDER gets kubeconfig.json, and each pod's manifest as JSON
+    python double.py FOLDER
+
+FOLDER gets kubeconfig.json and each pod's manifest as JSON; and what programs inside a cluster find
+mounted, `serviceaccount`, with one file more: the port of the API that answers by TLS, as to them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import contextlib
 import datetime
 import json
 import shutil
+import ssl
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -346,7 +351,8 @@ def read(socket: Any, size: int) -> bytes:
 @web.middleware
 async def guard(request: web.Request, handler: Any) -> Any:
     try:
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if (scheme.lower(), token) != ("bearer", TOKEN):
             raise Refused(401, "Unauthorized")
         return await handler(request)
     except Refused as error:
@@ -367,6 +373,21 @@ def kube_config(port: int, contexts: tuple[str, ...] = ("host", "containers")) -
     }
 
 
+def service_account(folder: Path) -> ssl.SSLContext:
+    """Write what a pod finds about its cluster; the server's side of it."""
+    folder.mkdir()
+    authority, key = folder / "ca.crt", folder / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=double", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made += ["-keyout", str(key), "-out", str(authority)]
+    subprocess.run(made, check=True, capture_output=True)
+    (folder / "token").write_text(TOKEN)
+    (folder / "namespace").write_text("default")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority, key)
+    return context
+
+
 async def serve(folder: Path) -> None:
     application = web.Application(middlewares=[guard])
     cluster = Cluster(folder)
@@ -376,6 +397,9 @@ async def serve(folder: Path) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
+    inside = folder / "serviceaccount"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=service_account(inside)).start()
+    (inside / "port").write_text(str(runner.addresses[1][1]))
     path = folder / "kubeconfig.json"
     path.with_suffix(".part").write_text(json.dumps(kube_config(port)), encoding="utf-8")
     path.with_suffix(".part").replace(path)

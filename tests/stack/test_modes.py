@@ -1,10 +1,10 @@
 """The same DAGs in every mode: the same states, the same XComs, the same words in the log.
 
-`dev` needs nothing, `dev_docker` a Docker engine. The pods of `prod_local` are containers of that
-engine behind a double of the Kubernetes API (tests/kubernetes/double.py). Once more they are pods
-of a real cluster (marked `cluster`): with GAIAFLOW_TEST_MINIKUBE=yes of a Minikube that the
-project's own manager makes, or of the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image
-that GAIAFLOW_TEST_IMAGE names.
+`dev` needs nothing, `dev_docker` a Docker engine. The pods of `prod_local` and `prod` are
+containers of that engine behind a double of the Kubernetes API (tests/kubernetes/double.py), which
+`prod` finds as a program inside a cluster does. Once more they are pods of a real cluster (marked
+`cluster`): with GAIAFLOW_TEST_MINIKUBE=yes of a Minikube that the project's own manager makes, or
+of the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image that GAIAFLOW_TEST_IMAGE names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,16 +24,18 @@ import pytest
 import yaml
 
 from benchmarks.airflow_api import AirflowApi
+from tests.kubernetes import running_double
 
 from .cases import expected
 from .conftest import HERE, Generate, Project, execute, free_block, wait_for
 
 BASE = "python:3.13-slim-trixie"  # an image of this name must be there
 IMAGE = "gaiaflow-test/modes:today"
-DOUBLE = HERE.parent / "kubernetes" / "double.py"
 _MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
 RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
-SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "cluster": 10}
+SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "prod": 4, "cluster": 10}
+# Where Kubernetes mounts what a pod is to know of its cluster; no setting moves it.
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 MINIKUBE = bool(os.environ.get("GAIAFLOW_TEST_MINIKUBE"))
 
@@ -53,6 +54,7 @@ MODES = [
     "dev",
     pytest.param("dev_docker", marks=engine),
     pytest.param("prod_local", marks=engine),
+    pytest.param("prod", marks=engine),
     pytest.param("cluster", marks=pytest.mark.cluster),
 ]
 
@@ -88,6 +90,10 @@ class Stack:
         config = root / "kube_config_inline"
         if mode == "prod_local":
             shutil.copy(self.double / "kubeconfig.json", config)
+        elif mode == "prod":
+            config.unlink(missing_ok=True)
+            SERVICE_ACCOUNT.parent.mkdir(parents=True, exist_ok=True)
+            SERVICE_ACCOUNT.symlink_to(self.double / "serviceaccount")
         elif mode == "cluster" and MINIKUBE:
             make_minikube(self.project)
         elif mode == "cluster":
@@ -140,18 +146,24 @@ def stack_of_modes(generate: Generate, tmp_path_factory: pytest.TempPathFactory)
         env.write(f"EARTHDATA_TOKEN={expected.SECRET}\nPACKAGE_IMAGE={image}\n")
     functions = (HERE / "cases" / "functions.py").read_text(encoding="utf-8")
     (project.root / "forest_watch" / "utils" / "cases.py").write_text(functions, encoding="utf-8")
-    started = project.manage("start", "--backend", "local", "--service", "airflow")
-    assert started.code == 0, started
     started = project.manage("start", "--backend", "local", "--service", "mlflow")
     assert started.code == 0, started
     folder = tmp_path_factory.mktemp("cluster")
     with contextlib.ExitStack() as stack:
+        inside = {}
         if has_engine():
             build(project)
             stack.enter_context(running_double(airflow_python(project), folder))
+            stack.callback(SERVICE_ACCOUNT.unlink, missing_ok=True)
+            put_secrets(airflow_python(project), folder / "kubeconfig.json")
+            port = (folder / "serviceaccount" / "port").read_text()
+            inside = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": port}
+        started = project.manage("start", "--backend", "local", "--service", "airflow", **inside)
+        assert started.code == 0, started
         yield Stack(project, folder)
         if MINIKUBE:
             execute(sys.executable, project.root / "minikube_manager.py", "clean", cwd=HERE)
+        assert project.manage("stop").code == 0  # not at the end of all: others want the machine
 
 
 def airflow_python(project: Project) -> Path:
@@ -180,19 +192,6 @@ def build(project: Project) -> None:
     assert built.code == 0, built
 
 
-@contextlib.contextmanager
-def running_double(python: Path, folder: Path) -> Iterator[None]:
-    log = (folder / "double.log").open("w")
-    process = subprocess.Popen([python, DOUBLE, folder], stdout=log, stderr=log)
-    try:
-        wait_for((folder / "kubeconfig.json").exists)
-        put_secrets(python, folder / "kubeconfig.json")
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def put_secrets(python: Path, config: Path) -> None:
     """The secrets that minikube_manager.py makes in a project's cluster."""
     code = f"""
@@ -215,8 +214,10 @@ for name, data in secrets.items():
 @pytest.fixture(scope="module", params=MODES)
 def stack(stack_of_modes: Stack, request: pytest.FixtureRequest) -> Stack:
     mode = request.param
-    if mode in {"dev_docker", "prod_local"} and not has_engine():
+    if mode in {"dev_docker", "prod_local", "prod"} and not has_engine():
         pytest.skip(f"needs a Docker engine that has the image {BASE}")
+    if mode == "prod" and (os.geteuid() or SERVICE_ACCOUNT.exists()):
+        pytest.skip(f"needs to be root to write {SERVICE_ACCOUNT}, which must not be there")
     if mode == "cluster" and not (MINIKUBE or "GAIAFLOW_TEST_KUBECONFIG" in os.environ):
         pytest.skip("neither GAIAFLOW_TEST_MINIKUBE nor GAIAFLOW_TEST_KUBECONFIG is set")
     stack_of_modes.enter(mode)
@@ -237,7 +238,7 @@ def test_mapping(stack: Stack) -> None:
 
 
 def test_servers_are_reached(stack: Stack) -> None:
-    if stack.mode == "prod_local":
+    if stack.mode in {"prod_local", "prod"}:
         pytest.skip("the double has no DNS; the tests marked `cluster` have")
     if stack.mode == "cluster" and not MINIKUBE:
         pytest.skip("only minikube_manager.py tells a cluster where the servers are")
@@ -270,8 +271,64 @@ def test_nothing_is_left(stack: Stack) -> None:
     assert not left(stack)
 
 
+KEPT = """
+import os
+from datetime import timedelta
+from airflow.sdk import DAG
+from gaiaflow import create_task
+
+os.environ["GAIAFLOW_KEEP_FAILED"] = "yes"  # as .env would set it for all
+defaults = {{"mode": "{mode}", "owner": "tests", "retries": 1, "retry_delay": timedelta(0)}}
+with DAG("kept-{mode}", schedule=None, default_args=defaults):
+    create_task("raises", "forest_watch.utils.cases:fails")
+"""
+
+
+def test_what_failed_stays_on_request(stack: Stack) -> None:
+    """And what a try has left is gone when the next one comes, as after a crash of Airflow."""
+    if stack.mode in {"dev", "cluster"}:
+        pytest.skip("a process leaves nothing, and a cluster of others is left alone")
+    dag = stack.project.root / "dags" / "kept.py"
+    dag.write_text(KEPT.format(mode=stack.mode), encoding="utf-8")
+    run = stack.run("kept")
+    assert run["state"] == "failed"
+    kept = left(stack)
+    try:
+        show = ("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}")
+        states = execute("docker", *show, *kept, cwd=HERE).out.splitlines()
+        tries = 1 if stack.mode == "dev_docker" else 2  # each pod has a name of its own
+        assert states.count("exited 1") == tries, states
+    finally:
+        dag.unlink()
+        execute("docker", "rm", "--force", *kept, cwd=HERE)
+
+
+UNBUILT = """
+import os
+from airflow.sdk import DAG
+from gaiaflow import create_task
+
+os.environ["GAIAFLOW_IMAGE"] = "gaiaflow-test/modes:never-built"
+with DAG("unbuilt-dev_docker", schedule=None, default_args={"mode": "dev_docker", "retries": 3}):
+    create_task("square", "forest_watch.utils.cases:square", {"number": 2})
+"""
+
+
+def test_an_image_that_was_not_built(stack: Stack) -> None:
+    """It is not pulled: in a registry, anybody may have put something under the same name."""
+    if stack.mode != "dev_docker":
+        pytest.skip("a process has no image, and a cluster has its own ways to get one")
+    dag = stack.project.root / "dags" / "unbuilt.py"
+    dag.write_text(UNBUILT, encoding="utf-8")
+    run = stack.run("unbuilt")
+    dag.unlink()
+    assert [task["try_number"] for task in run["tasks"]] == [1]  # to try again is of no use
+    assert "There is no image gaiaflow-test/modes:never-built" in run["said"]
+    assert "python3 mlops_manager.py build" in run["said"]
+
+
 def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
-    if stack.mode != "prod_local":
+    if stack.mode not in {"prod_local", "prod"}:
         pytest.skip("the double has the manifests")
     manifests = sorted(stack.double.glob("pod-*.json"))
     assert manifests
@@ -311,6 +368,6 @@ def left(stack: Stack) -> list[str]:
         ]
     if stack.mode == "cluster":
         return []
-    name = "gaiaflow.double" if stack.mode == "prod_local" else "gaiaflow.task"
+    name = "gaiaflow.task" if stack.mode == "dev_docker" else "gaiaflow.double"
     done = execute("docker", "ps", "--all", "--quiet", "--filter", f"label={name}", cwd=HERE)
     return done.out.split()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
 from gaiaflow import engine, environments, images, ports, services, settings
@@ -173,7 +172,7 @@ class ComposeBackend(Backend):
 
     def _make_images(self) -> None:
         """Build the images whose sources have changed; get those that others publish."""
-        root, name = self.project.root, self.project.env["COMPOSE_PROJECT_NAME"]
+        root = self.project.root
         locks = environments.AIRFLOW_LOCK.parent
         sources = [root / "docker-compose.yml", *sorted((root / "dockerfiles").rglob("*"))]
         sources += [locks / "airflow.txt", locks / "mlflow.txt", root / ".env"]
@@ -182,23 +181,13 @@ class ComposeBackend(Backend):
             root / "docker-compose.yml",
             [source for source in sources if source.is_file()],
         )
-        there = all(self._has_image(f"{name}-{image}") for image in _IMAGES)
-        if stamp.is_fresh() and there:
+        if stamp.is_fresh() and _are_there(self._engine, self.project):
             return
-        environments.lock_project(root, self.project.environment_manager)
         self._follow("images", self._compose("build", *_IMAGES.values()))
         self._follow(
             "other images", self._compose("pull", "--ignore-buildable", "--policy", "missing")
         )
         stamp.write()
-
-    def _has_image(self, name: str) -> bool:
-        with engine.answering():
-            try:
-                self._engine.images.get(name)
-            except ImageNotFound:
-                return False
-        return True
 
     def _bring_up(self, chosen: Sequence[Service]) -> dict[str, str]:
         environments.lock_project(self.project.root, self.project.environment_manager)
@@ -391,9 +380,13 @@ def has_images(project: Project) -> bool:
     Raises:
         GaiaflowError: no engine answers.
     """
-    client = engine.connect()
+    with contextlib.closing(engine.connect()) as client:
+        return _are_there(client, project)
+
+
+def _are_there(client: docker.DockerClient, project: Project) -> bool:
     name = project.env["COMPOSE_PROJECT_NAME"]
-    with contextlib.closing(client), engine.answering():
+    with engine.answering():
         return all(client.images.list(name=f"{name}-{image}") for image in _IMAGES)
 
 

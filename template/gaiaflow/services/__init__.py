@@ -25,7 +25,7 @@ SERVICES: tuple[Service, ...] = (
 )
 
 
-def select(wanted: Iterable[str], known_services: Iterable[Service] = SERVICES) -> list[Service]:
+def select(wanted: Iterable[str], known_services: Iterable[Service]) -> list[Service]:
     """Services by name; "airflow" stands for all of its components, no name for all services.
 
     Raises:

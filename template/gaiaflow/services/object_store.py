@@ -54,7 +54,7 @@ def _env(project: Project) -> Mapping[str, str]:
 
 
 def _healthy(project: Project, _: float) -> bool:
-    """Whether the server answers, accepts our keys and has our bucket."""
+    """Whether the server answers, accepts our keys, has our bucket and can read what is in it."""
     if not listens(project.port("OBJECT_STORE_PORT")):
         return False  # boto3 costs a quarter of a second, this nothing
     import boto3
@@ -70,7 +70,10 @@ def _healthy(project: Project, _: float) -> bool:
         config=Config(proxies={}),  # no proxy between us and ourselves
     )
     try:
-        client.head_bucket(Bucket=project.env["S3_BUCKET"])
+        # Names are known before contents are: after a start these come from another server.
+        bucket = project.env["S3_BUCKET"]
+        for item in client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("Contents", []):
+            client.get_object(Bucket=bucket, Key=item["Key"])["Body"].close()
     except (BotoCoreError, ClientError):
         return False
     return True
