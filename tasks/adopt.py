@@ -210,7 +210,7 @@ def make_plan(
     if is_original and not base:
         plan.notes.append(f"{SAVED}: what was moved out there may have changes of yours")
     if answers["license"] == "proprietary" and (root / "LICENSE").exists():
-        plan.notes.append("pyproject.toml: LICENSE has a text of its own; write which licence it is")
+        plan.notes.append("pyproject.toml: LICENSE is a text of yours; write which licence it is")
     package = root / str(answers["package_name"])
     examples = original.has_examples(package) if is_original else None
     _move_out(plan, base, new, whose, examples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,16 @@ def render(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         return rendered[key]
 
     return render_once
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many random updates have been tried (here, for with xdist no other place is read)."""
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                counts[name] += value
+    cases = {name: count for name, count in counts.items() if name.startswith("cases")}
+    if cases:
+        shown = ", ".join(f"{count} {name}" for name, count in sorted(cases.items()))
+        terminalreporter.write_line(f"updates: {shown}; {counts['lost']} with lost lines")

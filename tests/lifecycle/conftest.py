@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,16 +155,3 @@ def no_settings_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             monkeypatch.delenv(name)
     (tmp_path / "copier-settings.yml").write_text("{}\n")
     monkeypatch.setenv("COPIER_SETTINGS_PATH", str(tmp_path / "copier-settings.yml"))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many cases have been tried."""
-    counts: Counter[str] = Counter()
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
-            for name, value in report.user_properties:
-                counts[name] += value
-    cases = {name: count for name, count in counts.items() if name.startswith("cases")}
-    if cases:
-        shown = ", ".join(f"{count} {name}" for name, count in sorted(cases.items()))
-        terminalreporter.write_line(f"updates: {shown}; {counts['lost']} with lost lines")
