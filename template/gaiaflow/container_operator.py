@@ -64,7 +64,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
         self.labels = labels
         try:
             if self.task_image is None:  # never of a registry, where anybody may use its name
-                self.cli.inspect_image(self.image)
+                self.cli.inspect_image(self.image)  # type: ignore[no-untyped-call]
             self._sweep(labels)
             result = DockerOperator.execute(self, context)
             if self.auto_remove == "never":

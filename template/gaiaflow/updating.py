@@ -145,6 +145,9 @@ def _check(root: Path, as_json: bool) -> int:
 def _update(root: Path, version: str | None) -> int:
     _refuse_if_not_ready(root)
     source, current = origin(root)
+    if _is_there(root, version, current):
+        console.err.print(f"Nothing to do: the project is at {current}.")
+        return DONE
     command = [*_copier(source), "update", "--quiet", "--trust", "--defaults"]
     if version:
         command.append(f"--vcs-ref={version}")
@@ -166,6 +169,16 @@ def _update(root: Path, version: str | None) -> int:
     if snapshot.state["conflicts"]:
         return CONFLICTS
     _run_the_new_release(root)
+
+
+def _is_there(root: Path, version: str | None, current: str) -> bool:
+    """Whether the project is where it is to go; if that can't be told, Copier finds out."""
+    if version:
+        return version == current
+    try:
+        return not releases(root).newer
+    except GaiaflowError:
+        return False
 
 
 def _run_the_new_release(root: Path) -> NoReturn:
@@ -305,6 +318,8 @@ def _pythons() -> Iterator[Path]:
 
 
 def _services_run(root: Path) -> bool:
+    if not (root / ".gaiaflow" / "backend").exists():
+        return False  # they were never started; to ask costs half a second
     done = subprocess.run(
         [sys.executable, str(root / "mlops_manager.py"), "status", "--json"],
         env=environments.clean_env(),
