@@ -139,15 +139,13 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
     with subprocess.Popen(
         list(command), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
-        traceback: list[bytes] = []
+        in_traceback = False
         for line in process.stdout or ():
-            if traceback or line.startswith(b"Traceback (most recent call last)"):
-                traceback += [line] if line.strip() else []
-            elif not listing.match(line):
+            begins = line.startswith(b"Traceback (most recent call last)")
+            in_traceback = begins or (in_traceback and line[:1] in {b" ", b"\n"})
+            if not in_traceback and not listing.match(line):
                 sys.stderr.buffer.write(line)
                 sys.stderr.flush()
-        sys.stderr.buffer.write(b"".join(traceback[-1:]))
-        sys.stderr.flush()
     if process.returncode:
         shown = " ".join([Path(command[0]).name, *command[1:]])
         raise GaiaflowError(
