@@ -138,10 +138,12 @@ def new_project(engine: docker.DockerClient, generate: Generate) -> Iterator[Sta
     made: list[Project] = []
 
     def new(name: str, **answers: str) -> Project:
-        project, _ = generate(name, **answers)
+        project, done = generate(name, **answers)
         made.append(project)
         if "setup" not in answers:
             project.set_ports(free_block())
+        elif answers["setup"] == "start":
+            assert "The example is green" in done.err, done
         return project
 
     yield new
