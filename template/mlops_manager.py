@@ -18,8 +18,10 @@ if __name__ == "__main__":
 
         from gaiaflow.commands import main
     except SyntaxError as error:  # as by the markers of a conflict
+        # No f-string, nor annotations: an old Python has to read as far as the check above.
+        where = str(error.filename) + ", line " + str(error.lineno)
         sys.exit(
-            f"error: {error.filename}, line {error.lineno}: {error.msg}.\n"
+            "error: " + where + ": " + error.msg + ".\n"
             "If an update left a conflict there, resolve it and `git add` the file, or go back:\n"
             "    python3 .gaiaflow/update/undo.py"
         )
