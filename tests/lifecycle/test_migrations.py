@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,8 +23,10 @@ from tasks.migrations import (
     Split,
     Step,
 )
+from tasks.rendering import ANSWERS, read_answers
+from tests.conftest import ROOT
 from tests.lifecycle import synthetic
-from tests.lifecycle.conftest import History, commit, git
+from tests.lifecycle.conftest import PRESENT, History, commit, git
 from tests.lifecycle.test_properties import state_of
 
 TEXT = b"".join(b"line %d\n" % number for number in range(20))
@@ -206,3 +209,44 @@ def test_a_project_in_a_folder_of_a_repository(history: History, tmp_path: Path)
     )
     assert done.returncode == 0
     assert git(repository, "status", "--porcelain") == ""
+
+
+def test_the_example_of_the_documentation(history: History, tmp_path: Path) -> None:
+    """A release that does what docs/how-to/write-a-migration.md says, with its very migration."""
+    template = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", str(history.path), str(template))
+    git(template, "checkout", "--quiet", PRESENT)
+    framework = template / "template" / "gaiaflow"
+    (framework / "console.py").rename(framework / "terminal.py")
+    for path in [*framework.rglob("*.py"), template / "template" / "docker-compose.yml"]:
+        before = path.read_text(encoding="utf-8")
+        text = re.sub(r"(?<!rich\.)\bconsole\b(?!=)", "terminal", before)
+        path.write_text(text.replace("AIRFLOW_PORT", "AIRFLOW_WEB_PORT"), encoding="utf-8")
+    config = template / "copier.yml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(re.sub(r"(?m)^.*: minio\n", "", text), encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "write-a-migration.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"(?s)```python\n(.*?)```", page)
+    (template / "tasks" / "migrations" / "v910_0_0.py").write_text(example, encoding="utf-8")
+    commit(template, "the example")
+    git(template, "tag", "910.0.0")
+
+    project = history.generate(PRESENT, tmp_path / "project", object_store="minio")
+    with (project / "gaiaflow" / "console.py").open("a", encoding="utf-8") as file:
+        file.write("MINE = 1\n")
+    (project / "dags" / "mine.py").write_text("from gaiaflow.console import MINE\n")
+    env = (project / ".env").read_text(encoding="utf-8")
+    (port,) = re.findall(r"(?m)^AIRFLOW_PORT=(\d+)$", env)
+    answers = project / ANSWERS
+    text = answers.read_text(encoding="utf-8").replace(str(history.path), str(template))
+    answers.write_text(text, encoding="utf-8")
+    commit(project, "our work")
+    run_update(str(project), defaults=True, overwrite=True, unsafe=True, quiet=True)
+
+    assert git(project, "ls-files", "--unmerged") == ""
+    assert not (project / "gaiaflow" / "console.py").exists()
+    assert (project / "gaiaflow" / "terminal.py").read_text().endswith("MINE = 1\n")
+    assert (project / "dags" / "mine.py").read_text() == "from gaiaflow.terminal import MINE\n"
+    assert read_answers(answers.read_bytes())["object_store"] == "seaweedfs"
+    env = (project / ".env").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^AIRFLOW_(?:WEB_)?PORT=.*$", env) == [f"AIRFLOW_WEB_PORT={port}"]
