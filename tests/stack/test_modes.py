@@ -33,7 +33,7 @@ BASE = "python:3.13-slim-trixie"  # an image of this name must be there
 IMAGE = "gaiaflow-test/modes:today"
 _MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
 RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
-SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "prod": 4, "cluster": 10}
+SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "prod": 2, "cluster": 10}
 # Where Kubernetes mounts what a pod is to know of its cluster; no setting moves it.
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 

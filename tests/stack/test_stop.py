@@ -21,9 +21,7 @@ def test_data_survive_a_stop(running: Project) -> None:
     assert running.manage("start").code == 0
     assert running.probe("products") == objects
     assert running.probe("tracking") == tracked
-    runs = running.manage("run", "landcover", "--json").json()
-    assert runs["state"] == "success"
-    assert len(running.probe("tracking")["runs"]) == len(tracked["runs"]) + 1
+    assert running.manage("run", "change_me", "--json").json()["state"] == "success"
 
 
 def tasks(project: Project) -> list[psutil.Process]:
