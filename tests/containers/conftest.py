@@ -51,6 +51,7 @@ ORDER = (
     "test_isolation",
     "test_deps",
     "test_build",
+    "test_update",
     "test_crash",
     "test_failures",
     "test_two_projects",
