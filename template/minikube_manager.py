@@ -11,11 +11,14 @@ if __name__ == "__main__":
     if sys.version_info < (3, 10):
         sys.exit("error: this needs Python 3.10 or newer, and this is " + sys.version.split()[0])
 
-    from gaiaflow.bootstrap import enter_airflow_environment
+    try:
+        from gaiaflow.bootstrap import enter_airflow_environment
 
-    enter_airflow_environment(__file__)
+        enter_airflow_environment(__file__)
 
-    from gaiaflow.commands import main
-    from gaiaflow.minikube.commands import MinikubeManager
+        from gaiaflow.commands import main
+        from gaiaflow.minikube.commands import MinikubeManager
+    except SyntaxError:  # as by the markers of a conflict
+        sys.exit("error: the framework cannot be read. More: python3 mlops_manager.py status")
 
     main(MinikubeManager)
