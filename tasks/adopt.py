@@ -485,7 +485,7 @@ def carry_out(root: Path, plan: Plan) -> None:
         snapshot.save(phase="merged", conflicts=[])
     except BaseException:
         snapshot.save(phase="started")
-        snapshot.abort()
+        snapshot.abort(at_once=True)
         raise
 
 

@@ -42,6 +42,7 @@ class Report:
     merge: Merge
     code: list[str]
     settings: list[str]
+    aside: list[str]
     changes: str
 
     def sections(self) -> list[tuple[str, list[str]]]:
@@ -57,6 +58,7 @@ class Report:
             ("removed", merge.removed),
             ("imports rewritten in your code", self.code),
             ("settings in .env", self.settings),
+            ("put aside: changed by somebody meanwhile, or new for your folders", self.aside),
         ]
         return [(title, paths) for title, paths in listed if paths]
 

@@ -61,7 +61,9 @@ class Update:
         """Save the project and carry its answers along; whether there is anything to render."""
         stored = (self.project / ANSWERS).read_bytes()
         answers = read_answers(stored)
-        paths = [path for owners in self._owners(answers) for path in owners.ours]
+        both = self._owners(answers)
+        refuse_links(self.project, self.source, both)
+        paths = [path for owners in both for path in owners.ours]
         snapshot = Snapshot.take(self.project, [*paths, *GENERATED, *converted(self.project)])
         snapshot.save(**{"from": self.old, "to": self.new})
         with self._restored_if_it_fails(snapshot):
@@ -93,7 +95,7 @@ class Update:
             raise SystemExit("error: the project was not saved before the update")
         with self._restored_if_it_fails(snapshot):
             answered = read_entry(self.project / ANSWERS)
-            snapshot.restore()
+            aside = snapshot.restore()
             old_answers = read_answers(snapshot.saved(ANSWERS) or b"")
             new_answers = read_answers(answered.data)
             steps = migrations.due(self.source, self.old)
@@ -108,7 +110,7 @@ class Update:
             if AIRFLOW_LOCK in snapshot.state["written"]:
                 snapshot.cover_environment(AIRFLOW)  # the next command brings it up to the lock
             news = changes(self.source, self.old)
-            report = Report(self.old, self.new, made, code, settings, news)
+            report = Report(self.old, self.new, made, code, settings, aside, news)
             summary = report.markdown()
             (snapshot.folder / "summary.md").write_text(summary, encoding="utf-8")
             snapshot.save(phase="merged", conflicts=made.conflicts)
@@ -169,14 +171,43 @@ class Update:
 
     @contextmanager
     def _restored_if_it_fails(self, snapshot: Snapshot) -> Iterator[None]:
-        """Whatever goes wrong, the project is as it was."""
+        """Whatever goes wrong, the project is as it was.
+
+        Raises:
+            NotRestored: that, too, went wrong.
+        """
         try:
             yield
         except BaseException:
-            snapshot.save(phase="started")
-            snapshot.restore()
-            snapshot.discard()
+            try:
+                if snapshot.state["phase"] != "started":
+                    snapshot.save(phase="started")
+                snapshot.restore()
+                snapshot.discard()
+            except Exception as error:
+                raise NotRestored(str(error)) from error
             raise
+
+
+class NotRestored(Exception):
+    """An update failed, and the project could not be brought back."""
+
+
+def refuse_links(project: Path, source: Path, both: list[Owners]) -> None:
+    """Refuse a folder of ours that is a link: Copier would write to where it leads.
+
+    Raises:
+        SystemExit: there is one.
+    """
+    listed = git(source, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", "template").split("\0")
+    paths = [path.removeprefix("template/").removesuffix(".jinja") for path in listed]
+    ours = [path for path in paths if not any(owners.is_theirs(path) for owners in both)]
+    for folder in sorted({parent for path in ours for parent in Path(path).parents}):
+        if (project / folder).is_symlink() and (project / folder).is_dir():
+            raise SystemExit(
+                f"error: {folder} is a link, and an update would write to the folder behind it.\n"
+                "Put the files themselves there, commit that, and update again."
+            )
 
 
 def mark_conflicts(project: Path, paths: list[str], base: Tree, theirs: Tree) -> None:
@@ -243,6 +274,12 @@ class Stage(cli.Application):
                 update.render(read_answers((update.project / ANSWERS).read_bytes()))
             else:
                 sys.stderr.write(update.after().text())
+        except NotRestored as error:
+            sys.stderr.write(
+                f"error: the update failed, and the project could not be brought back: {error}\n"
+                "Mend that (is there space on the disk?), then: python3 .gaiaflow/update/undo.py\n"
+            )
+            return 1
         except Exception as error:
             reason = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()
             sys.stderr.write(

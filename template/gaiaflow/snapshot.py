@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = ".gaiaflow/update"
+KEPT = ".gaiaflow/kept"
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 
@@ -125,25 +126,29 @@ class Snapshot:
         """The commit that is checked out now."""
         return self._git("rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
 
-    def restore(self) -> list[str]:
-        """Bring back files and git's index; what people changed since goes to `.gaiaflow/aborted`.
+    def restore(self, at_once: bool = True) -> list[str]:
+        """Bring back files and git's index; what a person may have written goes to `KEPT` before.
+
+        Args:
+            at_once: the update has been running until now, so what is saved here and has changed
+                since was changed by it. Else a person may have worked on what it left.
 
         Returns:
-            The files of which there is such a copy.
+            The copies in `KEPT`, relative to the project.
         """
-        by_program = self.state["phase"] == "started"  # nobody but a program was here since
-        kept: list[str] = []
+        cut_off = self.state["phase"] == "started"
+        kept = _Kept(self.root)
         for path in self.state["paths"]:
             wanted = set(files_below(self._files, path))
             for name in files_below(self.root, path):
-                ours = by_program or name in self.state["written"]
+                ours = cut_off or name in self.state["written"]
                 if name not in wanted and not ours:
                     continue  # new since the update: theirs
                 if _same(self.root / name, self._files / name):
                     continue
-                if not by_program and _digest(self.root / name) != self.state["written"].get(name):
-                    copy(self.root / name, self.root / ".gaiaflow" / "aborted" / name)
-                    kept.append(name)
+                known = _digest(self.root / name) == self.state["written"].get(name)
+                if not (at_once if cut_off else known):
+                    kept.add(name)
                 if name not in wanted:
                     (self.root / name).unlink()
                     _remove_empty_folders(self.root, (self.root / name).parent)
@@ -151,10 +156,10 @@ class Snapshot:
                 if not _same(self.root / name, self._files / name):
                     copy(self._files / name, self.root / name)
         shutil.copyfile(self.folder / "index", self._index())
-        if by_program:
-            self._undo_strays()
+        if cut_off:
+            self._undo_strays(kept)
         self._git("update-index", "-q", "--refresh", check=False)
-        return kept
+        return kept.paths
 
     def restore_environments(self) -> None:
         """Put the copies of environments in the place of what they have become."""
@@ -175,32 +180,45 @@ class Snapshot:
         self._state.unlink(missing_ok=True)  # first: half of it is of no use
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def abort(self) -> list[str]:
-        """Undo the update.
+    def abort(self, at_once: bool = False) -> list[str]:
+        """Undo the update; the rest is as for `restore`.
 
         Raises:
             SnapshotError: there is none, or it has been committed.
         """
         if not self:
             raise SnapshotError("There is no update to abort.")
+        if self.head() != self.state["head"] and self.state["phase"] == "started":
+            raise SnapshotError(
+                "An update was cut off here, but there are commits since, so this cannot go back.\n"
+                f"What has changed since it began: git diff {self.state['head'][:12]}\n"
+                f"What it had saved, until the next update: {FOLDER}/files/"
+            )
         if self.head() != self.state["head"]:
             raise SnapshotError(
                 "The update has been committed, so git undoes it:\n"
                 f"    git revert HEAD          # or: git reset --hard {self.state['head'][:12]}"
             )
-        kept = self.restore()
+        kept = self.restore(at_once)
         self.restore_environments()
         self.discard()
         return kept
 
-    def _undo_strays(self) -> None:
-        """Undo what a program did to files that are not saved here: git has them."""
+    def _undo_strays(self, kept: _Kept) -> None:
+        """Undo what became of files that are not saved here: git has them.
+
+        Copier makes and changes such files, but a person may have saved one meanwhile.
+        """
         changed = self._git("diff", "--name-only", "--relative", "-z").split(b"\0")
         changed = [path for path in changed if path]
+        new = sorted(set(self._untracked()) - set(self.state["untracked"]))
+        for path in [*map(os.fsdecode, changed), *new]:
+            if not path.endswith(".rej"):  # Copier's
+                kept.add(path)
         if changed:
             paths = b"\0".join(changed)
             self._git("checkout-index", "--force", "-z", "--stdin", stdin=paths)
-        for path in set(self._untracked()) - set(self.state["untracked"]):
+        for path in new:
             (self.root / path).unlink(missing_ok=True)
             _remove_empty_folders(self.root, (self.root / path).parent)
 
@@ -240,12 +258,32 @@ def files_below(root: Path, path: str) -> list[str]:
     return sorted(found)
 
 
+class _Kept:
+    """Copies of what goes, in a new folder of `KEPT`; none is ever removed or overwritten."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        made = [int(path.name) for path in (root / KEPT).glob("*") if path.name.isdecimal()]
+        self._folder = f"{KEPT}/{max(made, default=0) + 1}"
+        self.paths: list[str] = []
+
+    def add(self, path: str) -> None:
+        source = self._root / path
+        if source.is_symlink() or source.is_file():
+            copy(source, self._root / self._folder / path)
+            self.paths.append(f"{self._folder}/{path}")
+
+
 def copy(source: Path, target: Path) -> None:
-    """Copy a file or a link as it is, with its times and its mode."""
+    """Copy a file or a link as it is, with its times and its mode; whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_symlink() or target.exists():
-        target.unlink()
-    shutil.copy2(source, target, follow_symlinks=False)
+    draft = target.parent / ".gaiaflow-draft"
+    draft.unlink(missing_ok=True)
+    try:
+        shutil.copy2(source, draft, follow_symlinks=False)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -285,9 +323,9 @@ def _remove_empty_folders(root: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        kept_files = Snapshot(Path(__file__).resolve().parents[2]).abort()
+        copies = Snapshot(Path(__file__).resolve().parents[2]).abort()
     except SnapshotError as error:
         sys.exit(f"error: {error}")
-    for kept_file in kept_files:
-        sys.stderr.write(f"Your later version is in .gaiaflow/aborted/{kept_file}\n")
+    for path_of_copy in copies:
+        sys.stderr.write(f"The later version is in {path_of_copy}\n")
     sys.stderr.write("The project is as it was before the update.\n")

@@ -30,6 +30,8 @@ DONE, FAILED, CONFLICTS = 0, 1, 3
 
 _ABORT = "python3 mlops_manager.py update --abort"
 _CONTINUE = "python3 mlops_manager.py update --continue"
+_CONTINUES = f"Finish it: {_CONTINUE}. Or go back: {_ABORT}"
+_SHOWN = 12  # paths in a list
 _MARKER = re.compile(rb"(?m)^(<<<<<<< yours|>>>>>>> Gaiaflow .*)\r?$")
 _NEEDED = ("copier", "copier_template_extensions", "jinja2_time", "plumbum")
 _HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
@@ -99,14 +101,20 @@ def releases(root: Path) -> Releases:
         GaiaflowError: the project is not from a template, or its repository does not answer.
     """
     source, current = origin(root)
-    listed = _git(root, "ls-remote", "--tags", "--refs", "--", source)
-    found = [_version(line.rpartition("refs/tags/")[2]) for line in listed.splitlines()]
-    versions = [version for version in found if version and not version.is_prerelease]
+    found = _tags(root, source)
+    versions = [version for version in found if not version.is_prerelease]
     if not versions:
         raise GaiaflowError(f"{source} has no releases, so there is nothing to compare with.")
     latest = max(versions)
     known = _version(current.partition("-")[0])  # 0.1.0-3-gabcdef: three commits after 0.1.0
-    return Releases(current, str(latest), known is None or latest > known)
+    return Releases(current, found[latest], known is None or latest > known)
+
+
+def _tags(root: Path, source: str) -> dict[Version, str]:
+    """The tags of the template's repository that name a release."""
+    listed = _git(root, "ls-remote", "--tags", "--refs", "--", source)
+    names = [line.rpartition("refs/tags/")[2] for line in listed.splitlines()]
+    return {version: name for name in names if (version := _version(name))}
 
 
 def origin(root: Path) -> tuple[str, str]:
@@ -145,6 +153,8 @@ def _check(root: Path, as_json: bool) -> int:
 def _update(root: Path, version: str | None) -> int:
     _refuse_if_not_ready(root)
     source, current = origin(root)
+    if version and (known := _version(version)):  # 0.5.0 is the tag v0.5.0, or the other way round
+        version = _tags(root, source).get(known, version)
     if _is_there(root, version, current):
         console.err.print(f"Nothing to do: the project is at {current}.")
         return DONE
@@ -157,10 +167,12 @@ def _update(root: Path, version: str | None) -> int:
         environments.run(command, cwd=root)
     except BaseException as error:
         snapshot = Snapshot(root)
-        if snapshot and snapshot.state["phase"] == "started":
-            snapshot.abort()
+        phase = snapshot.state["phase"] if _is_of_now(snapshot) else ""
+        if phase == "started":
+            _tell_of_copies(snapshot.abort(at_once=True))
         if isinstance(error, GaiaflowError):
-            raise GaiaflowError(f"{error}\nThe project is as it was before.") from None
+            now = f"It is merged. {_CONTINUES}" if phase else "The project is as it was before."
+            raise GaiaflowError(f"{error}\n{now}") from None
         raise
     snapshot = Snapshot(root)
     if not snapshot or not snapshot.state["written"]:
@@ -209,7 +221,7 @@ def _finish(root: Path) -> int:
         snapshot.cover(".gaiaflow/project.stamp")
         snapshot.cover_environment(environments.MANAGERS[manager].prefix)
         environments.make_project(root, manager)
-    snapshot.record_written([".gaiaflow/project.stamp", "uv.lock", "pixi.lock"])
+        snapshot.record_written([".gaiaflow/project.stamp", "uv.lock", "pixi.lock"])
     if _services_run(root):
         environments.say("Services are running: restarting them")
         _manage(root, "restart")
@@ -230,8 +242,7 @@ def _abort(root: Path) -> int:
         kept = snapshot.abort()
     except SnapshotError as error:
         raise GaiaflowError(str(error)) from None
-    for path in kept:
-        console.err.print(f"Your later version is in .gaiaflow/aborted/{path}", markup=False)
+    _tell_of_copies(kept)
     console.err.print("The project is as it was before the update.")
     if running:
         environments.say("Services are running: restarting them")
@@ -255,9 +266,26 @@ def unresolved(root: Path, snapshot: Snapshot) -> list[str]:
     return left
 
 
+def _is_of_now(snapshot: Snapshot) -> bool:
+    """Whether nothing has been committed since."""
+    try:
+        return bool(snapshot) and snapshot.head() == snapshot.state["head"]
+    except SnapshotError:  # there is no git any more
+        return False
+
+
+def _tell_of_copies(paths: list[str]) -> None:
+    paths = paths[::-1]  # files of the user's come last
+    for path in paths[:_SHOWN]:
+        console.err.print(f"The later version is in {path}", markup=False, soft_wrap=True)
+    if len(paths) > _SHOWN:
+        folder = "/".join(paths[0].split("/")[:3])
+        console.err.print(f"and {len(paths) - _SHOWN} more are in {folder}/", soft_wrap=True)
+
+
 def _refuse_if_not_ready(root: Path) -> None:
     snapshot = Snapshot(root)
-    if snapshot and snapshot.state["phase"] == "started":
+    if _is_of_now(snapshot) and snapshot.state["phase"] == "started":
         raise GaiaflowError(f"An update was cut off. Bring the project back first: {_ABORT}")
     try:
         changed = _git(root, "status", "--porcelain", "--", ".").splitlines()
@@ -268,13 +296,13 @@ def _refuse_if_not_ready(root: Path) -> None:
         ) from None
     if not changed:
         return
-    unfinished = bool(snapshot) and snapshot.head() == snapshot.state["head"]
+    unfinished = _is_of_now(snapshot)
     done = unfinished and snapshot.state["phase"] == "finished"
     shown = "\n".join(f"    {line}" for line in changed[:8]) + ("\n    ..." * (len(changed) > 8))
     raise GaiaflowError(
         f"There are changes that are not committed:\n{shown}\n"
         + (
-            f"They are an update's. Finish it: {_CONTINUE}. Or go back: {_ABORT}"
+            f"They are an update's. {_CONTINUES}"
             if unfinished and not done
             else "Commit them, so that none is lost: "
             "git add --all && git commit -m 'Before the update'"

@@ -83,7 +83,7 @@ def test_conflicts_need_a_person(project: Path) -> None:
     assert state_of(project) == before
     assert git(project, "status", "--porcelain") == ""
     assert (
-        project / ".gaiaflow" / "aborted" / "gaiaflow" / "made_up" / "changed.py"
+        project / ".gaiaflow" / "kept" / "1" / "gaiaflow" / "made_up" / "changed.py"
     ).read_text() == ("mine = 3\n")
 
 
@@ -132,7 +132,15 @@ def test_an_update_that_is_killed(project: Path) -> None:
     assert state_of(project) != before
     again = manage(project, "update")
     assert again.returncode == 1 and "--abort" in again.stderr
-    assert manage(project, "update", "--abort").returncode == 0
+    later = {"gaiaflow/stamps.py", "README.md", "notebooks/new.ipynb"}  # a person works on
+    for name in later:
+        with (project / name).open("a", encoding="utf-8") as file:
+            file.write("# later\n")
+    aborted = manage(project, "update", "--abort")
+    assert aborted.returncode == 0, aborted.stderr
+    for name in later:
+        assert "# later\n" in (project / ".gaiaflow" / "kept" / "1" / name).read_text()
+    assert ".gaiaflow/kept/1/notebooks/new.ipynb" in aborted.stderr
     assert state_of(project) == before
     assert git(project, "status", "--porcelain") == ""
     assert manage(project, "update", "--abort").returncode == 1  # once is enough
