@@ -58,7 +58,7 @@ class Report:
             ("removed", merge.removed),
             ("imports rewritten in your code", self.code),
             ("settings in .env", self.settings),
-            ("put aside: changed by somebody meanwhile, or new for your folders", self.aside),
+            ("put aside: somebody wrote these while the update ran", self.aside),
         ]
         return [(title, paths) for title, paths in listed if paths]
 
