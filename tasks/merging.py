@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from plumbum import local
 
-from gaiaflow.snapshot import files_below
+from gaiaflow.snapshot import files_below, remove_empty_folders
 
 FILE, PROGRAM, LINK = "100644", "100755", "120000"  # git's modes
 
@@ -71,14 +71,7 @@ def write_tree(root: Path, before: Tree, after: Tree) -> list[str]:
     """
     for path in before.keys() - after.keys():
         (root / path).unlink()
-        for folder in (root / path).parents:
-            if folder == root or any(child.name != "__pycache__" for child in folder.iterdir()):
-                break
-            for child in (folder / "__pycache__").glob("*"):
-                child.unlink()
-            for child in folder.iterdir():
-                child.rmdir()
-            folder.rmdir()
+        remove_empty_folders(root, (root / path).parent)
     changed = [path for path, entry in after.items() if before.get(path) != entry]
     for path in changed:
         _write_entry(root / path, after[path], before.get(path))

@@ -151,7 +151,7 @@ class Snapshot:
                     kept.add(name)
                 if name not in wanted:
                     (self.root / name).unlink()
-                    _remove_empty_folders(self.root, (self.root / name).parent)
+                    remove_empty_folders(self.root, (self.root / name).parent)
             for name in wanted:
                 if not _same(self.root / name, self._files / name):
                     copy(self._files / name, self.root / name)
@@ -212,6 +212,7 @@ class Snapshot:
         changed = self._git("diff", "--name-only", "--relative", "-z").split(b"\0")
         changed = [path for path in changed if path]
         new = sorted(set(self._untracked()) - set(self.state["untracked"]))
+        new = [path for path in new if not path.endswith("/")]  # a repository that somebody cloned
         for path in [*map(os.fsdecode, changed), *new]:
             if not path.endswith(".rej"):  # Copier's
                 kept.add(path)
@@ -220,7 +221,7 @@ class Snapshot:
             self._git("checkout-index", "--force", "-z", "--stdin", stdin=paths)
         for path in new:
             (self.root / path).unlink(missing_ok=True)
-            _remove_empty_folders(self.root, (self.root / path).parent)
+            remove_empty_folders(self.root, (self.root / path).parent)
 
     def _untracked(self) -> list[str]:
         listed = self._git("ls-files", "--others", "--exclude-standard", "-z")
@@ -311,13 +312,12 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _remove_empty_folders(root: Path, folder: Path) -> None:
+def remove_empty_folders(root: Path, folder: Path) -> None:
+    """Remove a folder of the project in which there is nothing but a cache, and its parents."""
     while folder != root and root in folder.parents:
-        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-        try:
-            folder.rmdir()
-        except OSError:
+        if any(child.name != "__pycache__" for child in folder.iterdir()):
             return
+        shutil.rmtree(folder)
         folder = folder.parent
 
 

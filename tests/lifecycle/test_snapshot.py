@@ -39,7 +39,10 @@ def test_work_after_a_cut_off_update_is_kept(project: Path) -> None:
     before = state_of(project)
     for name in ("gaiaflow/ours.py", "gaiaflow/new.py", "theirs.py", "new.py", "left.rej"):
         (project / name).write_text("later\n")
+    git(project, "clone", "--quiet", ".", "cloned")
     names = Snapshot(project).abort()
+    assert (project / "cloned" / "theirs.py").read_text() == "theirs\n"
+    shutil.rmtree(project / "cloned")
     assert state_of(project) == before
     written = ("gaiaflow/new.py", "gaiaflow/ours.py", "new.py", "theirs.py")
     assert kept(project, 1) == dict.fromkeys(written, "later\n")
