@@ -49,9 +49,9 @@ ORDER = (
     "test_pipeline",
     "test_browser",
     "test_isolation",
+    "test_update",  # before this changes what the release changes, too
     "test_deps",
     "test_build",
-    "test_update",
     "test_crash",
     "test_failures",
     "test_two_projects",

@@ -59,6 +59,7 @@ def outdated(running: Project, copier_template: Path, tmp_path: Path) -> Iterato
     git(running.root, "add", "--all")
     git(running.root, "commit", "--quiet", "--message", "our work")
     yield running
+    running.manage("update", "--abort")  # if the test has not come so far
     git(running.root, "reset", "--quiet", head)
     answers.write_bytes(before)
 
