@@ -142,9 +142,7 @@ class Project:
                 process.kill()
                 process.wait()
 
-    def probe(
-        self, name: str, *arguments: str, cwd: Path | None = None, **environment: str
-    ) -> Any:
+    def probe(self, name: str, *arguments: str, cwd: Path | None = None, **environment: str) -> Any:
         """Run a program of probes/ in the project's own environment; the JSON that it prints."""
         script = HERE / "probes" / f"{name}.py"
         command = (self.python, script, self.root, *arguments)
