@@ -67,6 +67,15 @@ def test_an_offset_that_is_not_known_is_asked_for(make: Make, scene: Any, scale:
     same(read_reflectance(path, BANDS, offset=0), scene + 0.1)
 
 
+@pytest.mark.parametrize("baseline", ["", "05.11"])
+def test_floats_without_their_offset_are_seen(make: Make, scene: Any, baseline: str) -> None:
+    path = make(scene + np.float32(0.1), describe=tagged(baseline))
+    with pytest.raises(RasterError, match=r"Set offset=-0\.1"):
+        read_reflectance(path, BANDS)
+    same(read_reflectance(path, BANDS, offset=-0.1), scene)
+    same(read_reflectance(make(scene, describe=tagged(baseline)), BANDS), scene)
+
+
 def test_holes_do_not_make_a_scene_dark(make: Make, scene: Any) -> None:
     values = numbers(scene, 1000)
     values[:, :20] = 0

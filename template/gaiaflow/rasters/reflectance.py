@@ -3,9 +3,9 @@
 1. No data. A pixel that holds 0, or another customary fill, in all bands has no data.
 2. Scale. Floats are reflectance; integers of two bytes and more are reflectance x 10000, as in
    Sentinel-2 products; bytes are refused. So is what is then too dark or too bright as a whole.
-3. Offset, for integers. Sentinel-2's processing baseline, in a tag or the file's name, decides:
-   from 04.00 on it is -0.1. Without it, it is 0 if some pixels are dark in some band. If none is,
-   it is refused: numbers of the later baselines, which are 1000 higher, look like that.
+3. Offset. For integers, Sentinel-2's processing baseline, in a tag or the file's name, decides:
+   from 04.00 on it is -0.1. Else it is 0 if some pixels are dark in some band. If none is, it is
+   refused: numbers of the later baselines, which are 1000 higher, look like that.
 4. Values that no reflectance can be are refused, however few they are.
 
 What an argument or the file says is never decided by a rule.
@@ -142,22 +142,26 @@ def _with_offset(
     baseline: int | None,
     notes: list[str],
 ) -> Encoding:
-    if offset is not None or any(encoding.offsets) or stored.dtype.kind not in "iu":
+    if offset is not None or any(encoding.offsets):
         return encoding
     values = encoding.decode(stored, valid)
     known = np.isfinite(values).all(axis=0)
     if not known.any():
         return encoding
     is_dark = float((values[:, known].min(axis=0) < DARK).mean()) >= SOME
-    if baseline is None and not is_dark:
-        raise RasterError(
-            f"it has no offset, and hardly a pixel is below {DARK} in any band, as in Sentinel-2 "
-            "products of processing baseline 04.00 and later, whose numbers are 1000 higher. Set "
-            f"offset={SENTINEL_2_OFFSET} if it is one of them, offset=0 if the scene is that "
-            f"bright; {LANDSAT}"
-        )
+    is_float = stored.dtype.kind == "f"
+    if is_float:
+        baseline = None  # it tells of what the product holds, not of what was computed from that
     if baseline is None:
-        notes.append("it has no offset, and has dark pixels: the offset is taken as 0")
+        if not is_dark:
+            raise RasterError(
+                f"it has no offset, and hardly a pixel is below {DARK} in any band, as in "
+                "Sentinel-2 products of processing baseline 04.00 and later without their offset. "
+                f"Set offset={SENTINEL_2_OFFSET} if it is one of them, offset=0 if the scene is "
+                f"that bright; {LANDSAT}"
+            )
+        if not is_float:
+            notes.append("it has no offset, and has dark pixels: the offset is taken as 0")
         return encoding
     said = f"Sentinel-2 processing baseline {baseline // 100:02}.{baseline % 100:02}"
     if baseline < BASELINE_WITH_OFFSET:

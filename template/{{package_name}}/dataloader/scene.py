@@ -24,7 +24,7 @@ def sample_scene() -> Raster:
     import spyndex  # only the sample needs it
 
     data = spyndex.datasets.open("sentinel")
-    reflectance = (data.values / 10_000).astype(np.float32)  # baseline 02.xx: no offset
+    reflectance = (data.values / 10_000).astype(np.float32)
     return Raster(
         values=reflectance,
         bands=tuple(str(name) for name in data.coords["band"].values),
