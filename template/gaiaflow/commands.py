@@ -318,7 +318,7 @@ def _start(names: Sequence[str], wanted: str | None) -> int:
         if not names:  # who names a service gets it
             chosen = [found for found in chosen if not found.wanted or found.wanted(project)]
         failures = backend.start(chosen)
-    _print_states(backend.status(chosen))
+    _print_states(backend.status([found for found in backend.with_needs(chosen) if not found.once]))
     for service, reason in failures.items():
         console.print_error(f"{service}: {reason}")
     if failures:
