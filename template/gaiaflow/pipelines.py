@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from gaiaflow.settings import Project
 
 _PARSE_LIMIT = 40.0  # seconds until a new or changed DAG file must have been read
 _POLL = 0.4
+_PAGE = 100  # entries; Airflow's own limit
 _PATIENCE = 120.0  # seconds that Airflow may be away while a run is followed, as after a crash
 
 IN_CONTAINER = "/opt/project"  # where docker-compose.yml puts the project
 
 FINAL_STATES = {"success", "failed"}
+# From bad to good.
+TASK_IS_OVER = ("failed", "upstream_failed", "removed", "success", "skipped")
 
 Json = dict[str, Any]
 
@@ -138,8 +142,7 @@ class Airflow:
         return [file for kind in ("*.py", "*.yml", "*.yaml") for file in folder.rglob(kind)]
 
     def _raise_import_error(self, dag_id: str, dag: Json | None) -> None:
-        errors = self._get("/api/v2/importErrors", {"limit": 100}) or {}
-        for error in errors.get("import_errors", []):
+        for error in self._list("/api/v2/importErrors", "import_errors"):
             file = self.project.root / "dags" / error["filename"]
             if not file.exists():
                 continue  # Airflow will forget it
@@ -155,8 +158,7 @@ class Airflow:
         return any(self._mentions(other, dag_id) for other in self._yaml_files_of(file))
 
     def _unknown(self, dag_id: str) -> GaiaflowError:
-        listed = self._get("/api/v2/dags", {"limit": 1000}) or {}
-        names = [dag["dag_id"] for dag in listed.get("dags", [])]
+        names = [dag["dag_id"] for dag in self._list("/api/v2/dags", "dags")]
         near = difflib.get_close_matches(dag_id, names, n=3, cutoff=0.4)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         return GaiaflowError(
@@ -202,15 +204,14 @@ class Airflow:
         while True:
             try:
                 state = (self._get(run.path) or {}).get("state", "failed")
-                listed = self._get(f"{run.path}/taskInstances", {"limit": 1000}) or {}
+                listed = self._list(f"{run.path}/taskInstances", "task_instances")
             except NoAnswer:
                 if time.monotonic() - seen > _PATIENCE:
                     raise
                 time.sleep(_POLL)
                 continue
             seen = time.monotonic()
-            tasks = tuple(_task(item) for item in listed.get("task_instances", []))
-            yield replace(run, state=state, tasks=tasks)
+            yield replace(run, state=state, tasks=tuple(map(_task, listed)))
             if state in FINAL_STATES:
                 return
             time.sleep(_POLL)
@@ -226,6 +227,16 @@ class Airflow:
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Json | None:
         answer = self._request("GET", path, query=query, ok={200, 404})
         return dict(answer.json()) if answer.status_code == httpx.codes.OK else None
+
+    def _list(self, path: str, name: str) -> list[Json]:
+        """All entries of a list; Airflow gives a hundred at a time."""
+        entries: list[Json] = []
+        while True:
+            page = self._get(path, {"limit": _PAGE, "offset": len(entries)}) or {}
+            found = page.get(name, [])
+            entries += found
+            if not found or len(entries) >= page["total_entries"]:
+                return entries
 
     def _request(
         self,
@@ -260,6 +271,30 @@ class Airflow:
                 "Restart it: python3 mlops_manager.py restart"
             )
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def overview(tasks: Iterable[Task]) -> Iterator[tuple[str, str, str]]:
+    """Name, state and a word on each task; one that is mapped is counted, however many it is."""
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.task_id, []).append(task)
+    for name, members in groups.items():
+        counts = Counter(task.state for task in members)
+        if members[0].map_index < 0:
+            yield name, members[0].state, ""
+            continue
+        over = sum(counts[state] for state in TASK_IS_OVER)
+        said = [f"{over} of {len(members)}"]
+        said += [f"{counts[state]} {state}" for state in sorted(counts.keys() - {"success"})]
+        yield name, _state_of_all(counts, over == len(members)), ", ".join(said)
+
+
+def _state_of_all(counts: Mapping[str, int], over: bool) -> str:
+    if over:  # the worst
+        return next(state for state in TASK_IS_OVER if counts.get(state))
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "running"
 
 
 def import_error_text(root: Path, file: Path, trace: str) -> str:
