@@ -193,7 +193,9 @@ class Run(cli.Application):
             if dag["is_paused"] and dag["timetable_summary"]:
                 schedule = dag["timetable_summary"]
                 console.err.print(
-                    f"{dag_id} was paused; from now on it runs on its schedule {schedule}."
+                    f"{dag_id} was paused; from now on it runs on its schedule ({schedule}).\n"
+                    f"To pause it again: {airflow.project.url('AIRFLOW_PORT')}/dags/{dag_id}",
+                    soft_wrap=True,
                 )
             progress.report(dag_id, "running", run.url)
             try:

@@ -119,7 +119,7 @@ def find_uv() -> str:
 
 
 def uv_folders(root: Path) -> list[Path]:
-    """Where uv may lie when it is not on PATH; the environment of the running Python comes first."""
+    """Where uv may lie when it is not on PATH."""
     home = Path(os.environ.get("HOME", "/"))
     try:
         remembered = list(map(Path, _uv_record(root).read_text(encoding="utf-8").splitlines()))
@@ -138,9 +138,10 @@ def uv_folders(root: Path) -> list[Path]:
 def remember_uv(root: Path) -> None:
     """Note where uv lies now, for a later command that another Python runs."""
     with contextlib.suppress(GaiaflowError, OSError):
+        folder = Path(find_uv()).parent
         record = _uv_record(root)
         record.parent.mkdir(exist_ok=True)
-        record.write_text(f"{Path(find_uv()).parent}\n", encoding="utf-8")
+        record.write_text(f"{folder}\n", encoding="utf-8")
 
 
 def _uv_record(root: Path) -> Path:

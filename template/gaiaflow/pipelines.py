@@ -14,11 +14,13 @@ from urllib.parse import quote
 
 import httpx
 
+from gaiaflow import import_errors
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.settings import Project
 
 _PARSE_LIMIT = 40.0  # seconds until a new or changed DAG file must have been read
 _POLL = 0.4
+_SCHEDULE_LIMIT = 15.0  # seconds in which the scheduler starts a run that is due
 _PAGE = 100  # entries; Airflow's own limit
 _PATIENCE = 120.0  # seconds that Airflow may be away while a run is followed, as after a crash
 
@@ -175,7 +177,9 @@ class Airflow:
     # --- running it --------------------------------------------------------------------------
 
     def trigger(self, dag: Json, conf: Mapping[str, Any]) -> DagRun:
-        """Start a run of a DAG. It is unpaused first, or the run would wait.
+        """Start a run of a DAG. It is unpaused, or the run would wait.
+
+        If it is unpaused just when its schedule wants a run, that run is this one.
 
         Raises:
             WrongConf: the DAG's parameters do not accept `conf`.
@@ -186,13 +190,38 @@ class Airflow:
             known = ", ".join(params)
             raise WrongConf(f"The DAG {dag_id!r} has no parameter {unknown[0]!r}, but: {known}")
         path = f"/api/v2/dags/{quote(dag_id, safe='')}"
+        due = _due_date(dag)
+        run_id = self._scheduled_run(path) if due and not conf else None
+        run_id = run_id or self._manual_run(dag_id, path, conf, due)
         self._request("PATCH", path, {"is_paused": False})
-        order = {"conf": dict(conf), "logical_date": None}
-        answer = self._request("POST", f"{path}/dagRuns", order, ok={200, 400, 422})
-        if answer.status_code != httpx.codes.OK:
-            raise WrongConf(f"The DAG {dag_id!r} does not accept this --conf: {_detail(answer)}")
-        run_id = answer.json()["dag_run_id"]
         return DagRun(dag_id, run_id, "queued", (), self.project.url("AIRFLOW_PORT"))
+
+    def _scheduled_run(self, path: str) -> str | None:
+        """Unpause a DAG and return the run that its schedule then starts, if it starts one."""
+        before = self._newest_scheduled(path)
+        self._request("PATCH", path, {"is_paused": False})
+        deadline = time.monotonic() + _SCHEDULE_LIMIT
+        while time.monotonic() < deadline:
+            if (found := self._newest_scheduled(path)) != before:
+                return found
+            time.sleep(_POLL)
+        return None
+
+    def _newest_scheduled(self, path: str) -> str | None:
+        query = {"run_type": "scheduled", "order_by": "-id", "limit": 1}
+        runs = (self._get(f"{path}/dagRuns", query) or {}).get("dag_runs", [])
+        return runs[0]["dag_run_id"] if runs else None
+
+    def _manual_run(self, dag_id: str, path: str, conf: Mapping[str, Any], date: str | None) -> str:
+        """Start a run by hand. With the date that the schedule wants a run for, it is that run."""
+        order = {"conf": dict(conf), "logical_date": date}
+        refusals = {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
+        answer = self._request("POST", f"{path}/dagRuns", order, ok={200, 409, *refusals})
+        if answer.status_code in refusals:
+            raise WrongConf(f"The DAG {dag_id!r} does not accept this --conf: {_detail(answer)}")
+        if answer.status_code == httpx.codes.CONFLICT:  # there is one of this date
+            return self._manual_run(dag_id, path, conf, None)
+        return str(answer.json()["dag_run_id"])
 
     def follow(self, run: DagRun) -> Iterator[DagRun]:
         """Yield a run with its tasks, again and again until it has ended.
@@ -306,7 +335,19 @@ def import_error_text(root: Path, file: Path, trace: str) -> str:
     frames = re.findall(rf'File "{re.escape(str(root))}/{users}", line (\d+)', trace)
     where = ", line ".join(frames[-1]) if frames else str(file.relative_to(root))
     message = trace.strip().splitlines()[-1]
-    return f"{where}: {message}\nThe DAG cannot be loaded until this is mended."
+    hint = import_errors.hint(root, message)
+    advice = [hint] if hint else []
+    return "\n".join(
+        [f"{where}: {message}", *advice, "The DAG cannot be loaded until this is mended."]
+    )
+
+
+def _due_date(dag: Json) -> str | None:
+    """The date for which a paused DAG will run by its schedule, as soon as it is unpaused."""
+    after = dag.get("next_dagrun_run_after") if dag["is_paused"] else None
+    if not after or _timestamp(after) > time.time():
+        return None
+    return str(dag["next_dagrun_logical_date"])
 
 
 def _task(item: Json) -> Task:

@@ -97,7 +97,7 @@ def test_clean_keeps_data_and_clean_data_does_not(running: Project) -> None:
     assert running.probe("products") == objects
 
     settings = running.env
-    done = running.manage("clean", "--data")
+    done = running.manage("clean", "--data", "--yes")
     assert done.code == 0, done
     running.assert_nothing_is_left()
     assert not (running.root / ".gaiaflow" / "data").exists()
