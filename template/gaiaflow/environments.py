@@ -8,6 +8,7 @@ Standard library only: `mlops_manager.py` makes the first environment with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from gaiaflow.errors import GaiaflowError
 from gaiaflow.stamps import Stamp
 
 PYTHONS = ">=3.10,<3.14"
+_ROOT = Path(__file__).resolve().parent.parent
 _LOCKS = Path(__file__).parent / "locks"
 _MISLEADING = {
     "PYTHONDONTWRITEBYTECODE",
@@ -108,13 +110,42 @@ def lock_project(root: Path, manager: str) -> None:
 
 
 def find_uv() -> str:
-    """The path of uv: on PATH, or in the environment of the running Python.
+    """The path of uv: on PATH, or else in one of the places where it is known to be.
 
     Raises:
         GaiaflowError: there is none.
     """
-    beside = Path(sys.executable).parent
-    return _find("uv", "`pip install uv`, or see https://docs.astral.sh/uv", beside)
+    return _find("uv", "`pip install uv`, or see https://docs.astral.sh/uv", *uv_folders(_ROOT))
+
+
+def uv_folders(root: Path) -> list[Path]:
+    """Where uv may lie when it is not on PATH."""
+    home = Path(os.environ.get("HOME", "/"))
+    try:
+        remembered = list(map(Path, _uv_record(root).read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError):
+        remembered = []
+    return [
+        Path(sys.executable).parent,
+        *remembered,
+        home / ".gaiaflow" / "bin",  # README's own first command puts it there
+        home / ".local" / "bin",
+        home / ".cargo" / "bin",
+        airflow_python(root).parent,
+    ]
+
+
+def remember_uv(root: Path) -> None:
+    """Note where uv lies now, for a later command that another Python runs."""
+    with contextlib.suppress(GaiaflowError, OSError):
+        folder = Path(find_uv()).parent
+        record = _uv_record(root)
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(f"{folder}\n", encoding="utf-8")
+
+
+def _uv_record(root: Path) -> Path:
+    return root / ".gaiaflow" / "uv"
 
 
 def say(text: str) -> None:
@@ -229,10 +260,9 @@ def _base_python() -> str:
 
 
 if __name__ == "__main__":
-    _root = Path(__file__).resolve().parent.parent
     from gaiaflow.settings import load
 
     try:
-        make_project(_root, load(_root).environment_manager)
+        make_project(_ROOT, load(_ROOT).environment_manager)
     except GaiaflowError as error:
         raise SystemExit(str(error)) from None

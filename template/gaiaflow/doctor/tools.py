@@ -93,7 +93,7 @@ def _airflow_stamp(root: Path) -> Path:
 
 def uv(subject: Subject) -> Finding:
     """uv, which makes Airflow's environment, and the project's if it is a uv project."""
-    path = subject.programs.find("uv", Path(sys.executable).parent)
+    path = subject.programs.find("uv", *environments.uv_folders(subject.root))
     if path:
         return Finding("uv", OK, path)
     made = airflow_works(subject.root, subject.programs)
