@@ -92,10 +92,14 @@ def forget_other_projects() -> None:
 
 
 def write_secrets(*identity: str) -> None:
-    """Make .env; one that is there keeps its secrets. And the folder that containers cover."""
-    from gaiaflow import envfile, settings  # the new project's own
+    """Make .env; one that is there keeps its secrets. And the folder that containers cover.
+
+    In it is noted where uv lies: the Python that runs this may have one that is on no PATH.
+    """
+    from gaiaflow import envfile, environments, settings  # the new project's own
 
     (PROJECT / ".gaiaflow").mkdir(exist_ok=True)
+    environments.remember_uv(PROJECT)
     if not (PROJECT / ".env").exists():
         envfile.write(PROJECT / ".env", settings.env_text(settings.Identity(*identity)))
 

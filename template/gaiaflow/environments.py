@@ -8,12 +8,13 @@ Standard library only: `mlops_manager.py` makes the first environment with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gaiaflow.errors import GaiaflowError
 from gaiaflow.stamps import Stamp
 
 PYTHONS = ">=3.10,<3.14"
+_ROOT = Path(__file__).resolve().parent.parent
 _LOCKS = Path(__file__).parent / "locks"
 AIRFLOW_LOCK = _LOCKS / "airflow.txt"
 
@@ -149,13 +151,42 @@ def check_workspace(root: Path) -> None:
 
 
 def find_uv() -> str:
-    """The path of uv: on PATH, or in the environment of the running Python.
+    """The path of uv: on PATH, or else in one of the places where it is known to be.
 
     Raises:
         GaiaflowError: there is none.
     """
-    beside = Path(sys.executable).parent
-    return _find("uv", "`pip install uv`, or see https://docs.astral.sh/uv", beside)
+    return _find("uv", "`pip install uv`, or see https://docs.astral.sh/uv", *uv_folders(_ROOT))
+
+
+def uv_folders(root: Path) -> list[Path]:
+    """Where uv may lie when it is not on PATH."""
+    home = Path(os.environ.get("HOME", "/"))
+    try:
+        remembered = list(map(Path, _uv_record(root).read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError):
+        remembered = []
+    return [
+        Path(sys.executable).parent,
+        *remembered,
+        home / ".gaiaflow" / "bin",  # README's own first command puts it there
+        home / ".local" / "bin",
+        home / ".cargo" / "bin",
+        airflow_python(root).parent,
+    ]
+
+
+def remember_uv(root: Path) -> None:
+    """Note where uv lies now, for a later command that another Python runs."""
+    with contextlib.suppress(GaiaflowError, OSError):
+        folder = Path(find_uv()).parent
+        record = _uv_record(root)
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(f"{folder}\n", encoding="utf-8")
+
+
+def _uv_record(root: Path) -> Path:
+    return root / ".gaiaflow" / "uv"
 
 
 def say(text: str) -> None:
@@ -169,24 +200,34 @@ def clean_env() -> dict[str, str]:
     return inherited.clean(os.environ)
 
 
-def run(command: Sequence[str], cwd: Path | None = None) -> None:
+def run(
+    command: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
     """Run a program in sight of the user; of a traceback only the last line, which says what.
 
     Raises:
         GaiaflowError: it failed; the message has the command.
     """
     listing = re.compile(rb" [+~-] ")  # uv's list of all packages, longer than a screen
-    env = {**clean_env(), "CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
+    always = {"CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
     with subprocess.Popen(
-        list(command), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        list(command),
+        cwd=cwd,
+        env={**clean_env(), **always, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         in_traceback = False
-        for line in process.stdout or ():
-            begins = line.startswith(b"Traceback (most recent call last)")
-            in_traceback = begins or (in_traceback and line[:1] in {b" ", b"\n"})
-            if not in_traceback and not listing.match(line):
-                sys.stderr.buffer.write(line)
-                sys.stderr.flush()
+        try:
+            for line in process.stdout or ():
+                begins = line.startswith(b"Traceback (most recent call last)")
+                in_traceback = begins or (in_traceback and line[:1] in {b" ", b"\n"})
+                if not in_traceback and not listing.match(line):
+                    sys.stderr.buffer.write(line)
+                    sys.stderr.flush()
+        except KeyboardInterrupt:
+            process.wait()  # it was interrupted as well, and may be tidying up
+            raise
     if process.returncode:
         shown = " ".join([Path(command[0]).name, *command[1:]])
         raise GaiaflowError(
@@ -262,10 +303,9 @@ def _base_python() -> str:
 
 
 if __name__ == "__main__":
-    _root = Path(__file__).resolve().parent.parent
     from gaiaflow.settings import load
 
     try:
-        make_project(_root, load(_root).environment_manager)
+        make_project(_ROOT, load(_ROOT).environment_manager)
     except GaiaflowError as error:
         raise SystemExit(str(error)) from None

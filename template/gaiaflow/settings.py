@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gaiaflow import envfile, inherited
+from gaiaflow import endpoints, envfile, inherited
 from gaiaflow.errors import GaiaflowError
 
 
@@ -209,9 +209,10 @@ def load(root: Path) -> Project:
 
 
 def client_env(project: Project) -> dict[str, str]:
-    """The environment variables by which boto3 and MLflow find this project's servers."""
+    """The environment variables by which boto3, GDAL and MLflow find this project's servers."""
     return {
         "AWS_ENDPOINT_URL": project.url("OBJECT_STORE_PORT"),
+        **endpoints.gdal_env(project.url("OBJECT_STORE_PORT")),
         "AWS_ACCESS_KEY_ID": project.env["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": project.env["AWS_SECRET_ACCESS_KEY"],
         "AWS_DEFAULT_REGION": project.env["AWS_DEFAULT_REGION"],
@@ -249,7 +250,7 @@ def own_variables(project: Project) -> dict[str, str]:
 
 
 def connect(root: Path | None = None) -> None:
-    """Point boto3 and MLflow at this project's servers, from a notebook or a script.
+    """Point boto3, GDAL and MLflow at this project's servers, from a notebook or a script.
 
     Does nothing in a task or a container, where the variables are set already.
     """

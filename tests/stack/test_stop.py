@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psutil
+import pytest
 
 from .conftest import Project, wait_for
 
@@ -69,6 +70,19 @@ def test_a_stop_needs_no_settings(running: Project) -> None:
     running.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("service", ["mlflow", "jupyterlab", "airflow-scheduler"])
+def test_a_service_alone_works(running: Project, service: str) -> None:
+    """What it needs comes up with it. An object store that is missing makes MLflow hang."""
+    assert running.manage("stop").code == 0
+    done = running.manage("start", "--service", service)
+    assert done.code == 0, done
+    if service == "airflow-scheduler":
+        done = running.manage("run", "change_me")
+        assert done.code == 0, done
+    else:
+        assert running.probe("log_dict") == {"a": 1}
+
+
 def test_clean_keeps_data_and_clean_data_does_not(running: Project) -> None:
     # The store alone: Airflow would go on with a run that a stop has cut off, and add objects.
     assert running.manage("stop").code == 0
@@ -83,7 +97,7 @@ def test_clean_keeps_data_and_clean_data_does_not(running: Project) -> None:
     assert running.probe("products") == objects
 
     settings = running.env
-    done = running.manage("clean", "--data")
+    done = running.manage("clean", "--data", "--yes")
     assert done.code == 0, done
     running.assert_nothing_is_left()
     assert not (running.root / ".gaiaflow" / "data").exists()

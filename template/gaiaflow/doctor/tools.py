@@ -94,7 +94,7 @@ def _airflow_stamp(root: Path) -> Path:
 
 def uv(subject: Subject) -> Finding:
     """uv, which makes Airflow's environment, and the project's if it is a uv project."""
-    path = subject.programs.find("uv", Path(sys.executable).parent)
+    path = subject.programs.find("uv", *environments.uv_folders(subject.root))
     if subject.identity.get("environment_manager") == "uv":
         try:
             environments.check_workspace(subject.root)

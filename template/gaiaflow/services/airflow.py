@@ -154,6 +154,7 @@ def _login(project: Project) -> str:
 
 
 _NEEDS = ("airflow-init",)
+_TASKS_USE = ("mlflow", "object-store")
 
 SERVICES = (
     Service("airflow-init", _airflow("db", "migrate"), _env, once=True, stamp=_init_stamp),
@@ -173,6 +174,7 @@ SERVICES = (
         _airflow("scheduler", "--skip-serve-logs"),
         _env,
         needs=_NEEDS,
+        uses=("environment", "airflow-api-server", "airflow-dag-processor", *_TASKS_USE),
         healthy=_beats("SchedulerJob"),
         healthy_in_container=_beats_in_container("scheduler"),
     ),
@@ -189,6 +191,7 @@ SERVICES = (
         _airflow("triggerer", "--skip-serve-logs"),
         _env,
         needs=_NEEDS,
+        uses=("airflow-scheduler",),
         healthy=_beats("TriggererJob"),
         healthy_in_container=_beats_in_container("triggerer"),
         wanted=_uses_triggers,

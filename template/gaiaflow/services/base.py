@@ -35,6 +35,8 @@ class Service:
     command: Callable[[Project], list[str]] | None = None
     env: Callable[[Project], Mapping[str, str]] = _nothing
     needs: tuple[str, ...] = ()
+    # What it needs too, to be of use, but need not wait for: all of it starts at the same time.
+    uses: tuple[str, ...] = ()
     healthy: Callable[[Project, float], bool] | None = None
     # The same for a container, where it is asked in another way.
     healthy_in_container: Callable[[Project, float], bool] | None = None

@@ -56,6 +56,7 @@ SERVICES = (
         _command,
         _env,
         needs=("environment",),
+        uses=("mlflow", "object-store"),
         healthy=answers("JUPYTER_PORT", "/api"),
         ports=port("JUPYTER_PORT"),
         page="/lab",

@@ -39,6 +39,7 @@ SERVICES = (
         _command,
         _env,
         needs=("environment",),
+        uses=("object-store",),
         healthy=answers("MLFLOW_PORT", "/health"),
         ports=port("MLFLOW_PORT"),
     ),
