@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from plumbum import cli
 
-from gaiaflow import __version__, backends, console, environments, images, settings
+from gaiaflow import __version__, backends, console, detached, environments, images, settings
 from gaiaflow.backends import Backend, State
 from gaiaflow.doctor.command import Doctor
 from gaiaflow.errors import GaiaflowError, explain
@@ -118,6 +118,8 @@ class Start(ForServices):
     )
 
     def main(self) -> int:
+        if (code := _outlive_service(self.names)) is not None:
+            return code
         return _start(self.names, str(self.backend) if self.backend else None)
 
 
@@ -126,6 +128,8 @@ class Stop(ForServices):
     """Stop the services and all their processes, whatever state they are in"""
 
     def main(self) -> int:
+        if (code := _outlive_service(self.names)) is not None:
+            return code
         with console.Progress() as progress:
             stopped = _stop(self.names, progress.report)
         if not stopped:
@@ -138,6 +142,8 @@ class Restart(ForServices):
     """Stop and start, as after a change of .env"""
 
     def main(self) -> int:
+        if (code := _outlive_service(self.names)) is not None:
+            return code
         name = backends.active(_project())
         with console.Progress() as progress:
             _stop(self.names, progress.report)
@@ -308,6 +314,9 @@ class Clean(cli.Application):
             if not answer:
                 console.err.print("Nothing was removed.")
                 return FAILED
+        options = ["--data", "--yes"] if self.data else []
+        if (code := _outlive_service([], ["clean", *options])) is not None:
+            return code
         with console.Progress() as progress:
             for name in backends.used(project):
                 for removed in backends.make(name, project, progress.report).clean(self.data):
@@ -317,6 +326,25 @@ class Clean(cli.Application):
 
 MlopsManager.subcommand("doctor", Doctor)
 MlopsManager.subcommand("update", Update)
+
+
+def _outlive_service(names: Sequence[str], arguments: Sequence[str] | None = None) -> int | None:
+    """Run this command detached if it might stop the service in whose terminal it was called.
+
+    Returns:
+        Its exit code; None: it was not called in one, and can go on here.
+    """
+    root = settings.find_root()
+    service = detached.surrounding_service(root)
+    group = (service or "").partition("-")[0]  # "airflow"
+    if service is None or (names and not {service, group} & set(names)):
+        return None
+    console.err.print(
+        f"This terminal belongs to {service}, which may be stopped now. The command goes on without"
+        f" it; what it says is in {detached.log_of(root)}",
+        soft_wrap=True,
+    )
+    return detached.run(root, sys.argv[1:] if arguments is None else arguments)
 
 
 def _start(names: Sequence[str], wanted: str | None) -> int:

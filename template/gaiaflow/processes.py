@@ -24,6 +24,9 @@ from gaiaflow import inherited
 
 PROJECT_MARK = "GAIAFLOW_PROJECT"
 SERVICE_MARK = "GAIAFLOW_SERVICE"
+# setproctitle would wipe the environment that /proc shows, and our marks with it.
+_KEEP_MARKS = "SPT_NOENV"
+MARKS = (PROJECT_MARK, SERVICE_MARK, _KEEP_MARKS)
 
 _LOG_LIMIT = 10_000_000  # bytes; a longer log is set aside at the next start
 
@@ -58,8 +61,7 @@ def spawn(
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".old.log"))
-    # setproctitle would wipe the environment that /proc shows, and our marks with it.
-    marks = {PROJECT_MARK: str(root), SERVICE_MARK: service, "SPT_NOENV": "1", **inherited.PYTHON}
+    marks = {PROJECT_MARK: str(root), SERVICE_MARK: service, _KEEP_MARKS: "1", **inherited.PYTHON}
     with log.open("ab") as output:
         process = local[command[0]][list(command[1:])].popen(
             cwd=str(root),

@@ -121,11 +121,10 @@ def project(copier: CopierFixture, tmp_path: Path, git: Git) -> CopierProject:
     return project
 
 
-def test_the_managers_are_programs(project: CopierProject, git: Git) -> None:
-    listed = git(project.path, "ls-files", "--stage", "mlops_manager.py", "minikube_manager.py")
-    assert [line.split()[0] for line in listed.splitlines()] == ["100755"] * 2
-    for name in ("mlops_manager.py", "minikube_manager.py"):
-        assert os.access(project.path / name, os.X_OK)
+def test_the_manager_is_a_program(project: CopierProject, git: Git) -> None:
+    listed = git(project.path, "ls-files", "--stage", "mlops_manager.py")
+    assert [line.split()[0] for line in listed.splitlines()] == ["100755"]
+    assert os.access(project.path / "mlops_manager.py", os.X_OK)
 
 
 def test_where_uv_lies_is_noted_outside_of_git(project: CopierProject, git: Git) -> None:

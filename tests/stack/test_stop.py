@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import stat
+import sys
+
 import psutil
 import pytest
 
-from .conftest import Project, wait_for
+from .conftest import LIMIT, Project, wait_for
 
 
 def test_data_survive_a_stop(running: Project) -> None:
@@ -81,6 +84,28 @@ def test_a_service_alone_works(running: Project, service: str) -> None:
         assert done.code == 0, done
     else:
         assert running.probe("log_dict") == {"a": 1}
+
+
+def test_restart_and_stop_in_a_terminal_of_jupyterlab(running: Project) -> None:
+    """They outlive the terminal, which ends with its service, and leave their output."""
+    before = running.pids()
+    said = running.root / ".gaiaflow" / "detached.log"
+
+    def type_in_terminal(command: str) -> None:
+        line = f"{sys.executable} mlops_manager.py {command}"
+        address = running.url("JUPYTER_PORT")
+        running.probe("terminal", address, running.env["JUPYTER_TOKEN"], line)
+
+    type_in_terminal("restart")
+    wait_for(lambda: said.exists() and "LOG IN" in said.read_text(encoding="utf-8"), LIMIT)
+    running.assert_all_is_healthy()
+    assert set(before.values()).isdisjoint(running.pids().values())
+    assert stat.S_IMODE(said.stat().st_mode) == 0o600
+
+    type_in_terminal("stop")
+    wait_for(lambda: not running.processes(), LIMIT)
+    wait_for(lambda: "jupyterlab: stopped" in said.read_text(encoding="utf-8"))
+    running.assert_nothing_is_left()
 
 
 def test_clean_keeps_data_and_clean_data_does_not(running: Project) -> None:
