@@ -14,7 +14,7 @@ PATHS = {"AWS_VIRTUAL_HOSTING": "FALSE"}
     [
         ("http://127.0.0.1:8083", {"AWS_S3_ENDPOINT": "127.0.0.1:8083", "AWS_HTTPS": "NO"}),
         ("https://s3.team.example", {"AWS_S3_ENDPOINT": "s3.team.example", "AWS_HTTPS": "YES"}),
-        ("https://s3.team.example:9/", {"AWS_S3_ENDPOINT": "s3.team.example:9", "AWS_HTTPS": "YES"}),
+        ("https://s3.team:9000/", {"AWS_S3_ENDPOINT": "s3.team:9000", "AWS_HTTPS": "YES"}),
     ],
 )
 def test_gdal_asks_the_store_that_boto3_asks(endpoint: str, gdal: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ import yaml
 from pathspec import PathSpec
 
 from gaiaflow import endpoints
+
 from tests.conftest import ROOT, Render
 
 MANAGERS = ("uv", "pixi", "conda")

@@ -47,7 +47,7 @@ class Grid:
         if self.crs is None:
             return None
         column, row = self.columns / 2, self.rows / 2
-        points = [self.transform * (column + x, row + y) for x, y in ((0, 0), (1, 0), (0, 1))]
+        points = [_at(self.transform, column + x, row + y) for x, y in ((0, 0), (1, 0), (0, 1))]
         try:
             if not (self.crs.is_geographic or self.crs.is_projected):  # a plan without a place
                 factor = float(self.crs.linear_units_factor[1])
@@ -101,7 +101,13 @@ def _fit(points: Any) -> tuple[Affine, float]:
     if len(points) < 3 or not all(map(math.isfinite, transform)) or transform.is_degenerate:
         raise RasterError(f"its {len(points)} ground control points do not span a grid")
     back = ~transform
-    return transform, max(math.dist(back * (p.x, p.y), (p.col, p.row)) for p in points)
+    return transform, max(math.dist(_at(back, p.x, p.y), (p.col, p.row)) for p in points)
+
+
+def _at(transform: Affine, x: float, y: float) -> tuple[float, float]:
+    """Where a transform takes a point; its own operator depends on the release of affine."""
+    a, b, c, d, e, f = tuple(transform)[:6]
+    return a * x + b * y + c, d * x + e * y + f
 
 
 def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
