@@ -29,6 +29,15 @@ _CLIENT = (
     "S3_BUCKET",
 )
 
+# Through the MLflow server, whose object store a client need not reach; settings.client_env says
+# the same, and why.
+_WAYS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+}
+
 
 def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
     """The environment variables, without secrets, by which boto3, GDAL and MLflow find servers.
@@ -38,7 +47,7 @@ def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
         local: whether the servers are those of the stack on this machine, which tasks reach by
             name; else the worker's own addresses hold for its tasks too.
     """
-    known = {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
+    known = _WAYS | {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
     if local:
         known |= ADDRESSES
     return {**known, **gdal_env(known.get("AWS_ENDPOINT_URL", ""))}

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gaiaflow import endpoints, envfile
+from gaiaflow import endpoints, envfile, inherited
 from gaiaflow.errors import GaiaflowError
 
 
@@ -217,6 +217,8 @@ def client_env(project: Project) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": project.env["AWS_SECRET_ACCESS_KEY"],
         "AWS_DEFAULT_REGION": project.env["AWS_DEFAULT_REGION"],
         "AWS_EC2_METADATA_DISABLED": "true",
+        # Not ~/.aws/config, whose defaults are for another account.
+        "AWS_CONFIG_FILE": os.devnull,
         "S3_BUCKET": project.env["S3_BUCKET"],
         "MLFLOW_TRACKING_URI": project.url("MLFLOW_PORT"),
         "MLFLOW_EXPERIMENT_NAME": project.package,
@@ -247,10 +249,6 @@ def own_variables(project: Project) -> dict[str, str]:
     }
 
 
-# What a shell may have set for another account; it would win over our keys.
-FOREIGN_AWS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")
-
-
 def connect(root: Path | None = None) -> None:
     """Point boto3, GDAL and MLflow at this project's servers, from a notebook or a script.
 
@@ -258,9 +256,10 @@ def connect(root: Path | None = None) -> None:
     """
     if os.environ.get("GAIAFLOW_TASK") or os.environ.get("GAIAFLOW_CONNECTED"):
         return
-    os.environ.update(client_env(load(root or find_root())))
-    for name in FOREIGN_AWS:
-        os.environ.pop(name, None)
+    env = client_env(load(root or find_root()))
+    for name in inherited.left_out(os.environ, inherited.CLIENTS):
+        del os.environ[name]  # a shell's, for another account
+    os.environ.update(env)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
