@@ -113,7 +113,7 @@ def test_what_is_refused(project: Path) -> None:
     (project / "gaiaflow" / "errors.py").write_text("<<<<<<< yours\n")
     marked = manage(project, "update", "--continue")
     assert marked.returncode == 1 and "errors.py, line 1" in marked.stderr, marked.stderr
-    assert "undo.py" in marked.stderr and "Traceback" not in marked.stderr
+    assert "git status" in marked.stderr and "Traceback" not in marked.stderr
 
 
 def test_an_update_that_is_killed(history: History, project: Path) -> None:
