@@ -96,9 +96,7 @@ class Pod:
             try:
                 self.containers[spec["name"]] = self._start(spec, env)
             except NotFound:
-                denied = (
-                    "pull access denied, repository does not exist or may need authorization"
-                )
+                denied = "pull access denied, repository does not exist or may need authorization"
                 self.problem = ("ErrImagePull", f"failed to pull image: {denied}")
                 if spec.get("imagePullPolicy") == "Never":
                     said = f'Container image "{spec["image"]}" is not present with pull policy of'
