@@ -70,6 +70,8 @@ class Update:
             changed = dict(answers)
             for step in migrations.due(self.source, self.old):
                 step.answers(changed)
+            known = rendering.questions(rendering.show(self.source, "HEAD", "copier.yml"))
+            changed = {name: value for name, value in changed.items() if name in known}
             if changed != answers:
                 own = {k: v for k, v in yaml.safe_load(stored).items() if k.startswith("_")}
                 text = yaml.safe_dump({**own, **changed}, allow_unicode=True, sort_keys=False)

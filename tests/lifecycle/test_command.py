@@ -154,7 +154,7 @@ def test_nonsense_in_the_answers_changes_nothing(project: Path) -> None:
     before = state_of(project)
     done = manage(project, "update")
     assert done.returncode == 1 and "as it was" in done.stderr, done.stderr
-    assert "Invalid choice" in done.stderr and "Traceback" not in done.stderr
+    assert "object_store: 'floppy' is not one of" in done.stderr and "Traceback" not in done.stderr
     assert state_of(project) == before
 
 
