@@ -297,7 +297,10 @@ class Stage(cli.Application):
         """Render both releases while Copier does its work; `after` waits for the lock."""
         snapshot = Snapshot(project)
         lock = snapshot.lock.open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            return  # a file system without locks: `after` renders them itself
         options = [f"--source={self.source}", f"--from={self.old}", f"--to={self.new}"]
         with (snapshot.folder / LOG).open("w") as log:
             subprocess.Popen(  # goes on when this ends; the lock is free when it ends

@@ -80,8 +80,10 @@ def _the_only_one(root: Path) -> Iterator[None]:
     with (root / ".gaiaflow" / "update.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise GaiaflowError("An update of this project is running: wait for its end.") from None
+        except OSError:
+            pass  # a file system that has no locks, as Lustre may be mounted
         yield
 
 
