@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
 from packaging.version import InvalidVersion, Version
 from plumbum import cli
 
@@ -126,18 +127,28 @@ def origin(root: Path) -> tuple[str, str]:
         GaiaflowError: the answers file is missing or has neither.
     """
     path = root / ".copier-answers.yml"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    found = dict(re.findall(r"(?m)^(_commit|_src_path): ['\"]?(.*?)['\"]?$", text))
-    if len(found) < 2:
+    try:
+        # The base loader takes every value as it is written: 0.10 is no number.
+        found = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader) if path.is_file() else {}
+        source, commit = str(found["_src_path"]), str(found["_commit"])
+    except (yaml.YAMLError, LookupError, TypeError):
         raise GaiaflowError(
             "`.copier-answers.yml` does not say from where this project was made.\n"
             "git can bring it back: git log --oneline -- .copier-answers.yml"
-        )
-    source = found["_src_path"].removeprefix("git+")
+        ) from None
+    source = source.removeprefix("git+")
     for short, host in _HOSTS.items():
         if source.startswith(short):
             source = f"{host}{source.removeprefix(short)}.git"
-    return source, found["_commit"]
+    if source.startswith("~"):
+        source = str(Path(source).expanduser())
+    if ":" not in source and not Path(source).is_absolute():
+        raise GaiaflowError(
+            f"`.copier-answers.yml` says that the template is at {source}, which depends on the "
+            "folder in which the project was generated.\n"
+            "Write its URL, or its whole path, behind `_src_path:` there, and commit that."
+        )
+    return source, commit
 
 
 def _check(root: Path, as_json: bool) -> int:
