@@ -29,7 +29,7 @@ from gaiaflow.snapshot import Snapshot, copy
 
 from tasks.adoption import dags, dependencies, original
 from tasks.adoption.dependencies import parse
-from tasks.merging import Entry, Tree, read_tree, write_tree
+from tasks.merging import Entry, Tree, digest_of, read_tree, write_tree
 from tasks.ownership import Owners, owners
 from tasks.rendering import ANSWERS, read_answers
 from tasks.settings import identity_of
@@ -465,6 +465,7 @@ def carry_out(root: Path, plan: Plan) -> None:
     ]
     ignored = root / SAVED
     snapshot = Snapshot.take(root, changed)
+    snapshot.plan({path: digest_of(plan.after.get(path)) for path in changed})
     try:
         for path in plan.moved_out:
             copy(root / path, ignored / path)
@@ -482,11 +483,9 @@ def carry_out(root: Path, plan: Plan) -> None:
         (root / ".env").chmod(0o600)  # its secrets are fresh, whoever could read the old ones
         if tracked_env:
             git(root, "rm", "--cached", "--quiet", "--", ".env")
-        snapshot.record_written(changed)
         snapshot.save(phase="merged", conflicts=[])
     except BaseException:
-        snapshot.save(phase="started")
-        snapshot.abort(at_once=True)
+        snapshot.abort()
         raise
 
 

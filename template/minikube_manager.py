@@ -18,7 +18,10 @@ if __name__ == "__main__":
 
         from gaiaflow.commands import main
         from gaiaflow.minikube.commands import MinikubeManager
-    except SyntaxError:  # as by the markers of a conflict
-        sys.exit("error: the framework cannot be read. More: python3 mlops_manager.py status")
 
-    main(MinikubeManager)
+        main(MinikubeManager)
+    except (ImportError, SyntaxError) as error:  # half written, deleted, or in conflict
+        sys.exit(
+            "error: the framework can't be used: " + str(error) + ".\n"
+            "What helps: git status gaiaflow, and: python3 mlops_manager.py status"
+        )

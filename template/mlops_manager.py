@@ -17,13 +17,26 @@ if __name__ == "__main__":
         enter_airflow_environment(__file__)
 
         from gaiaflow.commands import main
-    except SyntaxError as error:  # as by the markers of a conflict
-        # No f-string, nor annotations: an old Python has to read as far as the check above.
-        where = str(error.filename) + ", line " + str(error.lineno)
-        sys.exit(
-            "error: " + where + ": " + error.msg + ".\n"
-            "If an update left a conflict there, resolve it and `git add` the file, or go back:\n"
-            "    python3 .gaiaflow/update/undo.py"
-        )
 
-    main()
+        main()
+    except (ImportError, SyntaxError) as error:  # half written, deleted, or in conflict
+        # No f-string, nor annotations: an old Python has to read as far as the check above.
+        what = str(error)
+        if isinstance(error, SyntaxError):
+            what = str(error.filename) + ", line " + str(error.lineno) + ": " + error.msg
+        elif not (error.name or "").startswith("gaiaflow"):
+            sys.exit(
+                "error: " + what + ".\n"
+                "Airflow's environment is incomplete. The next command makes it again after:\n"
+                "    rm -r .gaiaflow/airflow    # your data is elsewhere"
+            )
+        from pathlib import Path
+
+        advice = (
+            "A part of the framework is missing or can't be read. See what has changed:\n"
+            "    git status gaiaflow    # git checkout -- FILE brings back what is deleted\n"
+            "If an update left a conflict, resolve it and `git add` the file."
+        )
+        if (Path(__file__).resolve().parent / ".gaiaflow" / "update" / "undo.py").exists():
+            advice += " Or undo the update:\n    python3 .gaiaflow/update/undo.py"
+        sys.exit("error: " + what + ".\n" + advice)

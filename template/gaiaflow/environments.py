@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,24 +128,34 @@ def clean_env() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _MISLEADING}
 
 
-def run(command: Sequence[str], cwd: Path | None = None) -> None:
+def run(
+    command: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
     """Run a program in sight of the user; of a traceback only the last line, which says what.
 
     Raises:
         GaiaflowError: it failed; the message has the command.
     """
     listing = re.compile(rb" [+~-] ")  # uv's list of all packages, longer than a screen
-    env = {**clean_env(), "CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
+    always = {"CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
     with subprocess.Popen(
-        list(command), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        list(command),
+        cwd=cwd,
+        env={**clean_env(), **always, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         in_traceback = False
-        for line in process.stdout or ():
-            begins = line.startswith(b"Traceback (most recent call last)")
-            in_traceback = begins or (in_traceback and line[:1] in {b" ", b"\n"})
-            if not in_traceback and not listing.match(line):
-                sys.stderr.buffer.write(line)
-                sys.stderr.flush()
+        try:
+            for line in process.stdout or ():
+                begins = line.startswith(b"Traceback (most recent call last)")
+                in_traceback = begins or (in_traceback and line[:1] in {b" ", b"\n"})
+                if not in_traceback and not listing.match(line):
+                    sys.stderr.buffer.write(line)
+                    sys.stderr.flush()
+        except KeyboardInterrupt:
+            process.wait()  # it was interrupted as well, and may be tidying up
+            raise
     if process.returncode:
         shown = " ".join([Path(command[0]).name, *command[1:]])
         raise GaiaflowError(
