@@ -23,6 +23,7 @@ from typing import Any
 FOLDER = ".gaiaflow/update"
 KEPT = ".gaiaflow/kept"
 MISSING = "missing"
+WRITTEN_THROUGH = {".env", "uv.lock", "pixi.lock"}  # by programs that follow a link
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _ELSEWHERE = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -98,7 +99,8 @@ class Snapshot:
             if any(path == known or path.startswith(f"{known}/") for known in self.state["paths"]):
                 continue
             for name in files_below(self.root, path):
-                copy(self.root / name, self._files / name)
+                if is_there(place(self.root, name)):
+                    copy(place(self.root, name), self._files / name)
             self.state["paths"].append(path)
         self.save()
 
@@ -151,7 +153,7 @@ class Snapshot:
 
     def record_written(self, paths: Iterable[str]) -> None:
         """Note files as the update has written them."""
-        self.plan({path: digest(self.root / path) for path in paths})
+        self.plan({path: digest(place(self.root, path)) for path in paths})
 
     def head(self) -> str:
         """The commit that is checked out now."""
@@ -183,13 +185,14 @@ class Snapshot:
         """
         kept = Kept(self.root)
         for name in self.changed():
-            if digest(self.root / name) != self.state["written"][name]:
+            file = place(self.root, name)
+            if digest(file) != self.state["written"][name]:
                 kept.add(name)
             if is_there(self._files / name):
-                copy(self._files / name, self.root / name)
+                copy(self._files / name, file)
             else:
-                (self.root / name).unlink()
-                remove_empty_folders(self.root, (self.root / name).parent)
+                file.unlink()
+                remove_empty_folders(self.root, file.parent)
         self._restore_index()
         return kept.paths
 
@@ -246,7 +249,7 @@ class Snapshot:
         )
 
     def _is_as_saved(self, name: str) -> bool:
-        now, saved = self.root / name, self._files / name
+        now, saved = place(self.root, name), self._files / name
         return _same(now, saved) or not (is_there(now) or is_there(saved))
 
     def _restore_index(self) -> None:
@@ -329,6 +332,12 @@ def files_below(root: Path, path: str) -> list[str]:
     return sorted(found)
 
 
+def place(root: Path, path: str) -> Path:
+    """Where the content of a path of the project is that an update may change."""
+    file = root / path
+    return file.resolve() if path in WRITTEN_THROUGH else file
+
+
 class Kept:
     """Copies of what goes, in a new folder of `KEPT`; none is ever removed or overwritten."""
 
@@ -339,7 +348,7 @@ class Kept:
         self.paths: list[str] = []
 
     def add(self, path: str) -> None:
-        source = self._root / path
+        source = place(self._root, path)
         if is_there(source):
             copy(source, self._root / self._folder / path)
             self.paths.append(f"{self._folder}/{path}")
