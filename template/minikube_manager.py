@@ -11,6 +11,9 @@ if __name__ == "__main__":
     if sys.version_info < (3, 10):
         sys.exit("error: this needs Python 3.10 or newer, and this is " + sys.version.split()[0])
 
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent))  # with PYTHONSAFEPATH it is not there
     try:
         from gaiaflow.bootstrap import enter_airflow_environment
 

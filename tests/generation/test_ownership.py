@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -121,6 +122,19 @@ def project(copier: CopierFixture, tmp_path: Path, git: Git) -> CopierProject:
     git(project.path, "add", "-A")
     git(project.path, "commit", "--allow-empty", "-m", "generated")
     return project
+
+
+def test_the_manager_is_a_program(project: CopierProject, git: Git) -> None:
+    listed = git(project.path, "ls-files", "--stage", "mlops_manager.py")
+    assert [line.split()[0] for line in listed.splitlines()] == ["100755"]
+    assert os.access(project.path / "mlops_manager.py", os.X_OK)
+
+
+def test_where_uv_lies_is_noted_outside_of_git(project: CopierProject, git: Git) -> None:
+    """The Python that generates a project may have it where no other will look."""
+    note = project.path / ".gaiaflow" / "uv"
+    assert Path(note.read_text(encoding="utf-8").strip(), "uv").exists()
+    assert git(project.path, "ls-files", ".gaiaflow") == ""
 
 
 def release(template: Path, git: Git, tag: str) -> None:

@@ -223,6 +223,7 @@ def test_a_projects_own_tests_pass_after_an_update(
     """With its real environment, and Airflow's for the pipelines."""
     project = history.generate(release, tmp_path / "project")
     run_update(str(project), vcs_ref=PRESENT, defaults=True, overwrite=True, unsafe=True)
+    assert os.access(project / "mlops_manager.py", os.X_OK)
     (project / ".gaiaflow" / "airflow").symlink_to(airflow)
     assert manage(project, "update", "--continue").returncode == 0
     made = manage(project, "deps")
