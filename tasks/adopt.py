@@ -475,6 +475,7 @@ def carry_out(root: Path, plan: Plan) -> None:
             )
         write_tree(root, plan.before, plan.after)
         envfile.write(root / ".env", plan.after[".env"].data.decode())
+        (root / ".env").chmod(0o600)  # its secrets are fresh, whoever could read the old ones
         if tracked_env:
             git(root, "rm", "--cached", "--quiet", "--", ".env")
         snapshot.save(phase="merged", conflicts=[])
