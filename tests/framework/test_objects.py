@@ -6,20 +6,21 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from gaiaflow import backends, console, environments, object_commands, settings
+from gaiaflow import backends, commands, console, environments, object_commands, settings
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.object_commands import Transfer, size
 from gaiaflow.objects import _complete, connect
 from gaiaflow.services import select
 
-from .commands import manage
 from .conftest import IDENTITY, TEMPLATE
 
 MAP = "landcover/20260101-120000-aaaaaa/landcover.tif"
@@ -49,8 +50,44 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         backend.stop(backend.services)
 
 
-def test_a_list(project: Path) -> None:
-    done = manage(project, "ls")
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Manage = Callable[..., Done]
+
+
+@pytest.fixture
+def manage(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Manage:
+    """The manager in this process: a new one for each call would take a minute for all."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run(*arguments: str, root: Path = project) -> Done:
+        monkeypatch.setattr(settings, "find_root", lambda: root)
+        monkeypatch.setattr(sys, "argv", ["mlops_manager.py", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which somebody is."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_list(manage: Manage) -> None:
+    done = manage("ls")
     assert done.returncode == 0, done
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [[*line[:2], line[-1]] for line in lines if line[-1] in {MAP, OTHER}] == [
@@ -60,12 +97,12 @@ def test_a_list(project: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["landcover/20260102", f"s3://gaiaflow/{OTHER}", f"/{OTHER}"])
-def test_a_list_for_a_script(project: Path, prefix: str) -> None:
-    [entry] = json.loads(manage(project, "ls", prefix, "--json").stdout)
+def test_a_list_for_a_script(manage: Manage, prefix: str) -> None:
+    [entry] = json.loads(manage("ls", prefix, "--json").stdout)
     assert set(entry) == {"key", "size", "modified"}
     assert (entry["key"], entry["size"]) == (OTHER, 100_000)
     assert entry["modified"].endswith("+00:00")
-    assert json.loads(manage(project, "ls", "nothing", "--json").stdout) == []
+    assert json.loads(manage("ls", "nothing", "--json").stdout) == []
 
 
 @pytest.mark.parametrize(
@@ -82,24 +119,26 @@ def test_a_list_for_a_script(project: Path, prefix: str) -> None:
         (["landcover/", "all"], "all/20260101-120000-aaaaaa/landcover.tif"),
     ],
 )
-def test_get(project: Path, tmp_path: Path, arguments: list[str], file: str) -> None:
-    done = manage(project, "get", *arguments, cwd=tmp_path)
+def test_get(manage: Manage, here: Path, arguments: list[str], file: str) -> None:
+    done = manage("get", *arguments)
     assert done.returncode == 0, done
     assert file in done.stdout.splitlines()
-    assert (tmp_path / file).read_bytes() == CONTENT
-    assert (tmp_path / file).stat().st_mode & 0o444 == 0o444
-    assert not list(tmp_path.rglob("*.part"))
+    assert (here / file).read_bytes() == CONTENT
+    assert (here / file).stat().st_mode & 0o444 == 0o444
+    assert not list(here.rglob("*.part"))
 
 
-def test_get_overwrites_nothing_unless_it_is_told_to(project: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "landcover.tif"
+def test_get_overwrites_nothing_unless_it_is_told_to(
+    project: Path, manage: Manage, here: Path
+) -> None:
+    mine = here / "landcover.tif"
     mine.write_text("mine")
     for arguments in ([MAP], [MAP, "landcover.tif"], ["landcover/20260101-120000-aaaaaa", "."]):
-        done = manage(project, "get", *arguments, cwd=tmp_path)
+        done = manage("get", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert "landcover.tif exists. To overwrite it, add --force" in done.stderr
         assert mine.read_text() == "mine"
-    assert manage(project, "get", MAP, "--force", cwd=tmp_path).returncode == 0
+    assert manage("get", MAP, "--force").returncode == 0
     assert mine.read_bytes() == CONTENT
 
 
@@ -114,52 +153,52 @@ def test_get_overwrites_nothing_unless_it_is_told_to(project: Path, tmp_path: Pa
         ("landcover/empty/", "There is no object"),
     ],
 )
-def test_a_key_that_is_not_there(project: Path, tmp_path: Path, key: str, says: str) -> None:
-    done = manage(project, "get", key, cwd=tmp_path)
+def test_a_key_that_is_not_there(manage: Manage, here: Path, key: str, says: str) -> None:
+    done = manage("get", key)
     assert done.returncode == 1
     assert says in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert not list(here.iterdir())
 
 
-def test_put(project: Path, tmp_path: Path) -> None:
-    file = tmp_path / "größe [1].png"
+def test_put(project: Path, manage: Manage, here: Path) -> None:
+    file = here / "größe [1].png"
     file.write_bytes(b"one")
     for key, stored in (("in/a.png", "in/a.png"), ("in/", f"in/{file.name}")):
-        done = manage(project, "put", str(file), key)
+        done = manage("put", str(file), key)
         assert (done.returncode, done.stdout) == (0, f"s3://gaiaflow/{stored}\n")
         head = connect(settings.load(project)).head_object(Bucket="gaiaflow", Key=stored)
         assert (head["ContentLength"], head["ContentType"]) == (3, "image/png")
     file.write_bytes(b"second")
-    done = manage(project, "put", str(file), "in/a.png")
+    done = manage("put", str(file), "in/a.png")
     assert (done.returncode, "To overwrite it, add --force" in done.stderr) == (1, True)
-    assert manage(project, "put", str(file), "in/a.png", "--force").returncode == 0
-    assert manage(project, "get", "in/a.png", str(tmp_path / "back")).returncode == 0
-    assert (tmp_path / "back").read_bytes() == b"second"
+    assert manage("put", str(file), "in/a.png", "--force").returncode == 0
+    assert manage("get", "in/a.png", str(here / "back")).returncode == 0
+    assert (here / "back").read_bytes() == b"second"
 
 
-def test_what_can_not_be_put(project: Path, tmp_path: Path) -> None:
-    done = manage(project, "put", str(tmp_path / "none"), "a")
+def test_what_can_not_be_put(project: Path, manage: Manage, here: Path) -> None:
+    done = manage("put", str(here / "none"), "a")
     assert (done.returncode, "does not exist" in done.stderr) == (1, True)
-    done = manage(project, "put", str(tmp_path), "a")
+    done = manage("put", str(here), "a")
     assert (done.returncode, "is a folder" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("command", [["ls"], ["get", "a"], ["put", "/etc/hostname", "a"]])
-def test_without_a_store(bare_project: Path, command: list[str]) -> None:
+def test_without_a_store(bare_project: Path, manage: Manage, command: list[str]) -> None:
     settings.load(bare_project).with_env({"OBJECT_STORE_PORT": "1025"})
-    done = manage(bare_project, *command)
+    done = manage(*command, root=bare_project)
     assert done.returncode == 1
     assert "The object store does not answer at http://127.0.0.1:1025" in done.stderr
     assert "Start it: python3 mlops_manager.py start --service object-store" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_with_other_keys(project: Path) -> None:
+def test_with_other_keys(project: Path, manage: Manage) -> None:
     right = settings.load(project)
     right.with_env({"AWS_SECRET_ACCESS_KEY": "f" * 64})
     try:
-        done = manage(project, "ls")
+        done = manage("ls")
     finally:
         right.with_env({"AWS_SECRET_ACCESS_KEY": right.env["AWS_SECRET_ACCESS_KEY"]})
     assert done.returncode == 1
