@@ -51,6 +51,16 @@ def folder_problem(folder: Path, answers_file: str) -> str:
     )
 
 
+def path_problem(folder: Path) -> str:
+    """Say why no project works at this path; empty when it does."""
+    if "$" not in str(folder.resolve()):
+        return ""
+    return (
+        f"The path '{folder.resolve()}' has a $, which Airflow reads as the beginning of a "
+        "variable. Name a folder without it."
+    )
+
+
 def answer_problem(environment: Environment, name: str, value: object) -> str:
     """Say what is wrong with one answer of the command line; empty when it is fine."""
     question = questions().get(name)
@@ -78,7 +88,7 @@ def preflight(context: Context) -> str:
     conf = context["_copier_conf"]
     folder, data = Path(conf["dst_path"]), conf["data"]
     answers_file = str(conf["answers_file"])
-    problems: list[str] = []
+    problems = [path_problem(folder)]
     if not conf["overwrite"]:
         problems.append(folder_problem(folder, answers_file))
     named = {**conf["settings"].defaults, **conf["user_defaults"], **data}.get("project_name")

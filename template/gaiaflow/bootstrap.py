@@ -8,20 +8,22 @@ from pathlib import Path
 
 from gaiaflow import environments
 from gaiaflow.errors import GaiaflowError, explain
-from gaiaflow.settings import FOREIGN_AWS
 
 
 def enter_airflow_environment(script: str) -> None:
     """Make Airflow's environment if need be, and run the script again in it.
 
+    From then on the environment variables are without what is meant for other projects.
+
     Ends the program with a message and exit code 1 if the environment cannot be made.
     """
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
-    started = any((path.parent / ".gaiaflow" / "run").glob("*.json"))
     first = path.name == "mlops_manager.py" and sys.argv[1:2]
-    if not python.exists() and not started and first == ["stop"]:
-        sys.exit(0)  # nothing runs here, so no environment need be made to stop it
+    whole = environments.airflow_stamp(path.parent).is_fresh()
+    if first == ["stop"] and not whole and not _anything_runs(path.parent):
+        environments.say("Nothing was running.")
+        sys.exit(0)  # and so no environment need be made to stop it
     if first == ["doctor"]:
         _doctor_without_environment(path.parent)
     try:
@@ -31,11 +33,17 @@ def enter_airflow_environment(script: str) -> None:
         sys.exit(f"error: {what}\nTo see what else is missing: python3 {path.name} doctor")
     except KeyboardInterrupt:
         sys.exit(130)
+    env = environments.clean_env()
     if Path(sys.prefix).resolve() != python.parent.parent.resolve():
-        env = environments.clean_env()
         os.execve(python, [str(python), str(path), *sys.argv[1:]], env)
-    for name in FOREIGN_AWS:
-        os.environ.pop(name, None)
+    os.environ.clear()
+    os.environ.update(env)
+
+
+def _anything_runs(root: Path) -> bool:
+    """Whether services were started and not stopped since, as far as records tell."""
+    state = root / ".gaiaflow"
+    return any((state / "run").glob("*.json")) or (state / "compose-root").exists()
 
 
 def _doctor_without_environment(root: Path) -> None:

@@ -5,6 +5,7 @@ Progress goes to standard error, results to standard output.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import threading
@@ -17,6 +18,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+for _stream in (sys.stdout, sys.stderr):
+    if isinstance(_stream, io.TextIOWrapper):
+        _stream.reconfigure(errors="replace")  # not every terminal knows ✓
 
 # Into a pipe or a file nothing is wrapped: scripts read lines.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)

@@ -85,6 +85,7 @@ class Airflow:
         self._client = httpx.Client(
             base_url=project.url("AIRFLOW_PORT"), timeout=30, trust_env=False
         )
+        self._asked = time.time()
 
     # --- finding a DAG -----------------------------------------------------------------------
 
@@ -96,6 +97,7 @@ class Airflow:
                 not answer.
         """
         deadline = time.monotonic() + _PARSE_LIMIT
+        self._asked = time.time()
         asked = False
         while True:
             dag = self._get(f"/api/v2/dags/{quote(dag_id, safe='')}/details")
@@ -123,7 +125,11 @@ class Airflow:
 
     def _unchanged_since(self, file: Path, moment: float) -> bool:
         sources = [file, *self._yaml_files_of(file)]
-        return all(not source.exists() or source.stat().st_mtime < moment for source in sources)
+        return all(not source.exists() or self._changed(source) < moment for source in sources)
+
+    def _changed(self, file: Path) -> float:
+        """When a file was changed, which can't be in the future, whatever its date says."""
+        return min(file.stat().st_mtime, self._asked)
 
     def _yaml_files_of(self, file: Path) -> list[Path]:
         """The pipelines in YAML, if this is the Python file through which Airflow reads them."""

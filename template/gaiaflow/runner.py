@@ -12,13 +12,32 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 LIMIT = 100_000  # bytes of JSON: as much as an environment variable carries everywhere
+FINAL = (
+    65  # the exit code after an error that every further try would repeat (sysexits: EX_DATAERR)
+)
+
+# Errors of the data and of the code. What may pass (the network, a disk, memory) is none of them.
+_FINAL_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 class NotJsonError(ValueError):
@@ -73,7 +92,7 @@ def load(reference: str) -> Callable[..., Any]:
 
 
 def main(reference: str) -> int:
-    """Run the task: 0 if the function returned JSON, 1 with its traceback in the log if not."""
+    """Run the task: 0 if the function returned JSON; if not, 1, or FINAL if no retry can help."""
     arguments = json.loads(os.environ.get("GAIAFLOW_ARGUMENTS") or "{}")
     try:
         gc.disable()  # an import makes many objects, and no garbage
@@ -83,11 +102,11 @@ def main(reference: str) -> int:
     except NotJsonError as error:
         sys.stdout.flush()  # what the function printed comes before its error
         sys.stderr.write(f"{error}\n")
-        return 1
+        return FINAL
     except Exception as error:
         sys.stdout.flush()
         _print_from_users_code(error)
-        return 1
+        return FINAL if _is_final(error) else 1
     if path := os.environ.get("GAIAFLOW_RESULT"):
         Path(path).write_text(result, encoding="utf-8")
     return 0
@@ -101,6 +120,26 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         if ended.code:
             raise
         return None
+
+
+def _is_final(error: BaseException | None) -> bool:
+    """Whether an error, and what has led to it, says that the data or the code is wrong.
+
+    Libraries mix the kinds: what is an OSError too, as many errors of requests, is none.
+    """
+    while error is not None:
+        if isinstance(error, OSError) or not isinstance(error, _FINAL_ERRORS):
+            return False
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return True
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End by a signal as by an exception, so that `with` and `finally` clean up.
+
+    Without a handler, the first process of a container would not even hear the signal.
+    """
+    sys.exit(128 + number)
 
 
 def _culprit(value: Any, name: str) -> tuple[str, Any]:
@@ -134,5 +173,6 @@ def _print_from_users_code(error: Exception) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     os.dup2(1, 2)  # through two pipes a container's lines would lose their order
     sys.exit(main(sys.argv[1]))

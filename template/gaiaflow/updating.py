@@ -24,7 +24,7 @@ from plumbum import cli
 
 from gaiaflow import console, environments, settings
 from gaiaflow.errors import GaiaflowError
-from gaiaflow.snapshot import Snapshot, SnapshotError
+from gaiaflow.snapshot import Snapshot, SnapshotError, git_env
 
 DONE, FAILED, CONFLICTS = 0, 1, 3
 
@@ -33,6 +33,7 @@ _CONTINUE = "python3 mlops_manager.py update --continue"
 _CONTINUES = f"Finish it: {_CONTINUE}. Or go back: {_ABORT}"
 _SHOWN = 12  # paths in a list
 _MARKER = re.compile(rb"(?m)^(<<<<<<< yours|>>>>>>> Gaiaflow .*)\r?$")
+_MADE = (".gaiaflow/project.stamp", "uv.lock", "pixi.lock")
 _NEEDED = ("copier", "copier_template_extensions", "jinja2_time", "plumbum")
 _HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 
@@ -63,6 +64,8 @@ Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to res
     )
 
     def main(self) -> int:
+        for name in os.environ.keys() - git_env().keys():  # for Copier, too
+            del os.environ[name]
         root = settings.find_root()
         if self.check:
             return _check(root, self.as_json)
@@ -162,16 +165,17 @@ def _update(root: Path, version: str | None) -> int:
     if version:
         command.append(f"--vcs-ref={version}")
     environments.say(f"The project is at {current}. Asking {source} for releases ...")
-    os.environ["GAIAFLOW_UPDATE"] = "1"  # the summary then does not ask for --continue
+    began = Snapshot(root).state
     try:
-        environments.run(command, cwd=root)
+        environments.run(command, cwd=root, env=_copier_env())
     except BaseException as error:
         snapshot = Snapshot(root)
-        phase = snapshot.state["phase"] if _is_of_now(snapshot) else ""
-        if phase == "started":
-            _tell_of_copies(snapshot.abort(at_once=True))
+        ours = snapshot.state != began
+        merged = ours and snapshot.state["phase"] == "merged"
+        if ours and not merged:
+            _tell_of_copies(snapshot.abort())
         if isinstance(error, GaiaflowError):
-            now = f"It is merged. {_CONTINUES}" if phase else "The project is as it was before."
+            now = f"It is merged. {_CONTINUES}" if merged else "The project is as it was before."
             raise GaiaflowError(f"{error}\n{now}") from None
         raise
     snapshot = Snapshot(root)
@@ -218,10 +222,11 @@ def _finish(root: Path) -> int:
     stamp = environments.project_stamp(root, manager)
     if stamp.product.exists() and not stamp.is_fresh():
         environments.say("Bringing the project's environment up to date; the old one is kept")
-        snapshot.cover(".gaiaflow/project.stamp")
+        snapshot.cover(*_MADE)
         snapshot.cover_environment(environments.MANAGERS[manager].prefix)
+        snapshot.record_written(_MADE)  # if the next line fails halfway, they are brought back
         environments.make_project(root, manager)
-        snapshot.record_written([".gaiaflow/project.stamp", "uv.lock", "pixi.lock"])
+        snapshot.record_written(_MADE)
     if _services_run(root):
         environments.say("Services are running: restarting them")
         _manage(root, "restart")
@@ -266,11 +271,11 @@ def unresolved(root: Path, snapshot: Snapshot) -> list[str]:
     return left
 
 
-def _is_of_now(snapshot: Snapshot) -> bool:
-    """Whether nothing has been committed since."""
+def _pending(snapshot: Snapshot) -> bool:
+    """Whether there is an update here, in whole or in part, that has not been committed."""
     try:
-        return bool(snapshot) and snapshot.head() == snapshot.state["head"]
-    except SnapshotError:  # there is no git any more
+        return bool(snapshot.changed()) and not snapshot.committed()
+    except SnapshotError:  # there is no git, or not that commit any more
         return False
 
 
@@ -285,7 +290,8 @@ def _tell_of_copies(paths: list[str]) -> None:
 
 def _refuse_if_not_ready(root: Path) -> None:
     snapshot = Snapshot(root)
-    if _is_of_now(snapshot) and snapshot.state["phase"] == "started":
+    pending = _pending(snapshot)
+    if pending and snapshot.state["phase"] == "started":
         raise GaiaflowError(f"An update was cut off. Bring the project back first: {_ABORT}")
     try:
         changed = _git(root, "status", "--porcelain", "--", ".").splitlines()
@@ -296,14 +302,13 @@ def _refuse_if_not_ready(root: Path) -> None:
         ) from None
     if not changed:
         return
-    unfinished = _is_of_now(snapshot)
-    done = unfinished and snapshot.state["phase"] == "finished"
+    unfinished = pending and snapshot.state["phase"] == "merged"
     shown = "\n".join(f"    {line}" for line in changed[:8]) + ("\n    ..." * (len(changed) > 8))
     raise GaiaflowError(
         f"There are changes that are not committed:\n{shown}\n"
         + (
             f"They are an update's. {_CONTINUES}"
-            if unfinished and not done
+            if unfinished
             else "Commit them, so that none is lost: "
             "git add --all && git commit -m 'Before the update'"
         )
@@ -332,6 +337,16 @@ def _copier(source: str) -> list[str]:
             "Copier was not found. Install it with all that the template needs:\n"
             f"    python3 -m venv ~/.gaiaflow && ~/.gaiaflow/bin/pip install '{package}'"
         ) from None
+
+
+def _copier_env() -> dict[str, str]:
+    number = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    return {
+        "GAIAFLOW_UPDATE": "1",  # the summary then does not ask for --continue
+        "GIT_CONFIG_COUNT": str(number + 1),
+        f"GIT_CONFIG_KEY_{number}": "core.hooksPath",  # the person's hooks are not for a template
+        f"GIT_CONFIG_VALUE_{number}": os.devnull,
+    }
 
 
 def _pythons() -> Iterator[Path]:

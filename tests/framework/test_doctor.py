@@ -46,7 +46,8 @@ def test_every_check_is_made_and_documented(project_root: Path, tmp_path: Path) 
     script(
         tmp_path / "only" / "docker", """[ $1 = version ] && echo '{"Server":{"Version":"28"}}'"""
     )
-    environ = {**only(tmp_path), "HTTPS_PROXY": "http://proxy.example"}
+    set_here = {"HTTPS_PROXY": "http://proxy.example", "SSL_CERT_FILE": __file__, "UV_FROZEN": "1"}
+    environ = {**only(tmp_path), **set_here}
     found = list(diagnose(examine(project_root, environ, top)))
     names = [finding.check for finding in found]
     assert names == [check.__name__.replace("_", "-") for check in doctor.CHECKS]

@@ -98,7 +98,7 @@ def test_settings_questions_ownership_tasks_migrations_in_this_order() -> None:
         ("environment_manager=poetry", "not one of: uv, pixi, conda."),
         ("object_store=ftp", "not one of: seaweedfs, rustfs, minio."),
         ("kubernetes=maybe", "neither yes nor no"),
-        ("license=WTFPL", "not one of: MIT, Apache-2.0, BSD-3-Clause, proprietary."),
+        ("license=WTFPL", "not one of: MIT, Apache-2.0, BSD-3-Clause, proprietary, other."),
         ("setup=all", "not one of: none, environment, start."),
         ("creation_date=yesterday", "is not a date"),
         ("packagename=x", "no question 'packagename'. Did you mean 'package_name'?"),

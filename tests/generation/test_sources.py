@@ -104,6 +104,52 @@ def test_a_folder_name_with_spaces_and_umlauts(
     assert (tmp_path / "Wälder 1 #" / "forest_watch" / "__init__.py").exists()
 
 
+def test_a_path_that_airflow_misreads_is_refused(
+    copier_template: Path, copier_command: Copier, tmp_path: Path
+) -> None:
+    result = copier_command(*COPY, copier_template, "$HOME/project")
+    assert result.returncode == 1
+    assert "has a $, which Airflow reads as the beginning of a variable" in result.stderr
+    assert not (tmp_path / "$HOME").exists()
+
+
+def test_the_first_commit_has_every_file_whatever_a_person_ignores(
+    copier_template: Path,
+    quiet_environment: dict[str, str],
+    copier_command: Copier,
+    tmp_path: Path,
+    git: Git,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ignored = tmp_path / "ignored"
+    ignored.write_text("*.ipynb\ndata/\n.env.example\n.github/\n")
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\n\texcludesFile = {ignored}\n")
+    monkeypatch.setitem(quiet_environment, "GIT_CONFIG_GLOBAL", str(config))
+    result = copier_command(*COPY, copier_template, "project")
+    assert result.returncode == 0, result.stderr
+    project = tmp_path / "project"
+    tracked = set(git(project, "ls-files").splitlines())
+    written = {name for name in files_of(project) if name != ".env"}
+    assert tracked == written
+
+
+def test_in_a_hook_of_another_repository(
+    copier_template: Path,
+    quiet_environment: dict[str, str],
+    copier_command: Copier,
+    tmp_path: Path,
+    git: Git,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Git tells its hooks where their repository is, by variables that hold for every git."""
+    git(tmp_path, "init", "theirs")
+    monkeypatch.setitem(quiet_environment, "GIT_INDEX_FILE", str(tmp_path / "theirs" / "index"))
+    result = copier_command(*COPY, copier_template, "project")
+    assert result.returncode == 0, result.stderr
+    assert git(tmp_path / "project", "status", "--porcelain") == ""
+
+
 def test_two_generations_are_identical(
     copier_template: Path, copier_command: Copier, tmp_path: Path
 ) -> None:

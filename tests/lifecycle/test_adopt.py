@@ -16,7 +16,7 @@ import pytest
 from copier import run_update
 
 from tasks.adoption import dags, original
-from tasks.adoption.dependencies import merge_pyproject, parse
+from tasks.adoption.pyproject import parse
 from tests.conftest import ROOT
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git
@@ -266,16 +266,6 @@ with DAG("maps", schedule_interval=None):
     assert b"task_factory(task_id='one', func_path=\"peat:first\")" in made.data
     assert b"from peat" not in made.data and b"schedule=None" in made.data
     assert not made.notes
-
-
-def test_tables_of_pyproject() -> None:
-    new = (
-        '[project]\nversion = "0.1.0"\ndependencies = [\n    "numpy>=2",\n]\n\n[tool.ruff]\nx = 1\n'
-    )
-    ours = '[project]\nversion = "3"\n\n[project.scripts]\nrun = "x:y"\n\n[tool.ruff]\nx = 2\n'
-    made = parse(merge_pyproject(new, ours, "").text)
-    assert made["project"]["version"] == "3" and made["project"]["scripts"] == {"run": "x:y"}
-    assert made["tool"]["ruff"] == {"x": 1}
 
 
 def check_dags(project: Path, airflow: Path) -> None:

@@ -46,6 +46,8 @@ class Service:
     wanted: Callable[[Project], bool] | None = None
     # All ports on which it listens, the one for people first.
     ports: Callable[[Project], list[int]] | None = None
+    # Sockets that it makes outside of the project, named by its ports.
+    sockets: Callable[[Project], list[Path]] | None = None
     page: str = "/"
     login: Callable[[Project], str] | None = None
 
