@@ -1,4 +1,4 @@
-"""Read a raster in the store with GDAL's own variables, as QGIS does, and a copy of it. Prints JSON.
+"""Read a raster in the store as QGIS does, by GDAL's own variables, and a copy. Prints JSON.
 
 Usage: gdal.py ROOT KEY FILE
 """
