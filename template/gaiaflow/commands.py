@@ -324,6 +324,9 @@ class Clean(cli.Application):
         return DONE
 
 
+MlopsManager.subcommand("ls", "gaiaflow.object_commands.List")
+MlopsManager.subcommand("get", "gaiaflow.object_commands.Get")
+MlopsManager.subcommand("put", "gaiaflow.object_commands.Put")
 MlopsManager.subcommand("doctor", Doctor)
 MlopsManager.subcommand("update", Update)
 
