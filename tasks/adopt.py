@@ -19,7 +19,6 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]
 
-from packaging.utils import canonicalize_name
 from pathspec import GitIgnoreSpec
 from plumbum import CommandNotFound, ProcessExecutionError, cli, local
 
@@ -27,23 +26,38 @@ from gaiaflow import envfile, settings
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.snapshot import Snapshot, copy
 
-from tasks.adoption import dags, dependencies, original
-from tasks.adoption.dependencies import parse
-from tasks.merging import Entry, Tree, read_tree, write_tree
+from tasks.adoption import (
+    conda,
+    dags,
+    guessing,
+    layout,
+    licences,
+    original,
+    project,
+    sources,
+    task_factory,
+)
+from tasks.adoption.declared import Declared, Merged
+from tasks.merging import Entry, Tree, digest_of, read_tree, write_tree
 from tasks.ownership import Owners, owners
 from tasks.rendering import ANSWERS, read_answers
 from tasks.settings import identity_of
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 SAVED = ".gaiaflow/adopted"
-NOT_PACKAGES = {"tests", "test", "dags", "docs", "notebooks", "scripts", "gaiaflow", "data"}
 # Of tests/test_dags.py those that ask for more than that DAGs load.
 STRICT_TESTS = re.compile(rb"(?m)^(?=def test_(tasks|functions)_)")
 SKIP = b'@pytest.mark.skip(reason="for new DAGs; without this line also for those from before")\n'
-PLACES = ["/dags", "/notebooks/README.md", "/tests", "/environment.yml", "/.env"]
+PLACES = ["/dags", "/notebooks/README.md", "/tests", "/environment.y*ml", "/pixi.toml", "/.env"]
 YAML_LOADER = "dags/yaml_pipelines.py"
-# Of the user's files, those that a project can't do without, and that no skeleton comes with.
-WANTED = ["README.md", "CHANGES.md", "LICENSE", "tests/test_dags.py", "data/README.md"]
+# Of the user's files, those that a project can't do without, and under what names people have them.
+WANTED = {
+    "README.md": ["README*"],
+    "CHANGES.md": ["CHANGE*", "HISTORY*", "NEWS*"],
+    "LICENSE": ["LICEN[CS]E*", "COPYING*", "UNLICENSE*"],
+    "tests/test_dags.py": ["tests/test_dags.py"],
+    "data/README.md": ["data/README*"],
+}
 
 
 class CannotAdopt(Exception):
@@ -56,6 +70,7 @@ class Plan:
 
     answers: dict[str, Any]
     source: str  # what the repository is
+    found: list[Declared] = field(default_factory=list)  # what its files declare
     before: Tree = field(default_factory=dict)
     after: Tree = field(default_factory=dict)
     moved_out: dict[str, str] = field(default_factory=dict)  # path -> why
@@ -146,13 +161,13 @@ def check(root: Path) -> None:
     """
     if (root / ANSWERS).exists():
         raise CannotAdopt(f"{root} is a Gaiaflow project: python3 mlops_manager.py update")
-    code, top, _ = local["git"]["-C", str(root), "rev-parse", "--show-toplevel"].run(retcode=None)
-    if code or Path(top.strip()).resolve() != root:
+    code, _, _ = local["git"]["-C", str(root), "rev-parse", "--show-toplevel"].run(retcode=None)
+    if code:
         raise CannotAdopt(
-            f"{root} is not a git repository, so nothing could be taken back. Make it one:\n"
+            f"{root} is not in a git repository, so nothing could be taken back. Make it one:\n"
             "git init && git add --all && git commit -m 'Before Gaiaflow'"
         )
-    if changed := git(root, "status", "--porcelain").splitlines():
+    if changed := git(root, "status", "--porcelain", "--", ".").splitlines():
         raise CannotAdopt(
             f"There are {len(changed)} changes that are not committed, such as {changed[0][3:]}.\n"
             "git add --all && git commit -m 'Before Gaiaflow'"
@@ -191,31 +206,47 @@ def make_plan(
     root: Path, given: dict[str, str], clone: Path | None, template: str, folder: Path
 ) -> Plan:
     """Find out what the repository is, and what is to be done; changes nothing."""
-    answers = {**guess(root), **given}
+    found = sources.read(root)
+    try:
+        name = str(project.combined(found).project.get("name", ""))
+        place = layout.find(root, name, given.get("package_name", ""))
+    except layout.NoPackage as error:
+        raise CannotAdopt(str(error)) from None
+    answers = {**guessing.answers(root, found, place), **given}
     is_original = original.looks_original(root)
     base: dict[str, bytes] = {}
     source = "A repository with a Python package."
     if is_original:
         source = "A project of the original cookiecutter; of which tag is unknown."
-        found = original.find(clone, root, original_answers(root, answers)) if clone else None
-        if found:
-            base, source = found.files, f"A project of the original cookiecutter, {found.tag}."
+        made = original.find(clone, root, original_answers(root, answers)) if clone else None
+        if made:
+            base, source = made.files, f"A project of the original cookiecutter, {made.tag}."
     rendered = render(template, answers, folder / "rendered")
     config = (REPOSITORY / "copier.yml").read_text(encoding="utf-8")
     whose = owners(config, answers)
-    plan = Plan(answers, source)
+    plan = Plan(answers, source, sources.read(root, base))
     new = read_tree(rendered, sorted(path.name for path in rendered.iterdir()))
+    adapted = layout.adapt(new["pyproject.toml"].data.decode(), place)
+    new["pyproject.toml"] = Entry(new["pyproject.toml"].mode, adapted.encode())
     plan.before = read_tree(root, sorted(concerned(root, new)))
     plan.after = dict(plan.before)
     if is_original and not base:
         plan.notes.append(f"{SAVED}: what was moved out there may have changes of yours")
-    if answers["license"] == "proprietary" and (root / "LICENSE").exists():
-        plan.notes.append("pyproject.toml: LICENSE is a text of yours; write which licence it is")
+    if git(root, "rev-parse", "--show-prefix").strip():
+        plan.notes.append(".github: GitHub runs workflows from the top of a repository only")
+    if not place.inside:
+        plan.notes += [
+            f"{each}: a package too; neither the distribution nor the image has it: "
+            f"add it to [tool.hatch.build.targets.wheel], or move it into {place.package}"
+            for each in place.others
+        ]
     package = root / str(answers["package_name"])
     examples = original.has_examples(package) if is_original else None
     _move_out(plan, base, new, whose, examples)
-    _take_in(plan, base, new, whose)
-    _rewrite_dags(plan)
+    _take_in(plan, root, base, new, whose)
+    _project(plan, root, base, new["pyproject.toml"])
+    _conda(plan, base, new)
+    _rewrite_dags(plan, root)
     _environment(plan, base)
     return plan
 
@@ -267,57 +298,115 @@ def _move_out(
         plan.moved_out[path] = f"{YAML_LOADER} does its work" if loader else why
         if edited:
             plan.notes.append(f"{path}: you had changed it; ours takes its place")
+        elif why == "replaced" and not loader:
+            plan.notes.append(f"{path}: ours takes its place; yours is in {SAVED}/")
         del plan.after[path]
 
 
-def _take_in(plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners) -> None:
+def _take_in(plan: Plan, root: Path, base: dict[str, bytes], new: Tree, whose: Owners) -> None:
     """The framework; shared files, merged; and the few of the user's that have to be there."""
     theirs = GitIgnoreSpec.from_lines(whose.user)
     for path, entry in new.items():
         ours = plan.after.get(path)
+        if path in ("pyproject.toml", "environment.yml"):
+            continue
         if theirs.match_file(path):
-            if ours is None and path in WANTED:
+            if not any(found for each in WANTED.get(path, ["*"]) for found in root.glob(each)):
                 plan.after[path] = Entry(entry.mode, STRICT_TESTS.sub(SKIP, entry.data))
         elif ours is None or ours == entry:
             plan.after[path] = entry
+        elif path == ".gitignore":
+            text = merge_lines(entry.data.decode(), ours.data.decode(errors="surrogateescape"))
+            _merged(plan, path, Merged(text, []))
         else:
-            text, old = (
-                ours.data.decode(errors="replace"),
-                base.get(path, b"").decode(errors="replace"),
-            )
-            merged = _merge_shared(path, entry.data.decode(), text, old)
-            plan.after[path] = Entry(entry.mode, merged.text.encode())
-            plan.moved_out[path] = "merged; your version is kept there"
-            plan.notes += [f"{path}: {note}" for note in merged.notes]
-    if "environment.yml" in plan.before and "environment.yml" not in new:
-        text = plan.before["environment.yml"].data.decode(errors="replace")
-        missing = dependencies.missing_packages(text, plan.after["pyproject.toml"].data.decode())
+            note = "ours takes its place; take over what you need"
+            _merged(plan, path, Merged(entry.data.decode(), [note]))
+
+
+def _merged(plan: Plan, path: str, merged: Merged) -> None:
+    """A merged file in the place of the user's."""
+    old = plan.before.get(path)
+    data = merged.text.encode(errors="surrogateescape")
+    plan.after[path] = Entry(old.mode if old else "100644", data)
+    if old:
+        plan.moved_out[path] = "merged; your version is kept there"
+    plan.notes += [f"{path}: {note}" for note in merged.notes]
+
+
+def _project(plan: Plan, root: Path, base: dict[str, bytes], new: Entry) -> None:
+    """pyproject.toml, with what other files declare too."""
+    as_made = sources.of_original(base)
+    facts: dict[str, Any] = {}
+    if texts := licences.files(root):
+        facts["license-files"] = texts
+    if readmes := sorted(path.name for path in root.glob("README*") if path.is_file()):
+        facts["readme"] = "README.md" if "README.md" in readmes else readmes[0]
+    merged = project.merge(new.data.decode(), plan.found, as_made, sources.configured(root), facts)
+    _merged(plan, "pyproject.toml", Merged(merged.text, []))
+    plan.notes += merged.notes
+    declares = project.combined(plan.found).project
+    if plan.answers["license"] == licences.OTHER and texts and "license" not in declares:
         plan.notes.append(
-            f"environment.yml: kept, but {plan.answers['environment_manager']} does not read it; "
-            f"add to pyproject.toml what you need of: {', '.join(missing) or '(nothing)'}"
+            f"pyproject.toml: {', '.join(texts)}: a text of yours; write which licence it is"
         )
+    if "pixi.toml" in plan.after:  # pixi would read it, and not pyproject.toml
+        del plan.after["pixi.toml"]
+        plan.moved_out["pixi.toml"] = "its tables are in pyproject.toml"
 
 
-def _merge_shared(path: str, new: str, ours: str, base: str) -> dependencies.Merged:
-    if path == "pyproject.toml":
-        return dependencies.merge_pyproject(new, ours, base)
-    if path == "environment.yml":
-        return dependencies.merge_environment(new, ours)
-    if path == ".gitignore":
-        return dependencies.Merged(dependencies.merge_lines(new, ours), [])
-    return dependencies.Merged(new, ["ours takes its place; take over what you need"])
+def _conda(plan: Plan, base: dict[str, bytes], new: Tree) -> None:
+    """environment.yml, if conda makes the environment; else what nothing reads of it any more."""
+    pyproject = plan.after["pyproject.toml"].data.decode()
+    for path in ("environment.yml", "environment.yaml"):
+        if path not in plan.before:
+            continue
+        text = plan.before[path].data.decode(errors="replace")
+        if "environment.yml" in new:
+            old = base.get(path, b"").decode()
+            template = new["environment.yml"].data.decode()
+            if "environment.yml" in plan.before and path != "environment.yml":
+                plan.notes.append(f"{path}: nothing reads it; environment.yml is the one")
+                continue
+            read = [each.source for each in plan.found]
+            groups = project.combined(plan.found).groups.values()
+            tools = [each for lines in groups for each in lines if isinstance(each, str)]
+            _merged(plan, "environment.yml", conda.merge(template, text, old, read, tools))
+            if path != "environment.yml":
+                plan.notes.append(f"{path}: its packages are in environment.yml now; delete it")
+        else:
+            missing = conda.unread(text, project.requirements_of(pyproject))
+            plan.notes.append(
+                f"{path}: kept, but {plan.answers['environment_manager']} does not read it; "
+                f"add to pyproject.toml what you need of: {', '.join(missing) or '(nothing)'}"
+            )
+    if "environment.yml" in new and "environment.yml" not in plan.after:
+        plan.after["environment.yml"] = new["environment.yml"]
 
 
-def _rewrite_dags(plan: Plan) -> None:
+def merge_lines(new: str, ours: str) -> str:
+    """The project's lines, then those of the template that it lacks, as for .gitignore."""
+    lines = ours.splitlines()
+    missing = [line for line in new.splitlines() if line.strip() and line not in lines]
+    return "\n".join([*lines, "", "# Gaiaflow", *missing]).lstrip("\n") + "\n"
+
+
+def _rewrite_dags(plan: Plan, root: Path) -> None:
     """DAGs load in Airflow 3, and their calls of the original's functions go on working."""
     package = str(plan.answers["package_name"])
+
+    def knows(function: str) -> bool:
+        module, _, name = function.replace(":", ".").rpartition(".")
+        return task_factory.parameters(root, module, name) is not None
+
     needs = False
     for path, entry in list(plan.after.items()):
         kind = re.fullmatch(r"dags/.*\.(py|yml|yaml)", path)
         if not kind or not entry.is_text:
             continue
-        rewrite = dags.rewrite if kind[1] == "py" else dags.rewrite_yaml
-        made = rewrite(entry.data, package)
+        if kind[1] == "py":
+            made = dags.rewrite(entry.data, package, knows)
+        else:
+            made = dags.rewrite_yaml(entry.data, package)
         plan.after[path] = Entry(entry.mode, made.data)
         plan.notes += [f"{path}: {note}" for note in made.notes]
         needs = needs or dags.needs_factory(made.data)
@@ -350,81 +439,6 @@ def _environment(plan: Plan, base: dict[str, bytes]) -> None:
 def env_values(text: str) -> dict[str, str]:
     """Assignments as they are written, also of a file with errors in it."""
     return dict(re.findall(r"(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*?)\s*$", text))
-
-
-def guess(root: Path) -> dict[str, Any]:
-    """Answers to the template's questions, from what is in the repository.
-
-    Raises:
-        CannotAdopt: there is no package, or more than one.
-    """
-    file = root / "pyproject.toml"
-    pyproject = parse(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    project = pyproject.get("project", {})
-    package = find_package(root, str(project.get("name", "")))
-    author = next((each for each in project.get("authors", []) if isinstance(each, dict)), {})
-    name = original.folder_name(root) if original.looks_original(root) else project.get("name")
-    title = str(name or root.name).replace("_", " ").replace("-", " ").title()
-    readme = root / "README.md"
-    heading = (
-        re.search(r"(?m)^#[ \n]+(\w.*)$", readme.read_text(errors="replace"))
-        if readme.is_file()
-        else None
-    )
-    answers = {
-        "project_name": heading[1].strip() if heading else title,
-        "project_description": " ".join(str(project.get("description", "")).split()),
-        "author_name": str(author.get("name", "")),
-        "author_email": str(author.get("email", "")),
-        "package_name": package,
-        "show_examples": False,
-        "environment_manager": environment_manager(root, pyproject),
-        "license": license_of(root),
-        "setup": "none",
-    }
-    return {name: value for name, value in answers.items() if value != ""}
-
-
-def find_package(root: Path, name: str) -> str:
-    """The package's folder."""
-    found = sorted(
-        path.parent.name
-        for path in root.glob("*/__init__.py")
-        if path.parent.name not in NOT_PACKAGES and path.parent.name.isidentifier()
-    )
-    wanted = canonicalize_name(name) if name else ""
-    matching = [each for each in found if canonicalize_name(each) == wanted]
-    if len(matching or found) == 1:
-        return (matching or found)[0]
-    if not found and (
-        inside := sorted(path.parent.name for path in root.glob("src/*/__init__.py"))
-    ):
-        raise CannotAdopt(
-            "The package is in src/, and Gaiaflow expects it at the top:\n"
-            f"git mv src/{inside[0]} {inside[0]} && git commit -m 'Package at the top'"
-        )
-    if not found:
-        raise CannotAdopt("There is no Python package (a folder with __init__.py) at the top.")
-    raise CannotAdopt(
-        f"Which is the package: {', '.join(found)}? Say so: -d package_name={found[0]}"
-    )
-
-
-def environment_manager(root: Path, pyproject: dict[str, Any]) -> str:
-    """The one that the repository uses; uv if none."""
-    if "pixi" in pyproject.get("tool", {}) or (root / "pixi.toml").exists():
-        return "pixi"
-    if (root / "uv.lock").exists() or not (root / "environment.yml").exists():
-        return "uv"
-    return "conda"
-
-
-def license_of(root: Path) -> str:
-    """By the text of LICENSE."""
-    file = root / "LICENSE"
-    text = file.read_text(errors="replace")[:600] if file.is_file() else ""
-    signs = {"MIT License": "MIT", "Apache License": "Apache-2.0", "BSD 3-Clause": "BSD-3-Clause"}
-    return next((name for sign, name in signs.items() if sign in text), "proprietary")
 
 
 def original_answers(root: Path, answers: dict[str, Any]) -> dict[str, Any]:
@@ -465,6 +479,7 @@ def carry_out(root: Path, plan: Plan) -> None:
     ]
     ignored = root / SAVED
     snapshot = Snapshot.take(root, changed)
+    snapshot.plan({path: digest_of(plan.after.get(path)) for path in changed})
     try:
         for path in plan.moved_out:
             copy(root / path, ignored / path)
@@ -479,13 +494,12 @@ def carry_out(root: Path, plan: Plan) -> None:
             )
         write_tree(root, plan.before, plan.after)
         envfile.write(root / ".env", plan.after[".env"].data.decode())
+        (root / ".env").chmod(0o600)  # its secrets are fresh, whoever could read the old ones
         if tracked_env:
             git(root, "rm", "--cached", "--quiet", "--", ".env")
-        snapshot.record_written(changed)
         snapshot.save(phase="merged", conflicts=[])
     except BaseException:
-        snapshot.save(phase="started")
-        snapshot.abort(at_once=True)
+        snapshot.abort()
         raise
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from plumbum import local
 
+from gaiaflow import snapshot
 from gaiaflow.snapshot import files_below, remove_empty_folders
 
 FILE, PROGRAM, LINK = "100644", "100755", "120000"  # git's modes
@@ -63,32 +64,64 @@ def read_entry(path: Path) -> Entry:
     return Entry(PROGRAM if program else FILE, path.read_bytes())
 
 
-def write_tree(root: Path, before: Tree, after: Tree) -> list[str]:
-    """Turn the files of one tree into those of the other; the paths that were written.
+def digest_of(entry: Entry | None) -> str:
+    """What a snapshot's record calls an entry."""
+    if entry is None:
+        return snapshot.MISSING
+    if entry.mode == LINK:
+        return f"link {os.fsdecode(entry.data)}"
+    return snapshot.digest_of(entry.data)
+
+
+def write_tree(
+    root: Path, before: Tree, after: Tree, aside: Callable[[str], object] = lambda path: None
+) -> None:
+    """Turn the files of one tree into those of the other.
+
+    Args:
+        root: the folder.
+        before: what is there.
+        after: what shall be there.
+        aside: is called with a path that is not as before, when it is about to be overwritten.
 
     Raises:
         OSError: a file could not be written, as where a folder has its name.
     """
-    for path in before.keys() - after.keys():
-        (root / path).unlink()
-        remove_empty_folders(root, (root / path).parent)
-    changed = [path for path, entry in after.items() if before.get(path) != entry]
-    for path in changed:
-        _write_entry(root / path, after[path], before.get(path))
-    return changed
+    for path in differences(before, after):
+        file, entry = root / path, after.get(path)
+        if snapshot.is_there(file) and read_entry(file) != before.get(path):
+            aside(path)
+        if entry is None:
+            file.unlink(missing_ok=True)
+            remove_empty_folders(root, file.parent)
+        else:
+            _write_entry(file, entry)
 
 
-def _write_entry(path: Path, entry: Entry, before: Entry | None) -> None:
+def differences(before: Tree, after: Tree) -> list[str]:
+    """The paths that are not the same in both; first those that go, to make room for others."""
+    changed = [path for path in before | after if before.get(path) != after.get(path)]
+    return sorted(changed, key=lambda path: path in after)
+
+
+def _write_entry(path: Path, entry: Entry) -> None:
+    """Write a file or a link, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if LINK in {entry.mode, before.mode if before else FILE}:
-        path.unlink(missing_ok=True)
-    if entry.mode == LINK:
-        path.symlink_to(os.fsdecode(entry.data))
-        return
-    path.write_bytes(entry.data)
-    if (before.mode if before else FILE) != entry.mode:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        path.chmod(mode | 0o111 if entry.mode == PROGRAM else mode & ~0o111)
+    draft = path.parent / ".gaiaflow-draft"
+    draft.unlink(missing_ok=True)
+    try:
+        if entry.mode == LINK:
+            draft.symlink_to(os.fsdecode(entry.data))
+        else:
+            draft.write_bytes(entry.data)
+            if path.is_file() and not path.is_symlink():
+                draft.chmod(stat.S_IMODE(path.stat().st_mode))
+            mode = stat.S_IMODE(draft.stat().st_mode)
+            if bool(mode & stat.S_IXUSR) != (entry.mode == PROGRAM):
+                draft.chmod(mode | 0o111 if entry.mode == PROGRAM else mode & ~0o111)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:

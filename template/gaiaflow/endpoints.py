@@ -1,4 +1,4 @@
-"""What a container or a pod is told about MLflow and the object store.
+"""How clients find MLflow and the object store: what containers and pods are told, and GDAL.
 
 Standard library only.
 """
@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 # The names of the two services on the task network of the compose stack and in Minikube.
 ADDRESSES = {
@@ -39,7 +40,7 @@ _WAYS = {
 
 
 def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
-    """The environment variables, without secrets, by which boto3 and MLflow find their servers.
+    """The environment variables, without secrets, by which boto3, GDAL and MLflow find servers.
 
     Args:
         here: the environment of the Airflow worker.
@@ -47,7 +48,26 @@ def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
             name; else the worker's own addresses hold for its tasks too.
     """
     known = _WAYS | {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
-    return {**known, **ADDRESSES} if local else known
+    if local:
+        known |= ADDRESSES
+    return {**known, **gdal_env(known.get("AWS_ENDPOINT_URL", ""))}
+
+
+def gdal_env(endpoint: str) -> dict[str, str]:
+    """The variables by which GDAL finds the object store, as it does not read AWS_ENDPOINT_URL.
+
+    Args:
+        endpoint: the store's URL; empty for Amazon's own, where GDAL looks by itself.
+    """
+    url = urlsplit(endpoint)
+    if not url.netloc:
+        return {}
+    return {
+        "AWS_S3_ENDPOINT": url.netloc,
+        "AWS_HTTPS": "YES" if url.scheme == "https" else "NO",
+        # The bucket is part of the path, as boto3 has it for any endpoint but Amazon's.
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
 
 
 def credentials(here: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaiaflow import inherited
 from gaiaflow.function_task import GRACE, FunctionTask
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class ProcessOperator(FunctionTask):
             # Airflow's own configuration, with the keys to its database, is not the function's.
             hidden = ("AIRFLOW_", "GAIAFLOW_SECRETS")
             env = {name: v for name, v in os.environ.items() if not name.startswith(hidden)}
+            env |= inherited.task_proxies(os.environ)
             env |= self.secrets_env()
             env |= self.call_env()
             env["GAIAFLOW_RESULT"] = str(result)

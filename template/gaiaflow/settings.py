@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gaiaflow import envfile
+from gaiaflow import endpoints, envfile, inherited
 from gaiaflow.errors import GaiaflowError
 
 
@@ -160,6 +160,11 @@ class Project:
         """Everything that programs make for this project: environments, databases, logs."""
         return self.root / ".gaiaflow"
 
+    @property
+    def source(self) -> str:
+        """The folder that has the package: the package itself, or `src`."""
+        return self.package if (self.root / self.package).is_dir() else "src"
+
     def port(self, name: str) -> int:
         return int(self.env[name])
 
@@ -209,13 +214,16 @@ def load(root: Path) -> Project:
 
 
 def client_env(project: Project) -> dict[str, str]:
-    """The environment variables by which boto3 and MLflow find this project's servers."""
+    """The environment variables by which boto3, GDAL and MLflow find this project's servers."""
     return {
         "AWS_ENDPOINT_URL": project.url("OBJECT_STORE_PORT"),
+        **endpoints.gdal_env(project.url("OBJECT_STORE_PORT")),
         "AWS_ACCESS_KEY_ID": project.env["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": project.env["AWS_SECRET_ACCESS_KEY"],
         "AWS_DEFAULT_REGION": project.env["AWS_DEFAULT_REGION"],
         "AWS_EC2_METADATA_DISABLED": "true",
+        # Not ~/.aws/config, whose defaults are for another account.
+        "AWS_CONFIG_FILE": os.devnull,
         "S3_BUCKET": project.env["S3_BUCKET"],
         "MLFLOW_TRACKING_URI": project.url("MLFLOW_PORT"),
         "MLFLOW_EXPERIMENT_NAME": project.package,
@@ -246,20 +254,17 @@ def own_variables(project: Project) -> dict[str, str]:
     }
 
 
-# What a shell may have set for another account; it would win over our keys.
-FOREIGN_AWS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")
-
-
 def connect(root: Path | None = None) -> None:
-    """Point boto3 and MLflow at this project's servers, from a notebook or a script.
+    """Point boto3, GDAL and MLflow at this project's servers, from a notebook or a script.
 
     Does nothing in a task or a container, where the variables are set already.
     """
     if os.environ.get("GAIAFLOW_TASK") or os.environ.get("GAIAFLOW_CONNECTED"):
         return
-    os.environ.update(client_env(load(root or find_root())))
-    for name in FOREIGN_AWS:
-        os.environ.pop(name, None)
+    env = client_env(load(root or find_root()))
+    for name in inherited.left_out(os.environ, inherited.CLIENTS):
+        del os.environ[name]  # a shell's, for another account
+    os.environ.update(env)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

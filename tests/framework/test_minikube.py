@@ -248,7 +248,11 @@ def test_a_certificate_that_is_not_trusted_is_called_so(manage: Manager) -> None
     assert "does not answer" not in said.stderr
 
 
-def test_own_variables_of_env_and_not_ours(manage: Manager) -> None:
+@pytest.mark.parametrize("linked", [False, True])
+def test_own_variables_of_env_and_not_ours(manage: Manager, tmp_path: Path, linked: bool) -> None:
+    if linked:
+        (manage.root / ".env").rename(tmp_path / "settings")
+        (manage.root / ".env").symlink_to(tmp_path / "settings")
     with (manage.root / ".env").open("a") as env:
         env.write("EARTHDATA_TOKEN=abc\n")
     assert manage("start").returncode == 0

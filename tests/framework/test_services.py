@@ -6,10 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import services, settings
+from gaiaflow import backends, services, settings
 from gaiaflow.services import SERVICES, select
 
 STEPS = {"environment", "airflow-init", "bucket"}  # they end, and others wait for that
+TASKS = {"airflow-api-server", "airflow-dag-processor", "mlflow", "object-store"}
+USES: dict[str, set[str]] = {
+    "airflow-api-server": set(),
+    "airflow-scheduler": TASKS,
+    "airflow-dag-processor": set(),
+    "airflow-triggerer": {"airflow-scheduler"} | TASKS,
+    "mlflow": {"object-store"},  # which has the artifacts
+    "object-store": set(),
+    "jupyterlab": {"mlflow", "object-store"},
+}
 NAMES = [service.name for service in SERVICES]
 
 
@@ -50,6 +60,16 @@ def test_what_others_wait_for_is_a_step() -> None:
 def test_needs_exist_and_come_first() -> None:
     for index, service in enumerate(SERVICES):
         assert set(service.needs) <= set(NAMES[:index]), service.name
+
+
+def test_a_service_alone_has_all_it_uses(project_root: Path) -> None:
+    backend = backends.make("local", settings.load(project_root), lambda *_: None)
+    started = {
+        service.name: {found.name for found in backend.with_needs([service]) if not found.once}
+        for service in backend.services
+        if not service.once
+    }
+    assert started == {name: {name} | others for name, others in USES.items()}
 
 
 def test_no_port_is_used_twice(project_root: Path) -> None:

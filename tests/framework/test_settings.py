@@ -142,6 +142,7 @@ def test_connect_points_clients_at_the_project(
     wanted = settings.client_env(project)
     assert os.environ == {"HOME": "/", **wanted}
     assert wanted["AWS_ENDPOINT_URL"] == project.url("OBJECT_STORE_PORT")
+    assert f"http://{wanted['AWS_S3_ENDPOINT']}" == wanted["AWS_ENDPOINT_URL"]  # for GDAL
     assert wanted["MLFLOW_TRACKING_URI"] == project.url("MLFLOW_PORT")
     assert wanted["MLFLOW_EXPERIMENT_NAME"] == "forest_watch"
 

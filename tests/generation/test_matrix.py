@@ -67,7 +67,7 @@ SPECIAL: list[Answers] = [
     {"author_name": "", "author_email": "", "project_description": ""},
     {"package_name": "a", "environment_manager": "conda"},
     {"package_name": "z" * 40, "environment_manager": "pixi", "show_examples": False},
-    {"package_name": "z" * 40, "show_examples": True},
+    {"package_name": "z" * 40, "show_examples": True, "license": "other"},
 ]
 MATRIX = pairwise(CHOICES) + SPECIAL
 
@@ -153,6 +153,10 @@ def test_pyproject(project: Path, answers: Answers) -> None:
 
 def test_license(project: Path, answers: Answers) -> None:
     chosen = answers.get("license", "MIT")
+    if chosen == "other":  # the user writes it
+        assert not (project / "LICENSE").exists()
+        assert not {"license", "license-files"} & set(load_pyproject(project)["project"])
+        return
     text = (project / "LICENSE").read_text(encoding="utf-8")
     metadata = load_pyproject(project)["project"]
     first_words = {

@@ -7,13 +7,14 @@ import re
 import stat
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from plumbum import local
 
-from .conftest import SERVICES, Project, listens
+from .conftest import SERVICES, Project, execute, listens
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -143,6 +144,19 @@ def test_blobs_are_not_given_away(stack: Project, keys: Any) -> None:
         body = "x" if method == "PUT" else None
         code, answer = ask(f"http://127.0.0.1:{first + 2}/{blobs[0]}", body, method)
         assert code == 401, f"{method}: {code} {answer!r}"
+
+
+def test_gdal_finds_the_object_store(stack: Project) -> None:
+    assert stack.probe("store") == [[3, 4]]
+
+
+def test_fsspec_finds_the_object_store(stack: Project, uv: str, tmp_path: Path) -> None:
+    install = ("pip", "install", "--quiet", "--python", stack.python, "--target", tmp_path)
+    done = execute(uv, *install, "s3fs", "xarray", "zarr", cwd=tmp_path)
+    assert done.code == 0, done
+    found = stack.probe("zarr_store", PYTHONPATH=str(tmp_path))
+    assert found["values"] == [0.25, 0.5]
+    assert found["objects"] > 0
 
 
 def test_airflow_wants_a_password(stack: Project) -> None:

@@ -1,0 +1,125 @@
+"""pixi.toml, and [tool.pixi] of pyproject.toml: both become the latter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from packaging.utils import canonicalize_name
+from tomlkit import parse
+from tomlkit.exceptions import ParseError
+
+from tasks.adoption.declared import Declared, is_framework
+from tasks.adoption.versions import python_fits
+
+_PACKAGES = ("dependencies", "pypi-dependencies", "host-dependencies", "build-dependencies")
+
+
+def read(text: str) -> Declared:
+    """What a pixi.toml declares, as [tool.pixi]."""
+    made = Declared("pixi.toml")
+    try:
+        made.tools["pixi"] = parse(text).unwrap()
+    except ParseError as error:
+        made.notes.append(f"can't be read: {error}")
+    return made
+
+
+def merge(
+    template: dict[str, Any], project: Mapping[str, Any], name: str, notes: list[str]
+) -> None:
+    """Put the project's [tool.pixi] into the template's, which has to stay usable; theirs wins.
+
+    Args:
+        template: the table, which is changed.
+        project: that of the project.
+        name: of the project itself, which the template has among the packages.
+        notes: gets what a person has to know.
+    """
+    ours = {**project}
+    if "project" in ours:  # the old name of it
+        ours["workspace"] = {**ours.pop("project"), **ours.get("workspace", {})}
+    environments = ours.pop("environments", {})
+    workspace = dict(ours.pop("workspace", {}))
+    channels = workspace.pop("channels", [])
+    missing = [each for each in template["workspace"]["channels"] if each not in channels]
+    template["workspace"]["channels"] = [*channels, *missing]
+    template["workspace"].update(workspace)
+    _merge(template, _without_framework(ours, notes), notes, name)
+    for each, wanted in environments.items():
+        _environment(template["environments"], each, wanted, notes)
+
+
+def _without_framework(table: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The packages of the framework have an environment of their own."""
+    made: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in _PACKAGES and isinstance(value, Mapping):
+            made[key] = {}
+            for package, version in value.items():
+                if is_framework(canonicalize_name(package)):
+                    notes.append(
+                        f"{package} = {version!r}: left out, "
+                        "the framework has it in an environment of its own"
+                    )
+                else:
+                    made[key][package] = version
+        else:
+            made[key] = _without_framework(value, notes) if isinstance(value, Mapping) else value
+    return made
+
+
+def _merge(
+    template: dict[str, Any], ours: Mapping[str, Any], notes: list[str], name: str, key: str = ""
+) -> None:
+    for each, value in ours.items():
+        if key in _PACKAGES and canonicalize_name(each) == canonicalize_name(name):
+            continue  # the project itself is there already
+        old = template.get(each)
+        inner = isinstance(value, Mapping) and isinstance(old, Mapping)
+        if inner and (key not in _PACKAGES):
+            _merge(template[each], value, notes, name, each)
+        elif key == "dependencies" and each == "python" and not python_fits(_version(value)):
+            notes.append(f"python = {value!r}: Gaiaflow needs {old}, which stands")
+        else:
+            if key in _PACKAGES:
+                _leave(template, each)
+                if (
+                    old is not None
+                    and old != value
+                    and not (isinstance(value, str) and value == "*")
+                ):
+                    notes.append(
+                        f"{each} = {value!r}: yours stands, Gaiaflow was tested with {old}"
+                    )
+            if key in _PACKAGES and old is not None and value == "*":
+                continue
+            template[each] = value
+
+
+def _leave(template: dict[str, Any], package: str) -> None:
+    """One package, one line: another spelling of the name goes."""
+    for other in [
+        each for each in template if canonicalize_name(each) == canonicalize_name(package)
+    ]:
+        if other != package:
+            del template[other]
+
+
+def _version(wanted: Any) -> str:
+    return str(wanted.get("version", "*") if isinstance(wanted, Mapping) else wanted)
+
+
+def _environment(table: dict[str, Any], name: str, wanted: Any, notes: list[str]) -> None:
+    """An environment; those that the framework uses keep their features."""
+    theirs = {"features": wanted} if isinstance(wanted, list) else dict(wanted)
+    if name in table:
+        known = list(table[name]["features"])
+        added = [each for each in theirs.get("features", []) if each not in known]
+        table[name]["features"] = [*known, *added]
+        theirs.pop("features", None)
+        for key, value in theirs.items():
+            if table[name].get(key) != value:
+                notes.append(f"environments.{name}.{key} = {value!r} was not taken over")
+    else:
+        table[name] = wanted

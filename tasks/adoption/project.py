@@ -1,0 +1,344 @@
+"""Merge what a project declares, in whatever files, into the template's pyproject.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import tomlkit
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tasks.adoption import pixi
+from tasks.adoption.declared import (
+    ORIGINAL,
+    TABLES,
+    Declared,
+    Merged,
+    is_framework,
+    is_requirement,
+    requirement_name,
+)
+from tasks.adoption.versions import overlap, requires_python
+
+# Of the template's tables for tools, what has to be there beside a table of the user's.
+NEEDED: Mapping[str, Mapping[str, Any]] = {
+    "ruff": {"extend-exclude": ["gaiaflow", "mlops_manager.py", "minikube_manager.py"]},
+    "mypy": {},
+    "pytest": {},
+}
+
+
+def combined(found: Iterable[Declared]) -> Declared:
+    """All that is declared; where two files differ, the first stands and a note names the other."""
+    whole = Declared("")
+    for each in found:
+        prefix = f"{each.source}: "
+        whole.notes += [prefix + note for note in each.notes]
+        for key, value in each.project.items():
+            old = whole.project.get(key)
+            if key in TABLES and isinstance(old, dict) and isinstance(value, Mapping):
+                _add(old, value, whole.notes, f"{prefix}{key}")
+            elif old is None:
+                whole.project[key] = dict(value) if isinstance(value, Mapping) else value
+            elif _plain(old) != _plain(value):
+                whole.notes.append(f"{prefix}{key} = {value!r}: {old!r} stands")
+        _add_lines(whole.dependencies, each.dependencies, whole.notes, prefix)
+        for group, lines in each.groups.items():
+            _add_lines(whole.groups.setdefault(group, []), lines, whole.notes, f"{prefix}{group}: ")
+        _add(whole.tools, each.tools, whole.notes, f"{prefix}tool")
+        whole.build = whole.build or each.build
+    return whole
+
+
+def _plain(value: Any) -> Any:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def _add(
+    table: MutableMapping[str, Any], more: Mapping[str, Any], notes: list[str], what: str
+) -> None:
+    """Add to nested tables what they don't have."""
+    for key, value in more.items():
+        old = table.get(key)
+        if isinstance(old, MutableMapping) and isinstance(value, Mapping):
+            _add(old, value, notes, f"{what}.{key}")
+        elif old is None:
+            table[key] = value
+        elif old != value:
+            notes.append(f"{what}.{key} = {value!r}: {old!r} stands")
+
+
+def _add_lines(lines: list[Any], more: Sequence[Any], notes: list[str], prefix: str) -> None:
+    """Add requirements for packages that no file before has named."""
+    known = {requirement_name(each): each for each in lines if isinstance(each, str)}
+    for each in more:
+        name = requirement_name(each) if isinstance(each, str) else ""
+        if name not in known:
+            lines.append(each)
+        elif each not in lines and canonicalize_name(each) != name:
+            notes.append(f"{prefix}{each}: {known[name]!r} stands")
+
+
+def merge(
+    new: str,
+    found: Iterable[Declared],
+    as_made: Container[str] = (),
+    configured: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Merged:
+    """The template's pyproject.toml with all that the project declares.
+
+    Args:
+        new: as the template renders it.
+        found: what is declared, the most important first.
+        as_made: requirements that the original generated.
+        configured: tools that a file of their own configures: tool -> file.
+        facts: fields of [project] that hold unless the project declares them.
+    """
+    document = tomlkit.parse(new)
+    whole = combined(found)
+    whole.project = {**(facts or {}), **whole.project}
+    notes = whole.notes
+    project: Any = document["project"]
+    template_name = str(project["name"])
+    _metadata(project, whole.project, notes)
+    wanted = _without_framework(whole.dependencies, as_made, notes, "")
+    _put(project, "dependencies", _requirements(project["dependencies"], wanted, as_made, notes))
+    for extra, lines in whole.project.get("optional-dependencies", {}).items():
+        kept = _without_framework(lines, as_made, notes, f"[{extra}] ")
+        _put(project["optional-dependencies"], extra, kept)
+    groups: Any = document["dependency-groups"]
+    for group, lines in whole.groups.items():
+        kept = _without_framework(lines, as_made, notes, f"[{group}] ")
+        _put(groups, group, _requirements(groups.get(group, []), kept, as_made, notes))
+    _tools(document, whole, configured or {}, notes)
+    _builds(document, whole)
+    if "pixi" in document["tool"] and project["name"] != template_name:
+        _rename(document["tool"]["pixi"], template_name, str(project["name"]))
+    return Merged(tomlkit.dumps(document), list(dict.fromkeys(notes)))
+
+
+def _metadata(project: Any, ours: dict[str, Any], notes: list[str]) -> None:
+    """[project] without requirements: the user's own stand."""
+    for key, value in ours.items():
+        if key == "requires-python":
+            project[key], said = requires_python(str(value), str(project[key]))
+            notes += said
+        elif key == "description":
+            project[key] = _plain(value)
+        elif key == "classifiers":
+            _put(
+                project,
+                key,
+                [*value, *(each for each in project.get(key, []) if each not in value)],
+            )
+        elif key == "license":
+            _license(project, value, "license-files" in ours)
+        elif key == "dynamic":
+            project[key] = value
+            for each in value:
+                project.pop(each, None)
+        elif key in ("keywords", "authors", "maintainers", "license-files"):
+            _put(project, key, value)
+        elif key == "optional-dependencies":
+            project[key] = tomlkit.table()
+        elif key != "dependencies":
+            project[key] = value
+
+
+def _license(project: Any, value: Any, has_files: bool) -> None:
+    """A licence as it is written now: an expression, or files."""
+    if isinstance(value, Mapping) and "file" in value:
+        if not has_files:
+            project["license-files"] = [value["file"]]
+        return
+    text = str(value.get("text", "")) if isinstance(value, Mapping) else str(value)
+    try:
+        project["license"] = str(canonicalize_license_expression(text))
+    except InvalidLicenseExpression:
+        project["license"] = tomlkit.inline_table()
+        project["license"]["text"] = text
+        if not has_files:
+            project.pop("license-files", None)
+
+
+def _without_framework(
+    lines: Iterable[Any], as_made: Container[str], notes: list[str], where: str
+) -> list[Any]:
+    """Requirements that pyproject.toml can have, without what has an environment of its own."""
+    kept = []
+    for each in lines:
+        if not isinstance(each, str):
+            kept.append(each)
+            continue
+        name = requirement_name(each)
+        if name in ORIGINAL and each in as_made:
+            continue
+        if is_framework(name):
+            notes.append(
+                f"{where}{each}: left out, the framework has it in an environment of its own"
+            )
+        elif is_requirement(each):
+            kept.append(each)
+        else:
+            notes.append(f"{where}{each}: this is not a requirement that pip can read; left out")
+    return kept
+
+
+def _requirements(
+    template: Iterable[Any], wanted: Sequence[Any], as_made: Container[str], notes: list[str]
+) -> list[Any]:
+    """The template's requirements with the user's in their places, and the others after them."""
+    own: dict[str, list[str]] = {}
+    for each in wanted:
+        if isinstance(each, str):
+            own.setdefault(requirement_name(each), []).append(each)
+    made: list[Any] = []
+    for each in map(str, template):
+        name = requirement_name(each)
+        lines = [line for line in own.get(name, []) if line not in as_made]
+        if not lines or all(canonicalize_name(line) == name for line in lines):
+            lines = [each]  # theirs says less: any version
+        elif not all(_agree(line, each) for line in lines):
+            notes.append(f"{', '.join(lines)}: yours stands, Gaiaflow was tested with {each}")
+        own.pop(name, None)
+        made += lines
+    others = [each for each in wanted if not isinstance(each, str)]
+    return [*made, *dict.fromkeys(line for lines in own.values() for line in lines), *others]
+
+
+def _agree(one: str, other: str) -> bool:
+    first, second = Requirement(one), Requirement(other)
+    return first.url is None and overlap(first.specifier, second.specifier)
+
+
+def _tools(document: Any, whole: Declared, configured: Mapping[str, str], notes: list[str]) -> None:
+    """Tables of tools: the user's stand, with what Gaiaflow needs."""
+    tool = document["tool"]
+    for name, file in configured.items():
+        if name in tool and name not in whole.tools:
+            needs = {"pytest": 'pythonpath = ".", for the tests of DAGs', "mypy": "files"}.get(name)
+            notes.append(
+                f"{file}: configures {name} as before; the template's [tool.{name}] was left out"
+                + (f". Add: {needs}" if needs else "")
+            )
+            del tool[name]
+    for name, table in whole.tools.items():
+        if name == "pixi" and "pixi" in tool:
+            pixi.merge(tool["pixi"], table, str(document["project"]["name"]), notes)
+        elif name == "pytest":
+            _pytest(tool, table)
+        elif name == "hatch":
+            _hatch(tool["hatch"], table)
+        else:
+            template = tool.get(name, {})
+            tool[name] = table
+            for key, value in NEEDED.get(name, {}).items():
+                known = list(table.get(key, []))
+                tool[name][key] = [*known, *(each for each in value if each not in known)]
+            if name == "mypy":
+                _mypy(tool["mypy"], template)
+
+
+def _mypy(table: Any, template: Any) -> None:
+    """mypy has to know what to look at; and the framework is checked where it is made."""
+    if not {"files", "packages", "modules"} & set(table):
+        table["files"] = list(template.get("files", []))
+    ours = next(o for o in template.get("overrides", []) if o["module"] == "gaiaflow.*")
+    overrides = tomlkit.aot()
+    for each in [*table.get("overrides", []), ours]:
+        overrides.append(tomlkit.item(each.unwrap() if hasattr(each, "unwrap") else each))
+    table["overrides"] = overrides
+
+
+def _pytest(tool: Any, table: Mapping[str, Any]) -> None:
+    """The user's options; tests have to find the framework and, in src/, the package."""
+    options = dict(tool["pytest"]["ini_options"])
+    tool["pytest"] = table
+    target = tool["pytest"].get("ini_options")
+    if target is None:
+        target = tool["pytest"] if table else tool["pytest"].setdefault("ini_options", {})
+    known = target.get("pythonpath", [])
+    known = known.split() if isinstance(known, str) else list(known)
+    target["pythonpath"] = [*known, *(each for each in options["pythonpath"] if each not in known)]
+    if "testpaths" not in target:
+        target["testpaths"] = list(options["testpaths"])
+
+
+def _hatch(template: Any, table: Mapping[str, Any]) -> None:
+    """hatchling's settings; the template's list of packages only if the user says nothing of it."""
+    build = table.get("build", {})
+    says = {*build, *build.get("targets", {}).get("wheel", {})} & _CONTENTS
+    if says:
+        del template["build"]
+    _overwrite(template, table)
+
+
+_CONTENTS = {"packages", "include", "exclude", "only-include", "sources", "force-include"}
+
+
+def _overwrite(table: Any, more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(table.get(key), MutableMapping):
+            _overwrite(table[key], value)
+        else:
+            table[key] = value
+
+
+def _builds(document: Any, whole: Declared) -> None:
+    """[build-system], and what hatchling has to be told."""
+    if whole.build:
+        document["build-system"].update(whole.build)
+    project = document["project"]
+    listed = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
+    if any(Requirement(str(each)).url for lines in listed for each in lines):
+        hatch = document["tool"]["hatch"]
+        hatch.setdefault("metadata", {})
+        hatch["metadata"]["allow-direct-references"] = True
+
+
+def _put(table: Any, key: str, values: Iterable[Any]) -> None:
+    """A list with each value in a line of its own, as the template has them."""
+    values = [each.unwrap() if hasattr(each, "unwrap") else each for each in values]
+    if key in table and table[key] == values:
+        return
+    made = tomlkit.array()
+    for each in values:
+        made.append(_inline(each))
+    table[key] = made.multiline(len(values) > 0)
+
+
+def _inline(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    made = tomlkit.inline_table()
+    made.update(value)
+    return made
+
+
+def _rename(table: Any, old: str, new: str) -> None:
+    """The project's own name among its packages."""
+    packages = table["feature"]["project"]["pypi-dependencies"]
+    if old in packages:
+        packages[new] = packages.pop(old)
+
+
+def requirements_of(pyproject: str) -> Callable[[str], list[str]]:
+    """What gives the requirements of a pyproject.toml for a package."""
+    parsed = tomlkit.parse(pyproject).unwrap()
+    declared = parsed.get("project", {})
+    lists = [
+        declared.get("dependencies", []),
+        *declared.get("optional-dependencies", {}).values(),
+        *parsed.get("dependency-groups", {}).values(),
+    ]
+    named: dict[str, list[str]] = {}
+    for each in (each for lines in lists for each in lines if isinstance(each, str)):
+        named.setdefault(requirement_name(each), []).append(each)
+    pixi_tables = parsed.get("tool", {}).get("pixi", {})
+    for key in ("dependencies", "pypi-dependencies"):
+        for name, version in pixi_tables.get(key, {}).items():
+            named.setdefault(canonicalize_name(name), []).append(f"{name}{version}")
+    return lambda name: named.get(name, [])
