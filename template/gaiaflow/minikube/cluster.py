@@ -134,7 +134,7 @@ class Cluster:
 
 
 def _refuse_changes(secret: Any, values: Mapping[str, str]) -> None:
-    """What is not ours can get more keys, but keeps those that it has."""
+    """Somebody else's secret may gain keys, but the values that it has stay."""
     known = {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
     changed = [
         name for name, value in values.items() if known.get(name, value.encode()) != value.encode()
@@ -166,8 +166,8 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        advice = "Is kube_config_inline of this cluster? Anew: python3 minikube_manager.py config"
-        if error.status in {403, 409}:  # it knows us, and its message has names only
+        advice = "Is kube_config_inline of this cluster? Write it again: python3 minikube_manager.py config"
+        if error.status in {403, 409}:  # these messages hold names, never values
             with suppress(KeyError, TypeError, ValueError):
                 advice = str(json.loads(error.body)["message"])
         raise GaiaflowError(
@@ -178,7 +178,7 @@ def _explained() -> Iterator[None]:
             raise GaiaflowError(_silent(error.reason or error)) from None
         raise GaiaflowError(
             f"The certificate of the cluster is not trusted: {error.reason}.\n"
-            "Write kube_config_inline anew: python3 minikube_manager.py config"
+            "Write kube_config_inline again: python3 minikube_manager.py config"
         ) from None
     except (HTTPError, OSError) as error:
         raise GaiaflowError(_silent(error)) from None
