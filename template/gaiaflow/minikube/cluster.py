@@ -166,7 +166,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        advice = "Is kube_config_inline of this cluster? Write it again: python3 minikube_manager.py config"
+        advice = "Is kube_config_inline of this cluster? Try: python3 minikube_manager.py config"
         if error.status in {403, 409}:  # these messages hold names, never values
             with suppress(KeyError, TypeError, ValueError):
                 advice = str(json.loads(error.body)["message"])
