@@ -315,7 +315,7 @@ class ClusterPodOperator(PodOperator):
     def reach(self) -> dict[str, str]:
         """How the pod finds MLflow and the object store: as Airflow itself does."""
         known = endpoints.client_env(os.environ, local=False)
-        return {"MLFLOW_EXPERIMENT_NAME": _package(), **known}
+        return {**_experiment(), **known}
 
     def is_final(self, stuck: Stuck) -> bool:
         """Whether a further try would get stuck as well; nodes come and go."""
@@ -345,9 +345,12 @@ def _project_image() -> str:
     return image
 
 
-def _package() -> str:
-    """The project's package, which names its experiment."""
-    return str(read_toml(_ROOT / "pyproject.toml")["tool"]["gaiaflow"]["package"])
+def _experiment() -> dict[str, str]:
+    """MLflow's experiment, called like the package; nothing if only DAGs have been deployed."""
+    file = _ROOT / "pyproject.toml"
+    if not file.exists():
+        return {}
+    return {"MLFLOW_EXPERIMENT_NAME": str(read_toml(file)["tool"]["gaiaflow"]["package"])}
 
 
 def _identity(context: Context) -> str:
