@@ -340,7 +340,9 @@ def _project(plan: Plan, root: Path, base: dict[str, bytes], new: Entry) -> None
     if texts := licences.files(root):
         facts["license-files"] = texts
     if readmes := sorted(path.name for path in root.glob("README*") if path.is_file()):
-        facts["readme"] = "README.md" if "README.md" in readmes else readmes[0]
+        name = "README.md" if "README.md" in readmes else readmes[0]
+        known = name.endswith((".md", ".rst", ".txt"))
+        facts["readme"] = name if known else {"file": name, "content-type": "text/plain"}
     merged = project.merge(new.data.decode(), plan.found, as_made, sources.configured(root), facts)
     _merged(plan, "pyproject.toml", Merged(merged.text, []))
     plan.notes += merged.notes

@@ -162,8 +162,9 @@ class Project:
 
     @property
     def source(self) -> str:
-        """The folder that has the package: the package itself, or `src`."""
-        return self.package if (self.root / self.package).is_dir() else "src"
+        """What an image gets of the project's code: the package's folder, or `src` around it."""
+        in_src = (self.root / "src" / self.package).is_dir()
+        return "src" if in_src and not (self.root / self.package).is_dir() else self.package
 
     def port(self, name: str) -> int:
         return int(self.env[name])
