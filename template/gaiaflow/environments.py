@@ -119,7 +119,7 @@ def check_path(root: Path) -> None:
     """
     if "%" in str(root) or os.path.expandvars(root) != str(root):
         raise GaiaflowError(
-            f"The path {root} has a $ or a %, which Airflow and MLflow would not take as they are.\n"
+            f"The path {root} has a $ or a %, which Airflow and MLflow misread.\n"
             "Rename the folder so that its path has neither."
         )
 
