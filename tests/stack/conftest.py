@@ -284,7 +284,7 @@ def generate(
     made: list[Project] = []
 
     def generate(name: str, **answers: str) -> tuple[Project, Done]:
-        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name} 100%41?")
+        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name}?")
         made.append(project)
         answers = {"project_name": name, "setup": "none", **answers}
         data = [f"--data={key}={value}" for key, value in answers.items()]
