@@ -46,7 +46,7 @@ def main(manager: type[cli.Application] | None = None) -> NoReturn:
         code = WRONG_USE
     except GaiaflowError as error:
         console.print_error(str(error))
-        code = FAILED
+        code = error.exit_code
     except BrokenPipeError:  # the reader of a pipe has seen enough
         code = DONE
     except OSError as error:
