@@ -18,6 +18,11 @@ def enter_airflow_environment(script: str) -> None:
     Ends the program with a message and exit code 1 if the environment cannot be made, or with 4 if
     that is what an update still lacks.
     """
+    if os.environ.get("GAIAFLOW_CONNECTED"):  # as docker-compose.yml sets it
+        sys.exit(
+            "error: this is a terminal in a container, which cannot manage containers.\n"
+            "Run this command in a terminal of the computer itself."
+        )
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
     first = path.name == "mlops_manager.py" and sys.argv[1:2]
