@@ -21,6 +21,11 @@ def show(source: Path, ref: str, path: str) -> str:
     return str(text) if code == 0 else ""
 
 
+def questions(copier_yml: str) -> set[str]:
+    """The names that a release asks for, or computes."""
+    return {name for name in yaml.safe_load(copier_yml) if not name.startswith("_")}
+
+
 def read_answers(text: bytes | str) -> dict[str, Any]:
     """The answers in an answers file, without Copier's own entries."""
     stored = yaml.safe_load(text) or {}
@@ -44,11 +49,12 @@ def render(
     archive = local["git"]["-C", str(source), "archive", ref]
     with TemporaryDirectory(prefix="gaiaflow-") as folder:
         (archive | local["tar"]["-x", "-C", folder])()  # no repository, so Copier clones nothing
+        known = questions((Path(folder) / "copier.yml").read_text(encoding="utf-8"))
         excluded = [line for each in theirs for line in (*each.user, *each.generated)]
         run_copy(
             folder,
             target,
-            data=dict(answers),
+            data={name: value for name, value in answers.items() if name in known},
             exclude=excluded,
             defaults=True,
             unsafe=True,

@@ -15,7 +15,8 @@ def enter_airflow_environment(script: str) -> None:
 
     From then on the environment variables are without what is meant for other projects.
 
-    Ends the program with a message and exit code 1 if the environment cannot be made.
+    Ends the program with a message and exit code 1 if the environment cannot be made, or with 4 if
+    that is what an update still lacks.
     """
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
@@ -30,7 +31,14 @@ def enter_airflow_environment(script: str) -> None:
         environments.make_airflow(path.parent)
     except (GaiaflowError, OSError) as error:
         what = explain(error) if isinstance(error, OSError) else error
-        sys.exit(f"error: {what}\nTo see what else is missing: python3 {path.name} doctor")
+        environments.say(f"error: {what}\nTo see what else is missing: python3 {path.name} doctor")
+        if sys.argv[1:3] == ["update", "--continue"]:
+            undo = "python3 .gaiaflow/update/undo.py"
+            environments.say(
+                f"The update is merged, but not finished. Try it again, or go back: {undo}"
+            )
+            sys.exit(4)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     env = environments.clean_env()

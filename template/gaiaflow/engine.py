@@ -86,6 +86,7 @@ def compose(project: Project, *arguments: str) -> BaseCommand:
         **_NEUTRAL,
         **project.env,
         "PACKAGE_IMAGE": package_image(project),
+        "PACKAGE_SOURCE": project.source,
         "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
         **_for_tasks_in_containers(project),
     }

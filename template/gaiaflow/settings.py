@@ -160,6 +160,11 @@ class Project:
         """Everything that programs make for this project: environments, databases, logs."""
         return self.root / ".gaiaflow"
 
+    @property
+    def source(self) -> str:
+        """The folder that has the package: the package itself, or `src`."""
+        return self.package if (self.root / self.package).is_dir() else "src"
+
     def port(self, name: str) -> int:
         return int(self.env[name])
 

@@ -10,19 +10,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = "from gaiaflow.commands import main; main()"
-
-
-def command(root: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    environ = {**os.environ, "PYTHONPATH": str(root), "TERM": "dumb"}
-    return [sys.executable, "-B", "-c", RUN, *arguments], environ
-
-
-def manage(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line, environ = command(root, *arguments)
-    return subprocess.run(
-        line, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+from .commands import command, manage
 
 
 def answer(root: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -199,7 +199,11 @@ def test_secrets(manage: Manager, tmp_path: Path) -> None:
         assert "3 4" not in call
 
 
-def test_own_variables_of_env_and_not_ours(manage: Manager) -> None:
+@pytest.mark.parametrize("linked", [False, True])
+def test_own_variables_of_env_and_not_ours(manage: Manager, tmp_path: Path, linked: bool) -> None:
+    if linked:
+        (manage.root / ".env").rename(tmp_path / "settings")
+        (manage.root / ".env").symlink_to(tmp_path / "settings")
     with (manage.root / ".env").open("a") as env:
         env.write("EARTHDATA_TOKEN=abc\n")
     assert manage("start").returncode == 0

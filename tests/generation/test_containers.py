@@ -120,7 +120,7 @@ def test_the_package_images_are_alike() -> None:
         tails.append(found["package"].partition("\nENV HOME=/tmp")[2])
         assert "PATH=/opt/env/venv/bin:$PATH" in found["environment"]
     assert tails[0] and tails[1] == tails[2] == tails[0]
-    order = ["COPY gaiaflow", "ARG PACKAGE", "COPY ${PACKAGE}", "USER"]  # what changes most: last
+    order = ["COPY gaiaflow", "ARG SOURCE", "COPY ${SOURCE}", "USER"]  # what changes most: last
     places = [tails[0].index(f"\n{line}") for line in order]
     assert places == sorted(places)
 

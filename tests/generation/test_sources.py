@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,25 @@ def test_installed_distribution_is_metadata_only(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert all(".dist-info/" in name for name in names)
+
+
+@pytest.mark.parametrize("source", ["clone", "folder/../clone"])
+def test_a_relative_path_is_stored_as_a_whole_one(
+    clone: Path, copier_command: Copier, tmp_path: Path, source: str
+) -> None:
+    """Copier stores it as typed, and an update would look for it from another folder."""
+    (tmp_path / "folder").mkdir()
+    made = copier_command(*COPY, "--vcs-ref=0.0.1", source, "project")
+    assert made.returncode == 0, made.stderr
+    project = tmp_path / "project"
+    assert answers(project)["_src_path"] == str(clone.resolve())
+    updated = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--quiet"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert updated.returncode == 0, updated.stderr
+    assert answers(project)["_commit"] == "100.0.0"
+    assert answers(project)["_src_path"] == str(clone.resolve())

@@ -79,7 +79,6 @@ class Done:
 FOREIGN = {
     "AIRFLOW_CONFIG": "/nowhere/airflow.cfg",
     "AIRFLOW__CORE__AUTH_MANAGER": "nowhere.AuthManager",
-    "ALL_PROXY": "socks5://127.0.0.1:9",
     "AWS_DEFAULT_PROFILE": "nobody",
     "AWS_NO_SIGN_REQUEST": "YES",
     "GDAL_DATA": "/nowhere",
