@@ -54,5 +54,7 @@ ARG PACKAGE
 COPY pyproject.toml ./
 COPY ${PACKAGE} ${PACKAGE}
 RUN python -m compileall -q "${PACKAGE}"
+ARG GAIAFLOW_COMMIT
+ENV GAIAFLOW_COMMIT=$GAIAFLOW_COMMIT
 USER 50000:0
 CMD ["python", "-m", "gaiaflow.runner"]
