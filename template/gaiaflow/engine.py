@@ -17,7 +17,7 @@ from docker.errors import DockerException
 from plumbum import CommandNotFound, ProcessExecutionError, local
 from plumbum.commands import BaseCommand
 
-from gaiaflow import processes
+from gaiaflow import processes, source
 from gaiaflow.errors import GaiaflowError, explain_output
 from gaiaflow.images import package_image
 from gaiaflow.settings import Project, own_variables
@@ -88,6 +88,7 @@ def compose(project: Project, *arguments: str) -> BaseCommand:
         **project.env,
         "PACKAGE_IMAGE": package_image(project),
         "PACKAGE_SOURCE": project.source,
+        "GAIAFLOW_COMMIT": source.commit(project.root),
         "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
         **_for_tasks_in_containers(project),
     }

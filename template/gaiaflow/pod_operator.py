@@ -111,7 +111,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         """
         self.image = self.task_image or _project_image()
         self.cmds = ["python", "-m", "gaiaflow.runner", self.function]
-        self.env_vars = {**self.reach(), **self.call_env(), "GAIAFLOW_RESULT": _RESULT}
+        self.env_vars = {**self.reach(), **self.call_env(context), "GAIAFLOW_RESULT": _RESULT}
         self.env_from = [_secret(endpoints.CREDENTIALS_SECRET, self.credentials_are_optional)]
         self.env_from += [_secret(name, False) for name in self.secret_names]
         self.container_resources = _resources(self.requested)

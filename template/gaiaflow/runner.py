@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gaiaflow import source
+
 LIMIT = 100_000  # bytes of JSON: as much as an environment variable carries everywhere
 FINAL = (
     65  # the exit code after an error that every further try would repeat (sysexits: EX_DATAERR)
@@ -94,6 +96,7 @@ def load(reference: str) -> Callable[..., Any]:
 def main(reference: str) -> int:
     """Run the task: 0 if the function returned JSON; if not, 1, or FINAL if no retry can help."""
     arguments = json.loads(os.environ.get("GAIAFLOW_ARGUMENTS") or "{}")
+    _tag_commit()
     try:
         gc.disable()  # an import makes many objects, and no garbage
         function = load(reference)
@@ -110,6 +113,15 @@ def main(reference: str) -> int:
     if path := os.environ.get("GAIAFLOW_RESULT"):
         Path(path).write_text(result, encoding="utf-8")
     return 0
+
+
+def _tag_commit() -> None:
+    """Add to what MLflow tags runs with: the commit of this code, or of this image."""
+    tags = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
+    commit = os.environ.get("GAIAFLOW_COMMIT") or source.commit(Path(__file__).parents[1])
+    if tags and commit:
+        tags.setdefault("mlflow.source.git.commit", commit)
+        os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

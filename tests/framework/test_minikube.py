@@ -135,7 +135,13 @@ def test_a_session(manage: Manager) -> None:
         assert part["ports"][0]["port"] == int(env[setting])
         assert part["metadata"]["labels"]["kubernetes.io/service-name"] == name
     assert manage.secret("gaiaflow") == {
-        name: env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        name: env[name]
+        for name in (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "MLFLOW_TRACKING_USERNAME",
+            "MLFLOW_TRACKING_PASSWORD",
+        )
     }
     assert manage("gateway").stdout == "127.0.0.9\n"
     assert manage("stop").returncode == 0

@@ -41,6 +41,7 @@ PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
 ORDER = (
     "test_pipeline",
     "test_services",
+    "test_other_users",
     "test_dags",
     "test_generated",
     "test_modes",

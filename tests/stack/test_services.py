@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import stat
@@ -56,7 +57,8 @@ def test_status(stack: Project) -> None:
 
 def test_status_for_a_person_says_how_to_log_in(stack: Project) -> None:
     shown = stack.manage("status").out
-    for said in (*SERVICES, stack.env["AIRFLOW_PASSWORD"], stack.env["JUPYTER_TOKEN"]):
+    passwords = ("AIRFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD", "JUPYTER_TOKEN")
+    for said in (*SERVICES, *(stack.env[name] for name in passwords)):
         assert said in shown
     assert stack.env["AWS_SECRET_ACCESS_KEY"] not in shown
 
@@ -177,6 +179,14 @@ def test_jupyterlab_wants_a_token(stack: Project) -> None:
     assert code == 200
     assert b"notebooks" in listed
     assert ask(stack.url("JUPYTER_PORT") + "/api/kernels", {}, method="POST")[0] == 403
+
+
+def log_in(project: Project) -> dict[str, str]:
+    """The header that opens MLflow."""
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    user, password = (project.env[name] for name in names)
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
 
 
 def test_start_when_all_is_up_changes_nothing(stack: Project) -> None:
