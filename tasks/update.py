@@ -79,6 +79,8 @@ class Update:
         changed = dict(answers)
         for step in migrations.due(self.source, self.old):
             step.answers(changed)
+        known = rendering.questions(rendering.show(self.source, "HEAD", "copier.yml"))
+        changed = {name: value for name, value in changed.items() if name in known}
         if changed != answers:  # Copier reads them from there
             own = {k: v for k, v in yaml.safe_load(stored).items() if k.startswith("_")}
             text = yaml.safe_dump({**own, **changed}, allow_unicode=True, sort_keys=False)
@@ -325,7 +327,10 @@ class Stage(cli.Application):
         """Render both releases while Copier does its work; `after` waits for the lock."""
         snapshot = Snapshot(project)
         lock = snapshot.lock.open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            return  # a file system without locks: `after` renders them itself
         options = [f"--source={self.source}", f"--from={self.old}", f"--to={self.new}"]
         with (snapshot.folder / LOG).open("w") as log:
             subprocess.Popen(  # goes on when this ends; the lock is free when it ends

@@ -239,8 +239,61 @@ def test_nonsense_in_the_answers_changes_nothing(project: Path) -> None:
     before = state_of(project)
     done = manage(project, "update")
     assert done.returncode == 1 and "as it was" in done.stderr, done.stderr
-    assert "Invalid choice" in done.stderr and "Traceback" not in done.stderr
+    assert "object_store: 'floppy' is not one of" in done.stderr and "Traceback" not in done.stderr
     assert state_of(project) == before
+
+
+def test_settings_that_are_a_link_with_a_value_over_several_lines(project: Path) -> None:
+    place = project / ".gaiaflow" / "secrets"
+    (project / ".env").rename(place)
+    with place.open("a", encoding="utf-8") as env:
+        env.write("PRIVATE_KEY='-----BEGIN\nabc=\n-----END'\n")
+    before = place.read_text(encoding="utf-8")
+    place.chmod(0o640)
+    (project / ".env").symlink_to(place)
+    done = manage(project, "update")
+    assert done.returncode == 0, done.stderr
+    after = place.read_text(encoding="utf-8")
+    assert "MADE_UP_NEW=" in after and "PRIVATE_KEY='-----BEGIN\nabc=\n-----END'\n" in after
+    assert (project / ".env").is_symlink() and place.stat().st_mode & 0o777 == 0o640
+    assert manage(project, "update", "--abort").returncode == 0
+    assert place.read_text(encoding="utf-8") == before and (project / ".env").is_symlink()
+
+
+def test_settings_that_cannot_be_read_stop_an_update_before_it_begins(project: Path) -> None:
+    with (project / ".env").open("a", encoding="utf-8") as env:
+        env.write("nonsense\n")
+    before = state_of(project)
+    done = manage(project, "update")
+    assert done.returncode == 1 and ".env, line " in done.stderr, done.stderr
+    assert state_of(project) == before
+
+
+def test_an_environment_that_fails_after_the_merge(project: Path) -> None:
+    """Exit code 1 would say that the project is as it was."""
+    edit(
+        project,
+        "pyproject.toml",
+        '    "boto3',
+        '    "gone @ file:///nowhere/gone.tar.gz",\n    "boto3',
+    )
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    commit(project, "a dependency that is nowhere")
+    before = state_of(project)
+    done = manage(project, "update")
+    assert done.returncode == 4, done.stderr
+    assert "is merged" in done.stderr and "--continue" in done.stderr
+    assert "step_three" in (project / "gaiaflow" / "made_up" / "changed.py").read_text()
+    assert manage(project, "update", "--abort").returncode == 0
+    assert state_of(project) == before
+
+
+def test_airflows_environment_that_fails_after_the_merge(project: Path) -> None:
+    lock = project / "gaiaflow" / "locks" / "airflow.txt"
+    lock.write_text("gone @ file:///nowhere/gone.tar.gz\n")
+    done = manage(project, "update", "--continue")
+    assert done.returncode == 4 and "undo.py" in done.stderr, done.stderr
 
 
 def test_check(project: Path) -> None:

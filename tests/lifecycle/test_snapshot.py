@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from copier import run_update
@@ -31,6 +35,23 @@ def project(tmp_path: Path) -> Path:
     snapshot = Snapshot.take(root, planned)
     snapshot.plan(planned)
     return root
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder of another file system, as scratch space on a cluster is."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    with TemporaryDirectory(dir=memory, prefix="gaiaflow-") as folder:
+        yield Path(folder)
+
+
+def move(path: Path, to: Path) -> None:
+    """Move a folder to another place and leave a link to it."""
+    shutil.copytree(path, to, symlinks=True)
+    shutil.rmtree(path)
+    path.symlink_to(to)
 
 
 def kept(project: Path, number: int) -> dict[str, str]:
@@ -102,6 +123,69 @@ def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         copy(tmp_path / "missing", target)
     assert list(target.parent.iterdir()) == [target]
     assert target.read_text() == "there\n"
+
+
+@pytest.mark.parametrize("moved", [[], [".venv"], [".gaiaflow"], [".venv", ".gaiaflow"]])
+def test_an_environment_or_the_copies_on_another_file_system(
+    tmp_path: Path, elsewhere: Path, moved: list[str]
+) -> None:
+    root = tmp_path / "project"
+    packages = root / ".venv" / "lib"
+    packages.mkdir(parents=True)
+    (root / ".gaiaflow").mkdir()
+    (root / ".gaiaflow" / "project.stamp").write_text("old\n")
+    (root / ".gitignore").write_text("/.venv\n/.gaiaflow\n")
+    (packages / "module.py").write_text("first\n")
+    (packages / "becomes_a_folder").write_text("file\n")
+    (packages / "goes").mkdir()
+    (packages / "goes" / "__init__.py").write_text("\n")
+    (packages / "link").symlink_to("module.py")
+    for name in moved:
+        move(root / name, elsewhere / name)
+    cache = packages.resolve() / ".." / "cached.py"  # uv links to its cache where it can
+    cache.write_text("from a cache\n")
+    (packages / "linked.py").hardlink_to(cache)
+    git(root, "init", "--quiet")
+    commit(root, "all")
+    before = state_of(root), state_of((root / ".venv").resolve())
+
+    snapshot = Snapshot.take(root, [".gaiaflow/project.stamp"])
+    snapshot.cover_environment(".venv")
+    (root / ".gaiaflow" / "project.stamp").write_text("new\n")
+    snapshot.record_written([".gaiaflow/project.stamp"])
+    snapshot.save(phase="finished")
+    (packages / "linked.py").unlink()
+    (packages / "linked.py").write_text("newer\n")
+    (packages / "module.py").write_text("other\n")
+    (packages / "becomes_a_folder").unlink()
+    (packages / "becomes_a_folder").mkdir()
+    shutil.rmtree(packages / "goes")
+    (packages / "added.py").write_text("added\n")
+    undo = [sys.executable, ".gaiaflow/update/undo.py"]
+    done = subprocess.run(undo, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (state_of(root), state_of((root / ".venv").resolve())) == before
+    assert (root / ".gaiaflow" / "project.stamp").read_text() == "old\n"
+    assert cache.read_text() == "from a cache\n"
+    assert {name for name in moved if (root / name).is_symlink()} == set(moved)
+    assert not (root / ".gaiaflow" / "update").exists()
+
+
+def test_an_update_with_its_copies_on_another_file_system(
+    history: History, tmp_path: Path, elsewhere: Path
+) -> None:
+    project = history.generate(synthetic.OLD, tmp_path / "project")
+    (project / ".gaiaflow").mkdir(exist_ok=True)
+    move(project / ".gaiaflow", elsewhere / "state")
+    assert git(project, "status", "--porcelain") == ""  # a link is ignored, too
+    before = state_of(project)
+    run_update(str(project), vcs_ref=synthetic.NEW, defaults=True, overwrite=True, unsafe=True)
+    assert (project / "gaiaflow" / "made_up" / "part.py").exists()
+    undo = [sys.executable, str(project / ".gaiaflow" / "update" / "undo.py")]
+    done = subprocess.run(undo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert state_of(project) == before
+    assert (project / ".gaiaflow").is_symlink()
 
 
 def test_a_folder_that_is_a_link_is_refused(history: History, tmp_path: Path) -> None:
