@@ -192,7 +192,7 @@ def _update(root: Path, version: str | None) -> int:
         environments.run(command, cwd=root, env=_copier_env())
     except BaseException as error:
         snapshot = Snapshot(root)
-        ours = snapshot.state != began
+        ours = bool(snapshot) and snapshot.state != began
         merged = ours and snapshot.state["phase"] == "merged"
         if merged:
             with _halfway(_MERGED):
