@@ -10,6 +10,7 @@ import pytest
 from gaiaflow import settings, updating
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.snapshot import Snapshot
+from gaiaflow.stamps import Stamp
 from gaiaflow.updating import Halfway, origin
 
 LONG = "/somewhere/" + "a folder/" * 20 + "gaiaflow"
@@ -138,6 +139,17 @@ def test_exit_code_4_is_also_for_a_way_back_that_is_blocked(root: Path) -> None:
     (root / "module.py").rmdir()
     assert updating._abort(root) == 0
     assert (root / "module.py").read_text() == "before\n"
+
+
+def test_converted_line_ends_make_no_environment_due(tmp_path: Path) -> None:
+    source = tmp_path / "lock.txt"
+    source.write_bytes(b"a==1\nb==2\n")
+    stamp = Stamp(tmp_path / "stamp", source, [source])
+    stamp.write()
+    source.write_bytes(b"a==1\r\nb==2\r\n")
+    assert stamp.is_fresh()
+    source.write_bytes(b"a==1\nb==3\n")
+    assert not stamp.is_fresh()
 
 
 def test_settings_behind_a_link_are_brought_back(root: Path) -> None:
