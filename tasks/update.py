@@ -86,10 +86,12 @@ class Update:
             text = yaml.safe_dump({**own, **changed}, allow_unicode=True, sort_keys=False)
             snapshot.begin()
             with self._restored_if_it_fails(snapshot):
-                carried = Entry(FILE, text.encode())
+                carried, kept = Entry(FILE, text.encode()), Kept(self.project)
                 snapshot.cover(ANSWERS)
                 snapshot.plan({ANSWERS: digest_of(carried)})
-                write_tree(self.project, {ANSWERS: Entry(FILE, stored)}, {ANSWERS: carried})
+                was, becomes = {ANSWERS: Entry(FILE, stored)}, {ANSWERS: carried}
+                write_tree(self.project, was, becomes, kept.add)
+            tell_of_copies(kept.paths)
         return self.old != self.new or changed != answers
 
     def render(self, new_answers: Mapping[str, Any]) -> None:
