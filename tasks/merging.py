@@ -1,7 +1,7 @@
 """Merge a project with a new release, file by file: what an update comes down to.
 
 Copier's own merge loses binary files, ignored files, and edits to files that were renamed or
-dropped; so an update discards its result and does this instead, on three trees: the old release as
+dropped; so an update does this instead, on three trees: the old release as
 it was generated (base), the project (ours) and the new release as it would be generated (theirs).
 """
 
