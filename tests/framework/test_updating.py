@@ -127,6 +127,19 @@ def test_exit_code_4_is_halfway(root: Path) -> None:
     assert updating._finish(root) == 0
 
 
+def test_an_interruption_after_the_merge_says_how_to_go_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    merged(root, "after\n", [])
+    monkeypatch.setattr(updating, "_services_run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        updating._finish(root)
+    assert "is merged" in capsys.readouterr().err
+
+
 def test_exit_code_4_is_also_for_a_way_back_that_is_blocked(root: Path) -> None:
     merged(root, "after\n", [])
     (root / "module.py").unlink()
