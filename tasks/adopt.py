@@ -12,12 +12,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]
+if missing := [name for name in ("copier", "libcst", "plumbum", "tomlkit") if not find_spec(name)]:
+    sys.exit(
+        f"error: {sys.executable} has no {' and no '.join(missing)}. Install it:\n"
+        f"{sys.executable} -m pip install --upgrade {REPOSITORY}"
+    )
 
 from pathspec import GitIgnoreSpec
 from plumbum import CommandNotFound, ProcessExecutionError, cli, local

@@ -84,7 +84,7 @@ def _add_lines(lines: list[Any], more: Sequence[Any], notes: list[str], prefix: 
 def merge(
     new: str,
     found: Iterable[Declared],
-    as_made: Container[str] = (),
+    as_made: Mapping[str, Container[str]] | None = None,
     configured: Mapping[str, str] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Merged:
@@ -93,31 +93,34 @@ def merge(
     Args:
         new: as the template renders it.
         found: what is declared, the most important first.
-        as_made: requirements that the original generated.
+        as_made: requirements that the original generated, by extra; "" is none.
         configured: tools that a file of their own configures: tool -> file.
         facts: fields of [project] that hold unless the project declares them.
     """
     document = tomlkit.parse(new)
     whole = combined(found)
-    whole.project = {**(facts or {}), **whole.project}
-    notes = whole.notes
+    made_by_original = as_made or {}
+    notes: list[str] = []
     project: Any = document["project"]
     template_name = str(project["name"])
-    _metadata(project, whole.project, notes)
-    wanted = _without_framework(whole.dependencies, as_made, notes, "")
-    _put(project, "dependencies", _requirements(project["dependencies"], wanted, as_made, notes))
+    _metadata(project, {**(facts or {}), **whole.project}, notes)
+    main = made_by_original.get("", ())
+    wanted = _without_framework(whole.dependencies, main, notes, "")
+    _put(project, "dependencies", _requirements(project["dependencies"], wanted, main, notes))
     for extra, lines in whole.project.get("optional-dependencies", {}).items():
-        kept = _without_framework(lines, as_made, notes, f"[{extra}] ")
+        kept = _without_framework(lines, made_by_original.get(extra, ()), notes, f"[{extra}] ")
         _put(project["optional-dependencies"], extra, kept)
     groups: Any = document["dependency-groups"]
     for group, lines in whole.groups.items():
-        kept = _without_framework(lines, as_made, notes, f"[{group}] ")
-        _put(groups, group, _requirements(groups.get(group, []), kept, as_made, notes))
-    _tools(document, whole, configured or {}, notes)
+        kept = _without_framework(lines, (), notes, f"[{group}] ")
+        _put(groups, group, _requirements(groups.get(group, []), kept, (), notes))
+    _tools(document, whole, notes)
+    _configured(document["tool"], whole, configured or {}, notes)
     _builds(document, whole)
     if "pixi" in document["tool"] and project["name"] != template_name:
         _rename(document["tool"]["pixi"], template_name, str(project["name"]))
-    return Merged(tomlkit.dumps(document), list(dict.fromkeys(notes)))
+    said = [*whole.notes, *(f"pyproject.toml: {note}" for note in notes)]
+    return Merged(tomlkit.dumps(document), list(dict.fromkeys(said)))
 
 
 def _metadata(project: Any, ours: dict[str, Any], notes: list[str]) -> None:
@@ -214,17 +217,23 @@ def _agree(one: str, other: str) -> bool:
     return first.url is None and overlap(first.specifier, second.specifier)
 
 
-def _tools(document: Any, whole: Declared, configured: Mapping[str, str], notes: list[str]) -> None:
-    """Tables of tools: the user's stand, with what Gaiaflow needs."""
-    tool = document["tool"]
+def _configured(
+    tool: Any, whole: Declared, configured: Mapping[str, str], notes: list[str]
+) -> None:
+    """Tools that have a file: the template's table would be in its way, or of no use."""
     for name, file in configured.items():
         if name in tool and name not in whole.tools:
             needs = {"pytest": 'pythonpath = ".", for the tests of DAGs', "mypy": "files"}.get(name)
             notes.append(
-                f"{file}: configures {name} as before; the template's [tool.{name}] was left out"
-                + (f". Add: {needs}" if needs else "")
+                f"{file} configures {name} as before; the template's [tool.{name}] was left out"
+                + (f". Add to it: {needs}" if needs else "")
             )
             del tool[name]
+
+
+def _tools(document: Any, whole: Declared, notes: list[str]) -> None:
+    """Tables of tools: the user's stand, with what Gaiaflow needs."""
+    tool = document["tool"]
     for name, table in whole.tools.items():
         if name == "pixi" and "pixi" in tool:
             pixi.merge(tool["pixi"], table, str(document["project"]["name"]), notes)

@@ -171,9 +171,7 @@ def test_the_context_has_no_secrets_and_no_data() -> None:
     copied = re.findall(
         r"(?m)^COPY (?!--from)(.+) \S+$", "".join(path.read_text("utf-8") for path in DOCKERFILES)
     )
-    needed = {
-        name.replace("${SOURCE}", "forest_watch") for line in copied for name in line.split()
-    }
+    needed = {name.replace("${SOURCE}", "forest_watch") for line in copied for name in line.split()}
     assert {"pyproject.toml", "gaiaflow", "forest_watch", "environment.yml", "pixi.lock"} <= needed
     assert [name for name in needed if ignored.match_file(name)] == []
 

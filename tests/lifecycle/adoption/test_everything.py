@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.adoption import project, pyproject, sources
 from tasks.adoption.pyproject import parse
 from tests.conftest import ROOT
+from tests.lifecycle.adoption.conftest import Template
 from tests.lifecycle.conftest import History, commit, git
 
 PYPROJECT = """
@@ -397,3 +399,13 @@ def test_an_environment_that_nothing_reads(history: History, tmp_path: Path, man
     options = ("-d", f"environment_manager={manager}")
     said = adopted(history, tmp_path / "project", {"environment.yml": CONDA}, *options)
     assert "numpy=2.1" in said and "gdal" in said and "spyndex==0.4" in said
+
+
+def test_of_the_original_only_what_it_generated_is_left_out(template: Template) -> None:
+    generated = '[project]\nname = "x"\ndependencies = ["psycopg2-binary"]\nkeywords = ["here"]\n'
+    ours = generated.replace('"]\nkey', '", "asyncpg>=0.29"]\nkey')
+    as_made = sources.of_original({"pyproject.toml": generated.encode()})
+    merged = project.merge(template("pyproject.toml"), pyproject.read(ours, generated), as_made)
+    made = parse(merged.text)["project"]
+    assert "asyncpg>=0.29" in made["dependencies"] and "psycopg2-binary" not in merged.text
+    assert "keywords" not in made and not merged.notes
