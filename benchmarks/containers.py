@@ -79,7 +79,7 @@ def _project(workshop: Workshop) -> Iterator[Path]:
     except ProcessExecutionError as error:
         raise CannotMeasure(f"The containers do not start.\n{error.stderr}") from None
     finally:
-        workshop.manage(project, "clean", "--data")
+        workshop.manage(project, "clean", "--data", "--yes")
 
 
 def _pss(project: Path) -> float:

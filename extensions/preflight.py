@@ -1,8 +1,9 @@
 """Checks before the first question: the folder, and the answers given on the command line.
 
 Copier checks an answer of `--data` only when its question's turn comes, shows a traceback, and
-passes over a question name that does not exist. `_message_before_copy` in copier.yml calls
-`preflight()`, which says all of that in one sentence and before anything is written.
+passes over a question name that does not exist. `preflight()` says all of that in one sentence and
+before anything is written. Conditions in copier.yml call it, because Copier evaluates them even
+with `--quiet`, when it renders no messages.
 """
 
 from __future__ import annotations
@@ -51,6 +52,16 @@ def folder_problem(folder: Path, answers_file: str) -> str:
     )
 
 
+def path_problem(folder: Path) -> str:
+    """Say why no project works at this path; empty when it does."""
+    if not {"$", "%"} & set(str(folder.resolve())):
+        return ""
+    return (
+        f"The path '{folder.resolve()}' has a $ or a %, which Airflow and MLflow do not take as "
+        "they are. Name a folder without it."
+    )
+
+
 def answer_problem(environment: Environment, name: str, value: object) -> str:
     """Say what is wrong with one answer of the command line; empty when it is fine."""
     question = questions().get(name)
@@ -69,8 +80,8 @@ def answer_problem(environment: Environment, name: str, value: object) -> str:
 
 
 @pass_context
-def preflight(context: Context) -> str:
-    """Render to nothing when the generation may begin.
+def preflight(context: Context) -> bool:
+    """True: the generation or the update may begin.
 
     Raises:
         UserMessageError: With one line for each thing that is wrong.
@@ -78,18 +89,26 @@ def preflight(context: Context) -> str:
     conf = context["_copier_conf"]
     folder, data = Path(conf["dst_path"]), conf["data"]
     answers_file = str(conf["answers_file"])
-    problems: list[str] = []
+    problems = [path_problem(folder)]
     if not conf["overwrite"]:
         problems.append(folder_problem(folder, answers_file))
     named = {**conf["settings"].defaults, **conf["user_defaults"], **data}.get("project_name")
     if conf["defaults"] and named is None and not (folder / answers_file).exists():
         problems.append("project_name: it has no default. Add: -d project_name='Forest Watch'")
+    stored = "_src_path" in data  # in an update, the answers file passes for the command line
     for name, value in data.items():
+        if stored and name not in questions():
+            continue  # of another release; Copier drops it
         if problem := answer_problem(context.environment, name, value):
             problems.append(f"{name}: {problem}")
     if problems := list(filter(None, problems)):
-        raise UserMessageError("\n".join(["Nothing was generated.", *problems]))
-    return ""
+        verdict = "Nothing was generated."
+        if stored:
+            verdict = f"Nothing was changed: {answers_file} has answers that can't be used."
+        elif (folder / answers_file).exists():
+            verdict = "Nothing was changed."
+        raise UserMessageError("\n".join([verdict, *problems]))
+    return True
 
 
 class PreflightExtension(Extension):

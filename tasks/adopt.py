@@ -44,7 +44,7 @@ from tasks.adoption import (
     task_factory,
 )
 from tasks.adoption.declared import Declared, Merged
-from tasks.merging import Entry, Tree, read_tree, write_tree
+from tasks.merging import Entry, Tree, digest_of, read_tree, same, same_lines, write_tree
 from tasks.ownership import Owners, owners
 from tasks.rendering import ANSWERS, read_answers
 from tasks.settings import identity_of
@@ -290,8 +290,8 @@ def _move_out(
     no_examples = ["/dags/example_*"] if examples is False else []  # what they call is missing
     unwanted = GitIgnoreSpec.from_lines([*original.REPLACED_IF_UNCHANGED, *no_examples])
     for path, entry in list(plan.before.items()):
-        as_made = base.get(path) == entry.data
-        in_the_way = framework.match_file(path) and path in new and new[path] != entry
+        as_made = path in base and same_lines(base[path], entry.data)
+        in_the_way = framework.match_file(path) and path in new and not same(new[path], entry)
         loader = path.startswith("dags/") and dags.reads_yaml(entry.data)
         if loader:
             plan.after[YAML_LOADER] = new[YAML_LOADER]
@@ -319,9 +319,9 @@ def _take_in(plan: Plan, root: Path, base: dict[str, bytes], new: Tree, whose: O
         if theirs.match_file(path):
             if not any(found for each in WANTED.get(path, ["*"]) for found in root.glob(each)):
                 plan.after[path] = Entry(entry.mode, STRICT_TESTS.sub(SKIP, entry.data))
-        elif ours is None or ours == entry:
+        elif ours is None or same(ours, entry):
             plan.after[path] = entry
-        elif path == ".gitignore":
+        elif path in (".gitignore", ".gitattributes"):
             text = merge_lines(entry.data.decode(), ours.data.decode(errors="surrogateescape"))
             _merged(plan, path, Merged(text, []))
         else:
@@ -487,6 +487,7 @@ def carry_out(root: Path, plan: Plan) -> None:
     ]
     ignored = root / SAVED
     snapshot = Snapshot.take(root, changed)
+    snapshot.plan({path: digest_of(plan.after.get(path)) for path in changed})
     try:
         for path in plan.moved_out:
             copy(root / path, ignored / path)
@@ -501,13 +502,12 @@ def carry_out(root: Path, plan: Plan) -> None:
             )
         write_tree(root, plan.before, plan.after)
         envfile.write(root / ".env", plan.after[".env"].data.decode())
+        (root / ".env").chmod(0o600)  # its secrets are fresh, whoever could read the old ones
         if tracked_env:
             git(root, "rm", "--cached", "--quiet", "--", ".env")
-        snapshot.record_written(changed)
         snapshot.save(phase="merged", conflicts=[])
     except BaseException:
-        snapshot.save(phase="started")
-        snapshot.abort(at_once=True)
+        snapshot.abort()
         raise
 
 

@@ -6,6 +6,7 @@ Copier would delete the project that it wrote.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -33,6 +34,7 @@ class Generate(cli.Application):
 
     def main(self) -> int:
         by_hand: list[str] = []
+        forget_other_projects()
 
         def attempt(step: Callable[[], None], command: str) -> bool:
             try:
@@ -80,12 +82,24 @@ class Generate(cli.Application):
         return 0
 
 
-def write_secrets(*identity: str) -> None:
-    """Make .env; one that is there keeps its secrets. And the folder that containers cover."""
+def forget_other_projects() -> None:
+    """Leave out what the shell has set for others, such as git's variables in a hook of its own."""
     sys.path.insert(0, str(PROJECT))
-    from gaiaflow import envfile, settings  # the new project's own
+    from gaiaflow import inherited  # the new project's own
 
-    (PROJECT / ".gaiaflow").mkdir(exist_ok=True)
+    for name in inherited.left_out(local.env.getdict()):
+        local.env.pop(name)
+
+
+def write_secrets(*identity: str) -> None:
+    """Make .env; one that is there keeps its secrets. And the folder that containers cover.
+
+    In it is noted where uv lies: the Python that runs this may have one that is on no PATH.
+    """
+    from gaiaflow import envfile, environments, settings  # the new project's own
+
+    (PROJECT / ".gaiaflow").mkdir(mode=0o700, exist_ok=True)
+    environments.remember_uv(PROJECT)
     if not (PROJECT / ".env").exists():
         envfile.write(PROJECT / ".env", settings.env_text(settings.Identity(*identity)))
 
@@ -103,7 +117,7 @@ def first_commit(author: str, email: str) -> None:
     """Make a repository with all files in one commit: what `copier update` compares with."""
     git = local["git"]
     git("-c", "init.defaultBranch=main", "init", "--quiet")
-    git("add", "--all")
+    git("-c", f"core.excludesFile={os.devnull}", "add", "--all")  # whatever else a person ignores
     commit("--message", "First commit, made by Gaiaflow", author=author, email=email)
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from plumbum import local
 
+from gaiaflow import snapshot
 from gaiaflow.snapshot import files_below, remove_empty_folders
 
 FILE, PROGRAM, LINK = "100644", "100755", "120000"  # git's modes
+SCRIPT = b"#!"
 
 
 @dataclass(frozen=True)
@@ -63,43 +65,80 @@ def read_entry(path: Path) -> Entry:
     return Entry(PROGRAM if program else FILE, path.read_bytes())
 
 
-def write_tree(root: Path, before: Tree, after: Tree) -> list[str]:
-    """Turn the files of one tree into those of the other; the paths that were written.
+def digest_of(entry: Entry | None) -> str:
+    """What a snapshot's record calls an entry."""
+    if entry is None:
+        return snapshot.MISSING
+    if entry.mode == LINK:
+        return f"link {os.fsdecode(entry.data)}"
+    return snapshot.digest_of(entry.data)
+
+
+def write_tree(
+    root: Path, before: Tree, after: Tree, aside: Callable[[str], object] = lambda path: None
+) -> None:
+    """Turn the files of one tree into those of the other.
+
+    Args:
+        root: the folder.
+        before: what is there.
+        after: what shall be there.
+        aside: is called with a path that is not as before, when it is about to be overwritten.
 
     Raises:
         OSError: a file could not be written, as where a folder has its name.
     """
-    for path in before.keys() - after.keys():
-        (root / path).unlink()
-        remove_empty_folders(root, (root / path).parent)
-    changed = [path for path, entry in after.items() if before.get(path) != entry]
-    for path in changed:
-        _write_entry(root / path, after[path], before.get(path))
-    return changed
+    for path in differences(before, after):
+        file, entry = root / path, after.get(path)
+        if snapshot.is_there(file) and read_entry(file) != before.get(path):
+            aside(path)
+        if entry is None:
+            file.unlink(missing_ok=True)
+            remove_empty_folders(root, file.parent)
+        else:
+            _write_entry(file, entry)
 
 
-def _write_entry(path: Path, entry: Entry, before: Entry | None) -> None:
+def differences(before: Tree, after: Tree) -> list[str]:
+    """The paths that are not the same in both; first those that go, to make room for others."""
+    changed = [path for path in before | after if before.get(path) != after.get(path)]
+    return sorted(changed, key=lambda path: path in after)
+
+
+def _write_entry(path: Path, entry: Entry) -> None:
+    """Write a file or a link, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if LINK in {entry.mode, before.mode if before else FILE}:
-        path.unlink(missing_ok=True)
-    if entry.mode == LINK:
-        path.symlink_to(os.fsdecode(entry.data))
-        return
-    path.write_bytes(entry.data)
-    if (before.mode if before else FILE) != entry.mode:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        path.chmod(mode | 0o111 if entry.mode == PROGRAM else mode & ~0o111)
+    draft = path.parent / ".gaiaflow-draft"
+    draft.unlink(missing_ok=True)
+    try:
+        if entry.mode == LINK:
+            draft.symlink_to(os.fsdecode(entry.data))
+        else:
+            draft.write_bytes(entry.data)
+            if path.is_file() and not path.is_symlink():
+                draft.chmod(stat.S_IMODE(path.stat().st_mode))
+            mode = stat.S_IMODE(draft.stat().st_mode)
+            if bool(mode & stat.S_IXUSR) != (entry.mode == PROGRAM):
+                draft.chmod(mode | 0o111 if entry.mode == PROGRAM else mode & ~0o111)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:
     """Apply to our tree what changed from base to theirs.
 
     What one side alone changed is taken; what both changed is merged line by line. Where that is
-    impossible, a text holds both versions between markers, and anything else stays ours.
+    impossible, a text holds both versions between markers, and anything else stays ours. Line ends
+    are no change: git may have converted those of a whole project.
     """
     result = Merge(dict(ours))
     for path in sorted(base.keys() | theirs.keys()):
         old, new, our = base.get(path), theirs.get(path), ours.get(path)
+        if our and our != old:
+            old = our if same(our, old) else old
+            if new and our.is_text and new.is_text:
+                new = Entry(new.mode, with_ends_of(our.data, new.data))
         if old == new or our == new:
             continue  # nothing changed, or to the same
         if our == old:
@@ -137,8 +176,9 @@ def merge_entry(old: Entry | None, our: Entry, new: Entry, release: str) -> tupl
 
 def merge_lines(old: bytes, our: bytes, new: bytes, release: str) -> tuple[bytes, bool]:
     """Merge three versions of a text, as git does; lines end as they do in ours."""
-    if _is_crlf(our):
-        old, new = (text if _is_crlf(text) else text.replace(b"\n", b"\r\n") for text in (old, new))
+    if new.startswith(SCRIPT):
+        our = with_ends_of(new, our)
+    old, new = with_ends_of(our, old), with_ends_of(our, new)
     if our == old:
         return new, True
     with TemporaryDirectory() as folder:
@@ -152,6 +192,26 @@ def merge_lines(old: bytes, our: bytes, new: bytes, release: str) -> tuple[bytes
         if code > 127 or code < 0:
             raise RuntimeError(f"git merge-file failed: {error.strip()}")
         return files[0].read_bytes(), code == 0
+
+
+def same(one: Entry | None, other: Entry | None) -> bool:
+    """Whether two files are the same but for their line ends."""
+    if one is None or other is None or one == other:
+        return one == other
+    texts = one.is_text and other.is_text and one.mode == other.mode
+    return texts and same_lines(one.data, other.data)
+
+
+def same_lines(one: bytes, other: bytes) -> bool:
+    """Whether two texts are the same but for their line ends."""
+    return one.replace(b"\r\n", b"\n") == other.replace(b"\r\n", b"\n")
+
+
+def with_ends_of(ours: bytes, text: bytes) -> bytes:
+    """A text whose lines end as they do in ours; but a script does not run with CRLF."""
+    if _is_crlf(ours) and not text.startswith(SCRIPT):
+        return text if _is_crlf(text) else text.replace(b"\n", b"\r\n")
+    return text.replace(b"\r\n", b"\n") if _is_crlf(text) and b"\r\n" not in ours else text
 
 
 def _is_crlf(text: bytes) -> bool:

@@ -35,14 +35,15 @@ def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = (
             if changed != text:
                 said.append(re.sub(r"^\w+\((.*)\)$", r"changed: \1", str(step)))
             text = changed
-        if text != before:
-            envfile.write(path, text)
+        if text != before and not _replace(path, before, text):
+            return update_env(path, answers, steps)
         known = envfile.read(path)
     except (UnicodeDecodeError, GaiaflowError):
         return []
     end = "\r\n" if "\r\n" in text else "\n"
     lines = [] if not text or text.endswith("\n") else [""]
     identity = identity_of(answers)
+    renamed = list(said)
     for setting in settings.SETTINGS:
         if setting.name in known:
             continue
@@ -52,9 +53,17 @@ def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = (
         known[setting.name] = value
         lines += ["", f"# {setting.about}", f"{setting.name}={value}"]
         said.append(f"added: {setting.name}")
-    if lines and lines != [""]:
-        envfile.write(path, text + end.join(lines) + end)
+    if lines and lines != [""] and not _replace(path, text, text + end.join(lines) + end):
+        return [*renamed, *update_env(path, answers, steps)]
     return said
+
+
+def _replace(path: Path, before: str, after: str) -> bool:
+    """Write the file, unless somebody has just written there."""
+    if path.read_bytes() != before.encode():
+        return False
+    envfile.write(path, after)
+    return True
 
 
 def identity_of(answers: Mapping[str, Any]) -> settings.Identity:

@@ -1,8 +1,9 @@
-"""Run by Copier before and after it updates a project.
+"""Run by Copier before and after it asks the questions of an update.
 
-Copier's own merge can lose work, so `before` saves what an update may touch, and `after` brings
-that back and merges again, by tasks/merging.py, with what migrations carry along. If anything
-fails, the project is as it was. In between, `render` makes the two releases in the background.
+Copier's own merge can lose work, so copier.yml lets it render nothing. `before` carries the answers
+along; `after` merges by tasks/merging.py, with what migrations carry along, into the project as it
+is by then. If anything fails, the project is as it was. In between, `render` makes the two releases
+in the background.
 
 `python3 mlops_manager.py update` in a project does the rest: environments and services.
 """
@@ -13,13 +14,14 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]  # this release's own framework
@@ -27,18 +29,28 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]  # this release's
 import yaml
 from plumbum import cli, local
 
-from gaiaflow.snapshot import Snapshot
+from gaiaflow.snapshot import Kept, Snapshot
 
 from tasks import migrations, rendering, reporting
-from tasks.merging import Merge, Tree, merge, read_entry, read_tree, write_tree
+from tasks.merging import (
+    FILE,
+    Entry,
+    Tree,
+    differences,
+    digest_of,
+    merge,
+    read_entry,
+    read_tree,
+    write_tree,
+)
 from tasks.ownership import Owners
 from tasks.rendering import ANSWERS, read_answers
 from tasks.reporting import Report, changes
 from tasks.settings import update_env
 
-BASE, THEIRS, LOG = "base", "theirs", "rendering.log"
+BASE, THEIRS, LOG, STORED = "base", "theirs", "rendering.log", "answers.yml"
 AIRFLOW, AIRFLOW_LOCK = ".gaiaflow/airflow", "gaiaflow/locks/airflow.txt"
-GENERATED = [".env", "uv.lock", "pixi.lock"]  # of the generated files, those that may be changed
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -58,69 +70,101 @@ class Update:
     new: str
 
     def before(self) -> bool:
-        """Save the project and carry its answers along; whether there is anything to render."""
+        """Carry the project's answers along; whether there is anything to render."""
         stored = (self.project / ANSWERS).read_bytes()
         answers = read_answers(stored)
-        both = self._owners(answers)
-        refuse_links(self.project, self.source, both)
-        paths = [path for owners in both for path in owners.ours]
-        snapshot = Snapshot.take(self.project, [*paths, *GENERATED, *converted(self.project)])
-        snapshot.save(**{"from": self.old, "to": self.new})
-        with self._restored_if_it_fails(snapshot):
-            changed = dict(answers)
-            for step in migrations.due(self.source, self.old):
-                step.answers(changed)
-            if changed != answers:
-                own = {k: v for k, v in yaml.safe_load(stored).items() if k.startswith("_")}
-                text = yaml.safe_dump({**own, **changed}, allow_unicode=True, sort_keys=False)
-                (self.project / ANSWERS).write_text(text, encoding="utf-8")
+        refuse_links(self.project, self.source, self._owners(answers))
+        snapshot = Snapshot.prepare(self.project)
+        (snapshot.folder / STORED).write_bytes(stored)
+        changed = dict(answers)
+        for step in migrations.due(self.source, self.old):
+            step.answers(changed)
+        known = rendering.questions(rendering.show(self.source, "HEAD", "copier.yml"))
+        changed = {name: value for name, value in changed.items() if name in known}
+        if changed != answers:  # Copier reads them from there
+            own = {k: v for k, v in yaml.safe_load(stored).items() if k.startswith("_")}
+            text = yaml.safe_dump({**own, **changed}, allow_unicode=True, sort_keys=False)
+            snapshot.begin()
+            with self._restored_if_it_fails(snapshot):
+                carried, kept = Entry(FILE, text.encode()), Kept(self.project)
+                snapshot.cover(ANSWERS)
+                snapshot.plan({ANSWERS: digest_of(carried)})
+                was, becomes = {ANSWERS: Entry(FILE, stored)}, {ANSWERS: carried}
+                write_tree(self.project, was, becomes, kept.add)
+            tell_of_copies(kept.paths)
         return self.old != self.new or changed != answers
 
     def render(self, new_answers: Mapping[str, Any]) -> None:
         """Write both releases, as generated anew, into the snapshot's folder."""
-        snapshot = Snapshot(self.project)
-        old_answers = read_answers(snapshot.saved(ANSWERS) or b"")
+        folder = Snapshot(self.project).folder
+        old_answers = read_answers((folder / STORED).read_bytes())
         both = self._owners(old_answers)
         for name in (BASE, THEIRS):
-            shutil.rmtree(snapshot.folder / name, ignore_errors=True)
-        rendering.render(self.source, self.old, old_answers, snapshot.folder / BASE, both)
-        draft = snapshot.folder / "draft"
+            shutil.rmtree(folder / name, ignore_errors=True)
+        rendering.render(self.source, self.old, old_answers, folder / BASE, both)
+        draft = folder / "draft"
         rendering.render(self.source, "HEAD", new_answers, draft, both)
-        draft.rename(snapshot.folder / THEIRS)  # last: what is there is complete
+        draft.rename(folder / THEIRS)  # last: what is there is complete
 
-    def after(self) -> Report:
-        """Bring the project back as it was, and merge it with the new release."""
+    def after(self, answered: str) -> Report:
+        """Merge the project with the new release.
+
+        Args:
+            answered: what Copier would write into its answers file.
+        """
         snapshot = Snapshot(self.project)
-        if not snapshot:
-            raise SystemExit("error: the project was not saved before the update")
+        if not (snapshot.folder / STORED).is_file():
+            raise SystemExit("error: the update has no beginning: tasks/update.py before")
+        stored = Entry(FILE, (snapshot.folder / STORED).read_bytes())
+        old_answers, new_answers = read_answers(stored.data), read_answers(answered)
+        steps = migrations.due(self.source, self.old)
+        base: Tree = {}
+        theirs: Tree = {}
+        if self.old != self.new or old_answers != new_answers:
+            base, theirs = self._releases(snapshot, new_answers, answered)
+        kept = Kept(self.project)
+        snapshot.begin()
         with self._restored_if_it_fails(snapshot):
-            answered = read_entry(self.project / ANSWERS)
-            aside = snapshot.restore()
-            old_answers = read_answers(snapshot.saved(ANSWERS) or b"")
-            new_answers = read_answers(answered.data)
-            steps = migrations.due(self.source, self.old)
-            made = Merge({})
-            if self.old != self.new or old_answers != new_answers:
-                base, theirs = self._releases(snapshot, new_answers)
-                theirs[ANSWERS] = answered
-                made = self._merge(snapshot, base, theirs, steps)
-            code = self._migrate_code(snapshot, steps)
+            mine = [path for each in self._owners(old_answers) for path in each.ours]
+            before = read_tree(self.project, dict.fromkeys(mine))
+            if digest_of(before.get(ANSWERS)) not in self._known_answers(snapshot, stored):
+                kept.add(ANSWERS)
+            ours = dict(before)
+            if theirs:
+                ours[ANSWERS] = base[ANSWERS] = stored
+            for step in steps:
+                step.files(base, ours, theirs)
+            made = merge(base, ours, theirs, reporting.name(self.new))
+            code, rewritten = self._migrate_code(steps)
+            before, after = {**before, **code}, {**made.tree, **rewritten}
+            changed = [*differences(before, after), *made.conflicts]
+            snapshot.cover(*changed, ".env")
+            snapshot.plan({path: digest_of(after.get(path)) for path in changed})
+            write_tree(self.project, before, after, kept.add)
+            mark_conflicts(self.project, made.conflicts, base, theirs)
             settings = update_env(self.project / ".env", new_answers, steps)
-            snapshot.record_written([*code, *([".env"] if settings else [])])
+            snapshot.record_written([".env"] if settings else [])
             if AIRFLOW_LOCK in snapshot.state["written"]:
                 snapshot.cover_environment(AIRFLOW)  # the next command brings it up to the lock
             news = changes(self.source, self.old)
-            report = Report(self.old, self.new, made, code, settings, aside, news)
+            report = Report(self.old, self.new, made, [*code], settings, kept.paths, news)
             summary = report.markdown()
             (snapshot.folder / "summary.md").write_text(summary, encoding="utf-8")
             snapshot.save(phase="merged", conflicts=made.conflicts)
         return report
 
+    def _known_answers(self, snapshot: Snapshot, stored: Entry) -> set[str]:
+        """What the answers file may be by now, unless a person has changed it meanwhile."""
+        carried = snapshot.state["written"].get(ANSWERS, "")
+        return {digest_of(stored), digest_of(None), carried}
+
     def _owners(self, answers: Mapping[str, Any]) -> list[Owners]:
         """The classes of both releases: what either calls the user's is left alone."""
         return [rendering.owners_of(self.source, ref, answers) for ref in (self.old, "HEAD")]
 
-    def _releases(self, snapshot: Snapshot, new_answers: Mapping[str, Any]) -> tuple[Tree, Tree]:
+    def _releases(
+        self, snapshot: Snapshot, new_answers: Mapping[str, Any], answered: str
+    ) -> tuple[Tree, Tree]:
         """The old and the new release as generated anew; rendered already, if all went well."""
         snapshot.wait()  # for the other process
         base, theirs = snapshot.folder / BASE, snapshot.folder / THEIRS
@@ -130,44 +174,28 @@ class Update:
         trees = [
             read_tree(top, sorted(path.name for path in top.iterdir())) for top in (base, theirs)
         ]
-        for tree in trees:
-            tree.pop(ANSWERS, None)
+        comments = re.findall(rb"(?m)^#.*\n", trees[1][ANSWERS].data)  # the rest is of a copy
+        trees[1][ANSWERS] = Entry(FILE, b"".join([*comments, answered.encode()]))
         return trees[0], trees[1]
 
-    def _merge(
-        self, snapshot: Snapshot, base: Tree, theirs: Tree, steps: list[migrations.Step]
-    ) -> Merge:
-        answers = read_answers(snapshot.saved(ANSWERS) or b"")
-        mine = [path for each in self._owners(answers) for path in each.ours]
-        before = read_tree(self.project, dict.fromkeys(mine))
-        ours = dict(before)
-        base[ANSWERS] = ours[ANSWERS]
-        for step in steps:
-            step.files(base, ours, theirs)
-        made = merge(base, ours, theirs, reporting.name(self.new))
-        snapshot.cover(*(made.tree.keys() - before.keys()))
-        snapshot.record_written(write_tree(self.project, before, made.tree))
-        mark_conflicts(self.project, made.conflicts, base, theirs)
-        return made
-
-    def _migrate_code(self, snapshot: Snapshot, steps: list[migrations.Step]) -> list[str]:
-        """Rewrite imports in the user's tracked Python files and notebooks; the changed paths."""
+    def _migrate_code(self, steps: list[migrations.Step]) -> tuple[Tree, Tree]:
+        """The user's tracked Python files and notebooks in which imports change: before, after."""
         steps = migrations.of_kind(steps, migrations.RenamedImport)
+        before: Tree = {}
+        after: Tree = {}
         if not steps:
-            return []
-        changed = []
+            return before, after
         for path in git(self.project, "ls-files", "-z", "--", "*.py", "*.ipynb").split("\0"):
             file = self.project / path
             if file.is_symlink() or not file.is_file():
                 continue
-            data = before = file.read_bytes()
+            entry = read_entry(file)
+            data = entry.data
             for step in steps:
                 data = step.code(path, data)
-            if data != before:
-                snapshot.cover(path)
-                file.write_bytes(data)
-                changed.append(path)
-        return changed
+            if data != entry.data:
+                before[path], after[path] = entry, Entry(entry.mode, data)
+        return before, after
 
     @contextmanager
     def _restored_if_it_fails(self, snapshot: Snapshot) -> Iterator[None]:
@@ -179,10 +207,10 @@ class Update:
         try:
             yield
         except BaseException:
+            for number in INTERRUPTIONS:  # a second one must not stop this
+                signal.signal(number, signal.SIG_IGN)
             try:
-                if snapshot.state["phase"] != "started":
-                    snapshot.save(phase="started")
-                snapshot.restore()
+                tell_of_copies(snapshot.restore())
                 snapshot.discard()
             except Exception as error:
                 raise NotRestored(str(error)) from error
@@ -231,15 +259,15 @@ def mark_conflicts(project: Path, paths: list[str], base: Tree, theirs: Tree) ->
         (local["git"]["-C", str(project), "update-index", "-z", "--index-info"] << "".join(lines))()
 
 
-def converted(project: Path) -> list[str]:
-    """Files whose line ends git stores otherwise: should Copier touch one, git can't mend it."""
-    found = []
-    for line in git(project, "ls-files", "--eol", "-z").split("\0"):
-        about, _, path = line.partition("\t")
-        index, _, rest = about.removeprefix("i/").partition(" ")
-        if path and not rest.strip().startswith(f"w/{index} "):
-            found.append(path)
-    return found
+def tell_of_copies(paths: list[str]) -> None:
+    """Name what a person wrote while the update ran."""
+    for path in paths:
+        sys.stderr.write(f"The later version is in {path}\n")
+
+
+def interrupt(number: int, frame: object) -> NoReturn:
+    """Turn a signal into an exception, so that the project is brought back."""
+    raise SystemExit(128 + number)
 
 
 def hash_object(project: Path, data: bytes) -> str:
@@ -263,8 +291,12 @@ class Stage(cli.Application):
     source = cli.SwitchAttr("--source", cli.ExistingDirectory, mandatory=True)
     old = cli.SwitchAttr("--from", str, mandatory=True)
     new = cli.SwitchAttr("--to", str, mandatory=True)
+    answers = cli.SwitchAttr("--answers", str, default="")
 
     def main(self, stage: str) -> int:
+        for number in INTERRUPTIONS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # by nohup
+                signal.signal(number, interrupt)
         update = Update(Path.cwd(), Path(str(self.source)), self.old, self.new)
         try:
             if stage == "before":
@@ -273,7 +305,7 @@ class Stage(cli.Application):
             elif stage == "render":
                 update.render(read_answers((update.project / ANSWERS).read_bytes()))
             else:
-                sys.stderr.write(update.after().text())
+                sys.stderr.write(update.after(str(self.answers)).text())
         except NotRestored as error:
             sys.stderr.write(
                 f"error: the update failed, and the project could not be brought back: {error}\n"
@@ -295,7 +327,10 @@ class Stage(cli.Application):
         """Render both releases while Copier does its work; `after` waits for the lock."""
         snapshot = Snapshot(project)
         lock = snapshot.lock.open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            return  # a file system without locks: `after` renders them itself
         options = [f"--source={self.source}", f"--from={self.old}", f"--to={self.new}"]
         with (snapshot.folder / LOG).open("w") as log:
             subprocess.Popen(  # goes on when this ends; the lock is free when it ends

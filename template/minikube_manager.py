@@ -11,6 +11,9 @@ if __name__ == "__main__":
     if sys.version_info < (3, 10):
         sys.exit("error: this needs Python 3.10 or newer, and this is " + sys.version.split()[0])
 
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent))  # with PYTHONSAFEPATH it is not there
     try:
         from gaiaflow.bootstrap import enter_airflow_environment
 
@@ -18,7 +21,10 @@ if __name__ == "__main__":
 
         from gaiaflow.commands import main
         from gaiaflow.minikube.commands import MinikubeManager
-    except SyntaxError:  # as by the markers of a conflict
-        sys.exit("error: the framework cannot be read. More: python3 mlops_manager.py status")
 
-    main(MinikubeManager)
+        main(MinikubeManager)
+    except (ImportError, SyntaxError) as error:  # half written, deleted, or in conflict
+        sys.exit(
+            "error: the framework can't be used: " + str(error) + ".\n"
+            "What helps: git status gaiaflow, and: python3 mlops_manager.py status"
+        )

@@ -11,19 +11,33 @@ if __name__ == "__main__":
     if sys.version_info < (3, 10):
         sys.exit("error: this needs Python 3.10 or newer, and this is " + sys.version.split()[0])
 
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent))  # with PYTHONSAFEPATH it is not there
     try:
         from gaiaflow.bootstrap import enter_airflow_environment
 
         enter_airflow_environment(__file__)
 
         from gaiaflow.commands import main
-    except SyntaxError as error:  # as by the markers of a conflict
-        # No f-string, nor annotations: an old Python has to read as far as the check above.
-        where = str(error.filename) + ", line " + str(error.lineno)
-        sys.exit(
-            "error: " + where + ": " + error.msg + ".\n"
-            "If an update left a conflict there, resolve it and `git add` the file, or go back:\n"
-            "    python3 .gaiaflow/update/undo.py"
-        )
 
-    main()
+        main()
+    except (ImportError, SyntaxError) as error:  # half written, deleted, or in conflict
+        # No f-string, nor annotations: an old Python has to read as far as the check above.
+        what = str(error)
+        if isinstance(error, SyntaxError):
+            what = str(error.filename) + ", line " + str(error.lineno) + ": " + error.msg
+        elif not (error.name or "").startswith("gaiaflow"):
+            sys.exit(
+                "error: " + what + ".\n"
+                "Airflow's environment is incomplete. The next command makes it again after:\n"
+                "    rm -r .gaiaflow/airflow    # your data is elsewhere"
+            )
+        advice = (
+            "A part of the framework is missing or can't be read. See what has changed:\n"
+            "    git status gaiaflow    # git checkout -- FILE brings back what is deleted\n"
+            "If an update left a conflict, resolve it and `git add` the file."
+        )
+        if (Path(__file__).resolve().parent / ".gaiaflow" / "update" / "undo.py").exists():
+            advice += " Or undo the update:\n    python3 .gaiaflow/update/undo.py"
+        sys.exit("error: " + what + ".\n" + advice)

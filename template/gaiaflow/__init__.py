@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gaiaflow.tasks import create_task
     from gaiaflow.yaml_pipelines import load_yaml_pipelines
 
-__version__ = "0.4.0"
+__version__ = "0.4.1"
 
 __all__ = ["__version__", "connect", "create_task", "load_yaml_pipelines"]
 

@@ -15,16 +15,17 @@ from typing import Any, NoReturn
 
 from plumbum import cli
 
-from gaiaflow import __version__, backends, console, environments, images, settings
+from gaiaflow import __version__, backends, console, detached, environments, images, settings
 from gaiaflow.backends import Backend, State
 from gaiaflow.doctor.command import Doctor
 from gaiaflow.errors import GaiaflowError, explain
-from gaiaflow.pipelines import Airflow, DagRun, WrongConf
+from gaiaflow.pipelines import Airflow, DagRun, WrongConf, overview
 from gaiaflow.services import Service, select
 from gaiaflow.updating import Update
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
+_LOGS = 3  # of tasks that failed, shown when a run has ended
 
 _START_IT = "Start it: python3 mlops_manager.py start"
 
@@ -45,7 +46,7 @@ def main(manager: type[cli.Application] | None = None) -> NoReturn:
         code = WRONG_USE
     except GaiaflowError as error:
         console.print_error(str(error))
-        code = FAILED
+        code = error.exit_code
     except BrokenPipeError:  # the reader of a pipe has seen enough
         code = DONE
     except OSError as error:
@@ -117,6 +118,8 @@ class Start(ForServices):
     )
 
     def main(self) -> int:
+        if (code := _outlive_service(self.names)) is not None:
+            return code
         return _start(self.names, str(self.backend) if self.backend else None)
 
 
@@ -125,6 +128,8 @@ class Stop(ForServices):
     """Stop the services and all their processes, whatever state they are in"""
 
     def main(self) -> int:
+        if (code := _outlive_service(self.names)) is not None:
+            return code
         with console.Progress() as progress:
             stopped = _stop(self.names, progress.report)
         if not stopped:
@@ -137,6 +142,8 @@ class Restart(ForServices):
     """Stop and start, as after a change of .env"""
 
     def main(self) -> int:
+        if (code := _outlive_service(self.names)) is not None:
+            return code
         name = backends.active(_project())
         with console.Progress() as progress:
             _stop(self.names, progress.report)
@@ -192,13 +199,15 @@ class Run(cli.Application):
             if dag["is_paused"] and dag["timetable_summary"]:
                 schedule = dag["timetable_summary"]
                 console.err.print(
-                    f"{dag_id} was paused; from now on it runs on its schedule {schedule}."
+                    f"{dag_id} was paused; from now on it runs on its schedule ({schedule}).\n"
+                    f"To pause it again: {airflow.project.url('AIRFLOW_PORT')}/dags/{dag_id}",
+                    soft_wrap=True,
                 )
             progress.report(dag_id, "running", run.url)
             try:
                 for run in airflow.follow(triggered):
-                    for task in run.tasks:
-                        progress.report(task.label, task.state, "")
+                    for name, state, detail in overview(run.tasks):
+                        progress.report(name, state, detail)
                     if any(task.state == "deferred" for task in run.tasks):
                         backend = _active(progress.report)
                         backend.start(_select(backend, ["airflow-triggerer"]))
@@ -211,7 +220,7 @@ class Run(cli.Application):
 
     def _show(self, airflow: Airflow, run: DagRun, seconds: float) -> None:
         failed = [task for task in run.tasks if task.state == "failed"]
-        for task in failed:
+        for task in failed[:_LOGS]:
             console.err.rule(f"log of {task.label}, try {task.try_number}")
             console.err.print(airflow.task_log(run, task), markup=False, soft_wrap=True)
         if self.as_json:
@@ -219,7 +228,9 @@ class Run(cli.Application):
         elif run.state == "success":
             console.out.print(f"{run.dag_id} is green after {seconds:.1f} s: {run.url}")
         else:
-            where = ", ".join(task.label for task in failed) or "no task"
+            where = ", ".join(task.label for task in failed[:_LOGS]) or "no task"
+            if (more := len(failed) - _LOGS) > 0:
+                where += f" and {more} more"
             console.print_error(f"{run.dag_id} failed after {seconds:.1f} s in {where}.\n{run.url}")
 
 
@@ -287,10 +298,25 @@ class Build(cli.Application):
 class Clean(cli.Application):
     """Stop the services and remove their logs; files, data and environments stay"""
 
-    data = cli.Flag("--data", help="also remove all runs, models and objects, for good")
+    data = cli.Flag("--data", help="also remove all runs, models and objects, for good; asks first")
+    yes = cli.Flag(["-y", "--yes"], help="do not ask")
 
     def main(self) -> int:
         project = _project()
+        if self.data and not self.yes:
+            question = f"Remove all runs, models and objects of {project.root.name}, for good?"
+            answer = console.confirm(question)
+            if answer is None:
+                raise WrongUse(
+                    "clean --data removes all runs, models and objects, for good, "
+                    "and nobody is there to be asked.\nIf that is what you want, add --yes."
+                )
+            if not answer:
+                console.err.print("Nothing was removed.")
+                return FAILED
+        options = ["--data", "--yes"] if self.data else []
+        if (code := _outlive_service([], ["clean", *options])) is not None:
+            return code
         with console.Progress() as progress:
             for name in backends.used(project):
                 for removed in backends.make(name, project, progress.report).clean(self.data):
@@ -298,8 +324,34 @@ class Clean(cli.Application):
         return DONE
 
 
+MlopsManager.subcommand("ls", "gaiaflow.object_commands.List")
+MlopsManager.subcommand("get", "gaiaflow.object_commands.Get")
+MlopsManager.subcommand("put", "gaiaflow.object_commands.Put")
 MlopsManager.subcommand("doctor", Doctor)
 MlopsManager.subcommand("update", Update)
+
+
+def _outlive_service(names: Sequence[str], arguments: Sequence[str] | None = None) -> int | None:
+    """Run this command detached if it might stop the service in whose terminal it was called.
+
+    Returns:
+        Its exit code; None: it was not called in one, and can go on here.
+    """
+    root = settings.find_root()
+    service = detached.surrounding_service(root)
+    group = (service or "").partition("-")[0]  # "airflow"
+    if service is None or (names and not {service, group} & set(names)):
+        return None
+    console.err.print(
+        f"This terminal belongs to {service}, which may be stopped now. The command goes on without"
+        f" it; what it says is in {detached.log_of(root)}",
+        soft_wrap=True,
+    )
+    try:
+        return detached.run(root, sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        console.err.print(f"It goes on without you: {detached.log_of(root)}", soft_wrap=True)
+        raise
 
 
 def _start(names: Sequence[str], wanted: str | None) -> int:
@@ -318,7 +370,7 @@ def _start(names: Sequence[str], wanted: str | None) -> int:
         if not names:  # who names a service gets it
             chosen = [found for found in chosen if not found.wanted or found.wanted(project)]
         failures = backend.start(chosen)
-    _print_states(backend.status(chosen))
+    _print_states(backend.status([found for found in backend.with_needs(chosen) if not found.once]))
     for service, reason in failures.items():
         console.print_error(f"{service}: {reason}")
     if failures:
@@ -381,7 +433,7 @@ def _select(backend: Backend, names: Sequence[str]) -> list[Service]:
 
 def _print_states(states: Sequence[State]) -> None:
     rows = [(state.service, state.state, state.url, state.login) for state in states]
-    console.out.print(console.table(["SERVICE", "STATE", "URL", "LOG IN"], rows))
+    console.print_states(rows)
 
 
 def _parse_conf(text: str) -> dict[str, Any]:

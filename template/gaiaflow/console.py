@@ -5,6 +5,7 @@ Progress goes to standard error, results to standard output.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import threading
@@ -17,6 +18,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+for _stream in (sys.stdout, sys.stderr):
+    if isinstance(_stream, io.TextIOWrapper):
+        _stream.reconfigure(errors="replace")  # not every terminal knows ✓
 
 # Into a pipe or a file nothing is wrapped: scripts read lines.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
@@ -34,6 +39,7 @@ _MARKS = {
     "moved": ("!", "yellow"),
     "waiting": ("…", "yellow"),
 }
+_GONE_WELL = {"healthy", "success", "stopped", "done", "skipped"}
 _NOT_YET = {"waiting", "scheduled", "queued"}
 _UNDER_WAY = _NOT_YET | {"starting", "stopping", "running", "deferred", "up_for_retry"}
 
@@ -51,6 +57,23 @@ def print_error(text: str) -> None:
         err.print(Text(rest), soft_wrap=True)
 
 
+def print_states(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """Print a table of services: name, state, URL and log-in.
+
+    Where that is too wide, each gets a few lines of its own: people copy what they read here, so
+    nothing wraps.
+    """
+    made = table(["SERVICE", "STATE", "URL", "LOG IN"], rows)
+    unbroken = out.options.update(max_width=1000)
+    if out.measure(made, options=unbroken).maximum <= out.width:
+        out.print(made)
+        return
+    for name, state, url, login in rows:
+        out.print(Text.assemble(name, "  ", _state_text(state)), soft_wrap=True)
+        for cell in filter(None, (url, login)):
+            out.print(Text(f"    {cell}"), soft_wrap=True)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A plain table; its cells wrap and are never cut, because people copy from them."""
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
@@ -64,6 +87,18 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
             )
         )
     return made
+
+
+def confirm(question: str) -> bool | None:
+    """Ask a person; only "y" or "yes" is a yes. None: nobody is there to be asked."""
+    if not sys.stdin.isatty():
+        return None
+    err.print(Text(f"{question} [y/N] "), end="", soft_wrap=True)
+    try:
+        return input().strip().lower() in {"y", "yes"}
+    except EOFError:
+        err.print()
+        return False
 
 
 class Progress:
@@ -105,6 +140,13 @@ class Progress:
         with self._mutex:
             rows = dict(self._rows)
         now = time.monotonic()
+        done = [name for name, row in rows.items() if row[0] in _GONE_WELL]
+        # A screen has a few lines only; what goes wrong, or on, is what matters.
+        folded = done[: max(0, len(rows) + 2 - err.height)]
+        if folded:
+            grid.add_row(_mark("done"), f"{len(folded)} more", _state_text("done"), "", "")
+        for name in folded:
+            del rows[name]
         for name, (state, detail, since, ended) in rows.items():
             mark: RenderableType = _mark(state) if ended or state in _MARKS else Spinner("dots")
             seconds = f"{(ended or now) - since:5.1f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest
 
 from gaiaflow import endpoints, resources
-from gaiaflow.function_task import FunctionTask, keeps_failed
+from gaiaflow.function_task import GRACE, FunctionTask, keeps_failed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,7 +36,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             image="set when it runs",
-            auto_remove="never" if keeps_failed() else "force",  # "success" removes all, too
+            auto_remove="never",  # by us, once we know why it failed
             mount_tmp_dir=False,
             retrieve_output=True,
             retrieve_output_path=_RESULT,
@@ -46,13 +47,13 @@ class ContainerOperator(FunctionTask, DockerOperator):
         """Run the function and return its result.
 
         Raises:
-            AirflowFailException: there is no image, so that to try again is of no use.
+            AirflowFailException: there is no image, or the function would fail again.
             RuntimeError: the function failed, or the container could not be started.
         """
         self.image = self.task_image or os.environ["GAIAFLOW_IMAGE"]
         self.command = ["python", "-m", "gaiaflow.runner", self.function]
         self.network_mode, reach = _network()
-        self.environment = {**reach, **self.call_env(), "GAIAFLOW_RESULT": _RESULT}
+        self.environment = {**reach, **self.call_env(context), "GAIAFLOW_RESULT": _RESULT}
         # Not shown by Airflow.
         self._private_environment = endpoints.credentials(os.environ) | self.secrets_env()
         self.cpus = self.requested["cpu"]
@@ -62,16 +63,16 @@ class ContainerOperator(FunctionTask, DockerOperator):
         name = os.environ["GAIAFLOW_NAME"]
         labels = {"gaiaflow.project": name, "gaiaflow.task": _identity(context)}
         self.labels = labels
+        keep = keeps_failed()
         try:
             if self.task_image is None:  # never of a registry, where anybody may use its name
                 self.cli.inspect_image(self.image)  # type: ignore[no-untyped-call]
             self._sweep(labels)
             result = DockerOperator.execute(self, context)
-            if self.auto_remove == "never":
-                self.cli.remove_container(self.container["Id"])
+            keep = False
             return result
         except DockerContainerFailedException as error:
-            raise self.failed(_exit_code(error)) from None
+            raise self.failed(_exit_code(error), out_of_memory=self._was_oom_killed()) from None
         except (ImageNotFound, NotFound) as error:
             raise AirflowFailException(
                 f"There is no image {self.image}: {error}\n"
@@ -82,6 +83,24 @@ class ContainerOperator(FunctionTask, DockerOperator):
                 f"Docker did not run the task: {error}\n"
                 "Is the engine there, and the stack up? python3 mlops_manager.py doctor"
             ) from error
+        finally:
+            self._end(keep)
+
+    def on_kill(self) -> None:
+        """End the container, before anything else goes on."""
+        self._end(keeps_failed())
+
+    def _end(self, keep: bool) -> None:
+        if self.container:
+            with contextlib.suppress(DockerException, OSError):  # it is gone, or the engine is
+                self.cli.stop(self.container["Id"], timeout=GRACE)
+                if not keep:
+                    self.cli.remove_container(self.container["Id"], force=True)
+
+    def _was_oom_killed(self) -> bool:
+        with contextlib.suppress(DockerException, OSError):
+            return bool(self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"])
+        return False
 
     def _sweep(self, labels: Mapping[str, str]) -> None:
         """Remove what an earlier try of this task has left, when its scheduler was killed."""

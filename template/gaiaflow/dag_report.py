@@ -12,12 +12,16 @@ import json
 import runpy
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from gaiaflow import import_errors
 from gaiaflow.function_task import FunctionTask, mapped_name
+
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 def report(files: list[str]) -> dict[str, Any]:
@@ -32,7 +36,8 @@ def report(files: list[str]) -> dict[str, Any]:
                 dag.validate()  # type: ignore[no-untyped-call]
                 dag.check_cycle()
         except Exception:
-            problems[file] = traceback.format_exc(limit=-1)
+            problem = traceback.format_exc(limit=-1)
+            problems[file] = f"{problem}{import_errors.hint(_ROOT, problem)}"
             continue
         for dag in found:
             tasks = {task.task_id: _task(dag, task) for task in dag.tasks}

@@ -1,4 +1,4 @@
-"""What a container or a pod is told about MLflow and the object store.
+"""How clients find MLflow and the object store: what containers and pods are told, and GDAL.
 
 Standard library only.
 """
@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 # The names of the two services on the task network of the compose stack and in Minikube.
 ADDRESSES = {
@@ -13,7 +14,8 @@ ADDRESSES = {
     "MLFLOW_TRACKING_URI": "http://mlflow:5000",
 }
 
-CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+MLFLOW_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *MLFLOW_CREDENTIALS)
 CREDENTIALS_SECRET = "gaiaflow"  # the Kubernetes secret that holds them
 
 # Everything else of `settings.client_env` that is no secret.
@@ -28,19 +30,47 @@ _CLIENT = (
     "S3_BUCKET",
 )
 
+# Through the MLflow server, whose object store a client need not reach; settings.client_env says
+# the same, and why.
+_WAYS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+}
+
 
 def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
-    """The environment variables, without secrets, by which boto3 and MLflow find their servers.
+    """The environment variables, without secrets, by which boto3, GDAL and MLflow find servers.
 
     Args:
         here: the environment of the Airflow worker.
         local: whether the servers are those of the stack on this machine, which tasks reach by
             name; else the worker's own addresses hold for its tasks too.
     """
-    known = {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
-    return {**known, **ADDRESSES} if local else known
+    known = _WAYS | {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
+    if local:
+        known |= ADDRESSES
+    return {**known, **gdal_env(known.get("AWS_ENDPOINT_URL", ""))}
+
+
+def gdal_env(endpoint: str) -> dict[str, str]:
+    """The variables by which GDAL finds the object store, as it does not read AWS_ENDPOINT_URL.
+
+    Args:
+        endpoint: the store's URL; empty for Amazon's own, where GDAL looks by itself.
+    """
+    url = urlsplit(endpoint)
+    if not url.netloc:
+        return {}
+    return {
+        "AWS_S3_ENDPOINT": url.netloc,
+        "AWS_HTTPS": "YES" if url.scheme == "https" else "NO",
+        # The bucket is part of the path, as boto3 has it for any endpoint but Amazon's.
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
 
 
 def credentials(here: Mapping[str, str]) -> dict[str, str]:
-    """The object store's keys, for where no Kubernetes secret holds them."""
+    """The object store's keys and MLflow's password, for where no Kubernetes secret holds them."""
     return {name: here[name] for name in CREDENTIALS if here.get(name)}

@@ -8,27 +8,23 @@ Standard library only: `mlops_manager.py` makes the first environment with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaiaflow import inherited
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.stamps import Stamp
 
 PYTHONS = ">=3.10,<3.14"
+_ROOT = Path(__file__).resolve().parent.parent
 _LOCKS = Path(__file__).parent / "locks"
-_MISLEADING = {
-    "PYTHONDONTWRITEBYTECODE",
-    "PYTHONHOME",
-    "PYTHONPATH",
-    "UV_PROJECT_ENVIRONMENT",
-    "VIRTUAL_ENV",
-}
 AIRFLOW_LOCK = _LOCKS / "airflow.txt"
 
 
@@ -37,17 +33,25 @@ def airflow_python(root: Path) -> Path:
     return root / ".gaiaflow" / "airflow" / "bin" / "python"
 
 
+def airflow_stamp(root: Path) -> Stamp:
+    """What tells whether Airflow's environment is whole, and up to its lock."""
+    python = airflow_python(root)
+    return Stamp(python.parent.parent / "gaiaflow.stamp", python, [AIRFLOW_LOCK])
+
+
 def make_airflow(root: Path) -> None:
     """Make Airflow's environment, or bring it up to its lock. Does nothing if it is.
 
     Raises:
-        GaiaflowError: uv is missing or failed.
+        GaiaflowError: uv is missing or failed, or Airflow can't work in this folder.
     """
     python = airflow_python(root)
     prefix = python.parent.parent
-    stamp = Stamp(prefix / "gaiaflow.stamp", python, [AIRFLOW_LOCK])
+    stamp = airflow_stamp(root)
     if stamp.is_fresh():
         return
+    if not python.exists():
+        check_path(root)
     uv = find_uv()
     say("Making Airflow's environment (once; the first time downloads about 150 MB)")
     if not python.exists():
@@ -107,14 +111,83 @@ def lock_project(root: Path, manager: str) -> None:
     stamp.write()
 
 
+def check_path(root: Path) -> None:
+    """Refuse a folder in which services can't run as processes.
+
+    Raises:
+        GaiaflowError: its path has a % or the name of an environment variable in it.
+    """
+    if "%" in str(root) or os.path.expandvars(root) != str(root):
+        raise GaiaflowError(
+            f"The path {root} has a $ or a %, which Airflow and MLflow misread.\n"
+            "Rename the folder so that its path has neither."
+        )
+
+
+def check_workspace(root: Path) -> None:
+    """Refuse to be part of another project's uv workspace: the environment would be made there.
+
+    Raises:
+        GaiaflowError: the project is a member of one; the message has what keeps it out.
+    """
+    from gaiaflow.settings import read_toml
+
+    for folder in root.parents:
+        try:
+            workspace = read_toml(folder / "pyproject.toml")["tool"]["uv"]["workspace"]
+        except (GaiaflowError, OSError, KeyError, TypeError):
+            continue
+        inside, out = (
+            any(root in folder.glob(pattern) for pattern in workspace.get(key, ()))
+            for key in ("members", "exclude")
+        )
+        if inside and not out:
+            name = root.relative_to(folder).as_posix()
+            raise GaiaflowError(
+                f"The project lies in the uv workspace of {folder}, where uv would make its "
+                f"environment.\nIn {folder / 'pyproject.toml'}, below [tool.uv.workspace], add "
+                f'"{name}" to the list `exclude`:\n    exclude = ["{name}"]'
+            )
+        return
+
+
 def find_uv() -> str:
-    """The path of uv: on PATH, or in the environment of the running Python.
+    """The path of uv: on PATH, or else in one of the places where it is known to be.
 
     Raises:
         GaiaflowError: there is none.
     """
-    beside = Path(sys.executable).parent
-    return _find("uv", "`pip install uv`, or see https://docs.astral.sh/uv", beside)
+    return _find("uv", "`pip install uv`, or see https://docs.astral.sh/uv", *uv_folders(_ROOT))
+
+
+def uv_folders(root: Path) -> list[Path]:
+    """Where uv may lie when it is not on PATH."""
+    home = Path(os.environ.get("HOME", "/"))
+    try:
+        remembered = list(map(Path, _uv_record(root).read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError):
+        remembered = []
+    return [
+        Path(sys.executable).parent,
+        *remembered,
+        home / ".gaiaflow" / "bin",  # README's own first command puts it there
+        home / ".local" / "bin",
+        home / ".cargo" / "bin",
+        airflow_python(root).parent,
+    ]
+
+
+def remember_uv(root: Path) -> None:
+    """Note where uv lies now, for a later command that another Python runs."""
+    with contextlib.suppress(GaiaflowError, OSError):
+        folder = Path(find_uv()).parent
+        record = _uv_record(root)
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(f"{folder}\n", encoding="utf-8")
+
+
+def _uv_record(root: Path) -> Path:
+    return root / ".gaiaflow" / "uv"
 
 
 def say(text: str) -> None:
@@ -124,28 +197,38 @@ def say(text: str) -> None:
 
 
 def clean_env() -> dict[str, str]:
-    """This process's environment variables without what would mislead another Python or uv."""
-    return {name: value for name, value in os.environ.items() if name not in _MISLEADING}
+    """This process's environment variables without what is meant for other projects."""
+    return inherited.clean(os.environ)
 
 
-def run(command: Sequence[str], cwd: Path | None = None) -> None:
+def run(
+    command: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
     """Run a program in sight of the user; of a traceback only the last line, which says what.
 
     Raises:
         GaiaflowError: it failed; the message has the command.
     """
     listing = re.compile(rb" [+~-] ")  # uv's list of all packages, longer than a screen
-    env = {**clean_env(), "CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
+    always = {"CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true"}
     with subprocess.Popen(
-        list(command), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        list(command),
+        cwd=cwd,
+        env={**clean_env(), **always, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         in_traceback = False
-        for line in process.stdout or ():
-            begins = line.startswith(b"Traceback (most recent call last)")
-            in_traceback = begins or (in_traceback and line[:1] in {b" ", b"\n"})
-            if not in_traceback and not listing.match(line):
-                sys.stderr.buffer.write(line)
-                sys.stderr.flush()
+        try:
+            for line in process.stdout or ():
+                begins = line.startswith(b"Traceback (most recent call last)")
+                in_traceback = begins or (in_traceback and line[:1] in {b" ", b"\n"})
+                if not in_traceback and not listing.match(line):
+                    sys.stderr.buffer.write(line)
+                    sys.stderr.flush()
+        except KeyboardInterrupt:
+            process.wait()  # it was interrupted as well, and may be tidying up
+            raise
     if process.returncode:
         shown = " ".join([Path(command[0]).name, *command[1:]])
         raise GaiaflowError(
@@ -156,6 +239,7 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
 
 def _uv_lock(root: Path) -> Sequence[Sequence[str]]:
     uv = find_uv()
+    check_workspace(root)
     if (root / "uv.lock").exists():
         return [[uv, "lock"]]
     # The first lock starts from the versions that the template was tested with. uv takes such
@@ -165,6 +249,7 @@ def _uv_lock(root: Path) -> Sequence[Sequence[str]]:
 
 
 def _uv_sync(root: Path) -> Sequence[Sequence[str]]:
+    check_workspace(root)
     sync = [find_uv(), "sync", "--inexact"]  # keeps what was installed by hand
     return [sync] if (root / "uv.lock").exists() else [*_uv_lock(root), sync]
 
@@ -219,10 +304,9 @@ def _base_python() -> str:
 
 
 if __name__ == "__main__":
-    _root = Path(__file__).resolve().parent.parent
     from gaiaflow.settings import load
 
     try:
-        make_project(_root, load(_root).environment_manager)
+        make_project(_ROOT, load(_ROOT).environment_manager)
     except GaiaflowError as error:
         raise SystemExit(str(error)) from None

@@ -12,11 +12,15 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.definitions.xcom_arg import MapXComArg, PlainXComArg, XComArg
+from airflow.sdk.exceptions import AirflowFailException
 
-from gaiaflow.runner import to_json
+from gaiaflow.resources import doubled
+from gaiaflow.runner import FINAL, NotJsonError, to_json
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+GRACE = 3  # seconds for a function to clean up when its time is up; Airflow kills us after 5
 
 
 class Output(PlainXComArg):
@@ -39,7 +43,7 @@ class Output(PlainXComArg):
         """The value, once the task has run; of a mapped task a list, with a value for each item.
 
         Raises:
-            KeyError: the result has no such entry; the message has the ones that it has.
+            AirflowFailException: the result has no such entry; the message has those that it has.
         """
         value = super().resolve(context)
         if self.entry is None:
@@ -52,7 +56,7 @@ class Output(PlainXComArg):
         if not isinstance(value, dict) or self.entry not in value:
             found = ", ".join(value) if isinstance(value, dict) else type(value).__name__
             task = self.operator.task_id
-            raise KeyError(f"the result of {task} has no {self.entry!r}, but: {found}")
+            raise AirflowFailException(f"the result of {task} has no {self.entry!r}, but: {found}")
         return value[self.entry]
 
 
@@ -165,7 +169,7 @@ class FunctionTask(BaseOperator):
         items = result.get(entry) if isinstance(result, dict) else None
         if not isinstance(items, list):
             kind = type(items).__name__
-            raise TypeError(
+            raise AirflowFailException(
                 f"{entry!r} in the result of {self.function} is mapped over, so it must be a list, "
                 f"and not {kind}."
             )
@@ -176,42 +180,74 @@ class FunctionTask(BaseOperator):
         """Run the function and return its result, from JSON.
 
         Raises:
+            AirflowFailException: the function failed, and would fail again.
             RuntimeError: the function failed; what it wrote is in the log.
         """
 
-    def call_env(self) -> dict[str, str]:
+    def call_env(self, context: Context) -> dict[str, str]:
         """The environment variables that tell the runner what to call, and those of the user.
 
         Raises:
-            NotJsonError: an argument cannot travel; the message names it.
+            AirflowFailException: an argument cannot travel; the message names it.
         """
         arguments = _plain({**self.function_arguments, **(self.mapped or {})})
+        try:
+            text = to_json(arguments, "the arguments")
+        except NotJsonError as error:
+            raise AirflowFailException(str(error)) from None
         return {
+            "MLFLOW_RUN_CONTEXT": json.dumps(self._run_tags(context)),
             **{name: _text(value) for name, value in self.function_env.items()},
             "GAIAFLOW_TASK": self.task_id,
-            "GAIAFLOW_ARGUMENTS": to_json(arguments, "the arguments"),
+            "GAIAFLOW_ARGUMENTS": text,
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _run_tags(self, context: Context) -> dict[str, str]:
+        """What MLflow shall know of each run that the function starts."""
+        ti = context["ti"]
+        tags = {
+            "mlflow.source.name": self.function,
+            "mlflow.source.type": "JOB",
+            "airflow.dag_id": ti.dag_id,
+            "airflow.run_id": ti.run_id,
+            "airflow.task_id": ti.task_id,
+            "airflow.try_number": str(ti.try_number),
+        }
+        mapped = ti.map_index is not None and ti.map_index >= 0
+        return {**tags, "airflow.map_index": str(ti.map_index)} if mapped else tags
 
     def secrets_env(self) -> dict[str, str]:
         """The secrets that the task asks for, where no Kubernetes keeps them.
 
         Raises:
-            RuntimeError: there are none.
+            AirflowFailException: there are none.
         """
         if not self.secret_names:
             return {}
         own: dict[str, str] = json.loads(os.environ.get("GAIAFLOW_SECRETS") or "{}")
         if not own:
-            raise RuntimeError(
+            raise AirflowFailException(
                 f"{self.task_id} wants the secrets {', '.join(self.secret_names)}, and .env has no "
                 "variables of yours. Add what the function reads, as NAME=value, then: "
                 "python3 mlops_manager.py restart"
             )
         return own
 
-    def failed(self, exit_code: int | None) -> RuntimeError:
+    def failed(self, exit_code: int | None, *, out_of_memory: bool = False) -> Exception:
         """The error that ends the task, the same in each mode."""
+        if exit_code == FINAL:
+            return AirflowFailException(
+                f"{self.function} failed: see above. It is not retried, because the error would "
+                "only come back."
+            )
+        if out_of_memory:
+            memory = self.requested["memory"]
+            return RuntimeError(
+                f"{self.function} needed more memory than its limit of {memory} and was killed "
+                "(OOMKilled).\nRaise the limit: "
+                f'create_task(..., resources={{"memory": "{doubled(memory)}", ...}})'
+            )
         return RuntimeError(f"{self.function} failed with exit code {exit_code}: see above")
 
 

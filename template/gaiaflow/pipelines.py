@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,21 @@ from urllib.parse import quote
 
 import httpx
 
+from gaiaflow import import_errors
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.settings import Project
 
 _PARSE_LIMIT = 40.0  # seconds until a new or changed DAG file must have been read
 _POLL = 0.4
+_SCHEDULE_LIMIT = 15.0  # seconds in which the scheduler starts a run that is due
+_PAGE = 100  # entries; Airflow's own limit
 _PATIENCE = 120.0  # seconds that Airflow may be away while a run is followed, as after a crash
 
 IN_CONTAINER = "/opt/project"  # where docker-compose.yml puts the project
 
 FINAL_STATES = {"success", "failed"}
+# From bad to good.
+TASK_IS_OVER = ("failed", "upstream_failed", "removed", "success", "skipped")
 
 Json = dict[str, Any]
 
@@ -79,6 +85,7 @@ class Airflow:
         self._client = httpx.Client(
             base_url=project.url("AIRFLOW_PORT"), timeout=30, trust_env=False
         )
+        self._asked = time.time()
 
     # --- finding a DAG -----------------------------------------------------------------------
 
@@ -90,6 +97,7 @@ class Airflow:
                 not answer.
         """
         deadline = time.monotonic() + _PARSE_LIMIT
+        self._asked = time.time()
         asked = False
         while True:
             dag = self._get(f"/api/v2/dags/{quote(dag_id, safe='')}/details")
@@ -117,7 +125,11 @@ class Airflow:
 
     def _unchanged_since(self, file: Path, moment: float) -> bool:
         sources = [file, *self._yaml_files_of(file)]
-        return all(not source.exists() or source.stat().st_mtime < moment for source in sources)
+        return all(not source.exists() or self._changed(source) < moment for source in sources)
+
+    def _changed(self, file: Path) -> float:
+        """When a file was changed, which can't be in the future, whatever its date says."""
+        return min(file.stat().st_mtime, self._asked)
 
     def _yaml_files_of(self, file: Path) -> list[Path]:
         """The pipelines in YAML, if this is the Python file through which Airflow reads them."""
@@ -138,8 +150,7 @@ class Airflow:
         return [file for kind in ("*.py", "*.yml", "*.yaml") for file in folder.rglob(kind)]
 
     def _raise_import_error(self, dag_id: str, dag: Json | None) -> None:
-        errors = self._get("/api/v2/importErrors", {"limit": 100}) or {}
-        for error in errors.get("import_errors", []):
+        for error in self._list("/api/v2/importErrors", "import_errors"):
             file = self.project.root / "dags" / error["filename"]
             if not file.exists():
                 continue  # Airflow will forget it
@@ -155,8 +166,7 @@ class Airflow:
         return any(self._mentions(other, dag_id) for other in self._yaml_files_of(file))
 
     def _unknown(self, dag_id: str) -> GaiaflowError:
-        listed = self._get("/api/v2/dags", {"limit": 1000}) or {}
-        names = [dag["dag_id"] for dag in listed.get("dags", [])]
+        names = [dag["dag_id"] for dag in self._list("/api/v2/dags", "dags")]
         near = difflib.get_close_matches(dag_id, names, n=3, cutoff=0.4)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         return GaiaflowError(
@@ -173,7 +183,9 @@ class Airflow:
     # --- running it --------------------------------------------------------------------------
 
     def trigger(self, dag: Json, conf: Mapping[str, Any]) -> DagRun:
-        """Start a run of a DAG. It is unpaused first, or the run would wait.
+        """Start a run of a DAG. It is unpaused, or the run would wait.
+
+        If it is unpaused just when its schedule wants a run, that run is this one.
 
         Raises:
             WrongConf: the DAG's parameters do not accept `conf`.
@@ -184,13 +196,38 @@ class Airflow:
             known = ", ".join(params)
             raise WrongConf(f"The DAG {dag_id!r} has no parameter {unknown[0]!r}, but: {known}")
         path = f"/api/v2/dags/{quote(dag_id, safe='')}"
+        due = _due_date(dag)
+        run_id = self._scheduled_run(path) if due and not conf else None
+        run_id = run_id or self._manual_run(dag_id, path, conf, due)
         self._request("PATCH", path, {"is_paused": False})
-        order = {"conf": dict(conf), "logical_date": None}
-        answer = self._request("POST", f"{path}/dagRuns", order, ok={200, 400, 422})
-        if answer.status_code != httpx.codes.OK:
-            raise WrongConf(f"The DAG {dag_id!r} does not accept this --conf: {_detail(answer)}")
-        run_id = answer.json()["dag_run_id"]
         return DagRun(dag_id, run_id, "queued", (), self.project.url("AIRFLOW_PORT"))
+
+    def _scheduled_run(self, path: str) -> str | None:
+        """Unpause a DAG and return the run that its schedule then starts, if it starts one."""
+        before = self._newest_scheduled(path)
+        self._request("PATCH", path, {"is_paused": False})
+        deadline = time.monotonic() + _SCHEDULE_LIMIT
+        while time.monotonic() < deadline:
+            if (found := self._newest_scheduled(path)) != before:
+                return found
+            time.sleep(_POLL)
+        return None
+
+    def _newest_scheduled(self, path: str) -> str | None:
+        query = {"run_type": "scheduled", "order_by": "-id", "limit": 1}
+        runs = (self._get(f"{path}/dagRuns", query) or {}).get("dag_runs", [])
+        return runs[0]["dag_run_id"] if runs else None
+
+    def _manual_run(self, dag_id: str, path: str, conf: Mapping[str, Any], date: str | None) -> str:
+        """Start a run by hand. With the date that the schedule wants a run for, it is that run."""
+        order = {"conf": dict(conf), "logical_date": date}
+        refusals = {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
+        answer = self._request("POST", f"{path}/dagRuns", order, ok={200, 409, *refusals})
+        if answer.status_code in refusals:
+            raise WrongConf(f"The DAG {dag_id!r} does not accept this --conf: {_detail(answer)}")
+        if answer.status_code == httpx.codes.CONFLICT:  # there is one of this date
+            return self._manual_run(dag_id, path, conf, None)
+        return str(answer.json()["dag_run_id"])
 
     def follow(self, run: DagRun) -> Iterator[DagRun]:
         """Yield a run with its tasks, again and again until it has ended.
@@ -202,15 +239,14 @@ class Airflow:
         while True:
             try:
                 state = (self._get(run.path) or {}).get("state", "failed")
-                listed = self._get(f"{run.path}/taskInstances", {"limit": 1000}) or {}
+                listed = self._list(f"{run.path}/taskInstances", "task_instances")
             except NoAnswer:
                 if time.monotonic() - seen > _PATIENCE:
                     raise
                 time.sleep(_POLL)
                 continue
             seen = time.monotonic()
-            tasks = tuple(_task(item) for item in listed.get("task_instances", []))
-            yield replace(run, state=state, tasks=tasks)
+            yield replace(run, state=state, tasks=tuple(map(_task, listed)))
             if state in FINAL_STATES:
                 return
             time.sleep(_POLL)
@@ -226,6 +262,16 @@ class Airflow:
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Json | None:
         answer = self._request("GET", path, query=query, ok={200, 404})
         return dict(answer.json()) if answer.status_code == httpx.codes.OK else None
+
+    def _list(self, path: str, name: str) -> list[Json]:
+        """All entries of a list; Airflow gives a hundred at a time."""
+        entries: list[Json] = []
+        while True:
+            page = self._get(path, {"limit": _PAGE, "offset": len(entries)}) or {}
+            found = page.get(name, [])
+            entries += found
+            if not found or len(entries) >= page["total_entries"]:
+                return entries
 
     def _request(
         self,
@@ -262,6 +308,30 @@ class Airflow:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
 
+def overview(tasks: Iterable[Task]) -> Iterator[tuple[str, str, str]]:
+    """Name, state and a word on each task; one that is mapped is counted, however many it is."""
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.task_id, []).append(task)
+    for name, members in groups.items():
+        counts = Counter(task.state for task in members)
+        if members[0].map_index < 0:
+            yield name, members[0].state, ""
+            continue
+        over = sum(counts[state] for state in TASK_IS_OVER)
+        said = [f"{over} of {len(members)}"]
+        said += [f"{counts[state]} {state}" for state in sorted(counts.keys() - {"success"})]
+        yield name, _state_of_all(counts, over == len(members)), ", ".join(said)
+
+
+def _state_of_all(counts: Mapping[str, int], over: bool) -> str:
+    if over:  # the worst
+        return next(state for state in TASK_IS_OVER if counts.get(state))
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "running"
+
+
 def import_error_text(root: Path, file: Path, trace: str) -> str:
     """File, line and message of a DAG file that does not import."""
     _, wrong_yaml, problems = trace.partition("PipelineError: ")
@@ -271,7 +341,19 @@ def import_error_text(root: Path, file: Path, trace: str) -> str:
     frames = re.findall(rf'File "{re.escape(str(root))}/{users}", line (\d+)', trace)
     where = ", line ".join(frames[-1]) if frames else str(file.relative_to(root))
     message = trace.strip().splitlines()[-1]
-    return f"{where}: {message}\nThe DAG cannot be loaded until this is mended."
+    hint = import_errors.hint(root, message)
+    advice = [hint] if hint else []
+    return "\n".join(
+        [f"{where}: {message}", *advice, "The DAG cannot be loaded until this is mended."]
+    )
+
+
+def _due_date(dag: Json) -> str | None:
+    """The date for which a paused DAG will run by its schedule, as soon as it is unpaused."""
+    after = dag.get("next_dagrun_run_after") if dag["is_paused"] else None
+    if not after or _timestamp(after) > time.time():
+        return None
+    return str(dag["next_dagrun_logical_date"])
 
 
 def _task(item: Json) -> Task:

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from contextlib import suppress
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
+from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import (
+    KubernetesApiException,
+    PodLaunchFailedException,
+)
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
+from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from gaiaflow import endpoints
-from gaiaflow.function_task import FunctionTask, keeps_failed
+from gaiaflow.function_task import GRACE, FunctionTask, keeps_failed
+from gaiaflow.pod_manager import TASK, Pods
+from gaiaflow.pod_troubles import Stuck, StuckError, refusal, terminated
+from gaiaflow.settings import read_toml
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _RESULT = "/airflow/xcom/return.json"  # where Airflow's sidecar looks
 _USER = 50000  # the user of the package image
-_KUBE_CONFIG = Path(__file__).resolve().parents[1] / "kube_config_inline"
+_ROOT = Path(__file__).resolve().parents[1]
+_KUBE_CONFIG = _ROOT / "kube_config_inline"
+
+# When Kubernetes ends a pod by itself, in case no Airflow is left to do it.
+_DEADLINE = timedelta(days=7)
+_AFTER_TIMEOUT = timedelta(minutes=1)
+# Like the provider's, but it reacts to both signals at once.
+_SIDECAR = "trap 'exit 0' INT TERM; while true; do sleep 3600 & wait $!; done"
 
 
 class _Hook(KubernetesHook):
@@ -50,6 +68,10 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
     template_fields = FunctionTask.template_fields
     template_ext = FunctionTask.template_ext
 
+    credentials_are_optional = False
+    patience = 0.0  # seconds for an autoscaler to say that it adds a node
+    advice = ""
+
     def __init__(self, **options: Any) -> None:
         no_rights = k8s.V1SecurityContext(
             allow_privilege_escalation=False, capabilities=k8s.V1Capabilities(drop=["ALL"])
@@ -65,6 +87,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
             on_finish_action="delete_succeeded_pod" if keeps_failed() else "delete_pod",
             startup_timeout_seconds=600,  # a large image, a node that is to be started first
             startup_check_interval_seconds=1,
+            termination_grace_period=GRACE,
             base_container_status_polling_interval=0.5,
             automount_service_account_token=False,
             security_context=k8s.V1PodSecurityContext(
@@ -83,42 +106,134 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         """Run the function and return its result.
 
         Raises:
+            AirflowFailException: the function or the cluster failed, and would fail again.
             RuntimeError: the function failed, or the pod could not be started.
         """
         self.image = self.task_image or _project_image()
         self.cmds = ["python", "-m", "gaiaflow.runner", self.function]
-        self.env_vars = {**self.reach(), **self.call_env(), "GAIAFLOW_RESULT": _RESULT}
+        self.env_vars = {**self.reach(), **self.call_env(context), "GAIAFLOW_RESULT": _RESULT}
         self.env_from = [_secret(endpoints.CREDENTIALS_SECRET, self.credentials_are_optional)]
         self.env_from += [_secret(name, False) for name in self.secret_names]
         self.container_resources = _resources(self.requested)
         name = os.environ.get("GAIAFLOW_NAME", "gaiaflow")
         self.labels = {"app.kubernetes.io/managed-by": "gaiaflow", "gaiaflow.project": name}
+        self.annotations = {TASK: _identity(context)}
+        limit = self.execution_timeout + _AFTER_TIMEOUT if self.execution_timeout else _DEADLINE
+        self.active_deadline_seconds = int(limit.total_seconds())
         try:
             return KubernetesPodOperator.execute(self, context)
+        except StuckError as error:
+            kind = AirflowFailException if self.is_final(error.stuck) else RuntimeError
+            raise kind(f"The pod can't start. {self.explain(error.stuck)}") from None
         except PodLaunchFailedException as error:
             raise RuntimeError(f"The pod did not start: {error}\n{self.advice}") from None
-        except (MaxRetryError, ConfigException) as error:
-            raise RuntimeError(f"The cluster does not answer: {error}\n{self.advice}") from None
-        except AirflowException:
-            code = self._exit_code()
-            if not code:
-                raise
-            raise self.failed(code) from None
+        except ConfigException as error:
+            raise AirflowFailException(f"There is no cluster: {error}\n{self.advice}") from None
+        except (MaxRetryError, KubernetesApiException) as error:
+            raise self._unreachable(error) from None
+        except ApiException as error:
+            raise (self._ended_badly() or refusal(error)) from None
+        except AirflowFailException:
+            raise
+        except AirflowException as error:
+            raise (self._ended_badly() or error) from None
 
-    credentials_are_optional = False
-    advice = ""
+    def is_final(self, stuck: Stuck) -> bool:
+        """Whether a further try would get stuck as well."""
+        return stuck.final
+
+    def explain(self, stuck: Stuck) -> str:
+        """Why a pod is stuck, and what helps."""
+        if stuck.part == "secret":
+            return f"The secret {stuck.said!r} is not there.\n{self.make_secret(stuck.said)}"
+        if stuck.part == "node":
+            wants = ", ".join(f"{name} {value}" for name, value in self.requested.items() if value)
+            return f"No node has what the task asks for ({wants}): {stuck.said}\n{self.more_room}"
+        return f"{stuck.said}\n{self.advice}"
+
+    more_room = ""
+
+    def make_secret(self, name: str) -> str:
+        """How a secret is made."""
+        raise NotImplementedError
+
+    distrust = ""
+
+    def _unreachable(self, error: Exception) -> Exception:
+        if isinstance(error, MaxRetryError) and isinstance(error.reason, SSLError):
+            return AirflowFailException(
+                f"The certificate of the cluster is not trusted: {error.reason}\n{self.distrust}"
+            )
+        return RuntimeError(f"The cluster does not answer: {error}\n{self.advice}")
+
+    # --- the pod, as the provider makes and ends it ----------------------------------------------
+
+    @cached_property
+    def pod_manager(self) -> Pods:
+        """The pods of this task."""
+        return Pods(self.client, self.patience)
+
+    def build_pod_request_obj(
+        self, context: Context | None = None, *, dry_run: bool = False
+    ) -> k8s.V1Pod:
+        """The pod: what the provider makes of it, with a sidecar that ends when it is told to."""
+        pod = super().build_pod_request_obj(context, dry_run=dry_run)
+        sidecar = pod.spec.containers[-1]
+        sidecar.command = ["sh", "-c", _SIDECAR]
+        sidecar.image_pull_policy = self.image_pull_policy
+        return pod
+
+    def get_or_create_pod(self, pod_request_obj: k8s.V1Pod, context: Context) -> k8s.V1Pod:
+        """The pod of this task that still runs after a crash of Airflow, or a new one."""
+        namespace, ti = pod_request_obj.metadata.namespace, context["ti"]
+        selector = self._build_find_pod_label_selector(context, exclude_checked=False)
+        self.pod_manager.await_end(namespace, selector)
+        if ti.map_index in {None, -1}:  # of many mapped tasks, not each one
+            with suppress(ApiException, HTTPError):  # this task can run without it
+                selector = ",".join(f"{name}={value}" for name, value in self.labels.items())
+                self.pod_manager.sweep(namespace, selector, ti.get_task_states)
+        return super().get_or_create_pod(pod_request_obj, context)
+
+    def post_complete_action(
+        self, *, pod: k8s.V1Pod, remote_pod: k8s.V1Pod, context: Context, **rest: Any
+    ) -> None:
+        """Clean up, and let the error that got us here through: the provider replaces it."""
+        coming = sys.exc_info()[1]
+        if remote_pod and coming and not isinstance(coming, HTTPError):
+            with suppress(ApiException, KubernetesApiException):
+                remote_pod = self.remote_pod = self.pod_manager.read_pod(pod)
+        try:
+            super().post_complete_action(pod=pod, remote_pod=remote_pod, context=context, **rest)
+        except (AirflowException, ApiException, HTTPError):
+            if coming is None:
+                raise
+
+    def on_kill(self) -> None:
+        """End the pod; the next try waits until it is gone."""
+        self._killed = True
+        if self.pod:
+            with suppress(ApiException, HTTPError):
+                self.pod_manager.delete_pod(self.pod)
+
+    # --- what it needs, and how it has ended -----------------------------------------------------
 
     def reach(self) -> dict[str, str]:
         """How the pod finds MLflow and the object store."""
         return endpoints.client_env(os.environ, local=True)
 
-    def _exit_code(self) -> int | None:
-        """The exit code of the function's container, if it has ended."""
+    def _ended_badly(self) -> Exception | None:
+        """The error that the pod's status tells; None if the function did not fail."""
         status = self.remote_pod.status if self.remote_pod else None
-        for container in (status and status.container_statuses) or []:
-            if container.name == self.base_container_name and container.state.terminated:
-                return int(container.state.terminated.exit_code)
-        return None
+        if status and status.reason:  # DeadlineExceeded, Evicted, Preempting, NodeLost, ...
+            return RuntimeError(
+                f"Kubernetes has ended the pod: {status.reason}. {status.message or ''}"
+            )
+        ended = terminated(self.remote_pod, self.base_container_name)
+        if not ended or not ended.exit_code:
+            return None
+        if ended.reason in {"StartError", "ContainerCannotRun"}:
+            return AirflowFailException(f"{self.image} can't run the task: {ended.message}")
+        return self.failed(ended.exit_code, out_of_memory=ended.reason == "OOMKilled")
 
 
 class LocalPodOperator(PodOperator):
@@ -128,6 +243,11 @@ class LocalPodOperator(PodOperator):
         "See what is there: python3 minikube_manager.py status\n"
         "Start it, or give it the image of today: python3 minikube_manager.py start, ... build"
     )
+    more_room = (
+        "Ask for less (`resources` of create_task), or make a larger Minikube: MINIKUBE_MEMORY and "
+        "MINIKUBE_CPUS in .env, then python3 minikube_manager.py clean, ... start, ... build"
+    )
+    distrust = "Write kube_config_inline of the cluster again: python3 minikube_manager.py config"
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -136,7 +256,8 @@ class LocalPodOperator(PodOperator):
             # The same cluster has another address inside the compose stack.
             cluster_context="containers" if os.environ.get("GAIAFLOW_NETWORK") else "host",
             namespace="default",
-            image_pull_policy="IfNotPresent",
+            # Our own is in the cluster; in a registry, anybody may use its name.
+            image_pull_policy="IfNotPresent" if options.get("task_image") else "Never",
             **options,
         )
 
@@ -154,6 +275,12 @@ class LocalPodOperator(PodOperator):
             )
         return super().call(context)
 
+    def make_secret(self, name: str) -> str:
+        """How a secret is made."""
+        if name == endpoints.CREDENTIALS_SECRET:
+            return "Make it: python3 minikube_manager.py config"
+        return f"Make it: python3 minikube_manager.py secret {name} KEY=VALUE"
+
     @cached_property
     def hook(self) -> KubernetesHook:
         """The way to Minikube."""
@@ -169,7 +296,16 @@ class ClusterPodOperator(PodOperator):
     """Pods in the cluster where Airflow runs, with the servers that Airflow's settings name."""
 
     credentials_are_optional = True  # the cluster may give pods a role instead
+    patience = 120.0
     advice = "`kubectl describe pod` and `kubectl get events` say what the cluster lacks."
+    more_room = (
+        "Ask for less (`resources` of create_task), or have a larger node added. "
+        "`kubectl describe nodes` shows those that are there."
+    )
+    distrust = (
+        "Python 3.13 takes no certificate authority without keyUsage or an authority key "
+        "identifier: have that of the cluster renewed, or run Airflow with Python 3.12."
+    )
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -178,7 +314,20 @@ class ClusterPodOperator(PodOperator):
 
     def reach(self) -> dict[str, str]:
         """How the pod finds MLflow and the object store: as Airflow itself does."""
-        return endpoints.client_env(os.environ, local=False)
+        known = endpoints.client_env(os.environ, local=False)
+        return {**_experiment(), **known}
+
+    def is_final(self, stuck: Stuck) -> bool:
+        """Whether a further try would get stuck as well; nodes come and go."""
+        return stuck.final and stuck.part != "node"
+
+    def make_secret(self, name: str) -> str:
+        """How a secret is made."""
+        pod: Any = self.pod_request_obj
+        return (
+            f"Make it: kubectl create secret generic {name} --namespace {pod.metadata.namespace} "
+            "--from-literal=KEY=VALUE"
+        )
 
     @cached_property
     def hook(self) -> KubernetesHook:
@@ -189,11 +338,25 @@ class ClusterPodOperator(PodOperator):
 def _project_image() -> str:
     image = os.environ.get("GAIAFLOW_IMAGE")
     if not image:
-        raise RuntimeError(
+        raise AirflowFailException(
             "GAIAFLOW_IMAGE is not set. It names the project's own image, and Airflow's "
             "deployment sets it."
         )
     return image
+
+
+def _experiment() -> dict[str, str]:
+    """MLflow's experiment, called like the package; nothing if only DAGs have been deployed."""
+    file = _ROOT / "pyproject.toml"
+    if not file.exists():
+        return {}
+    return {"MLFLOW_EXPERIMENT_NAME": str(read_toml(file)["tool"]["gaiaflow"]["package"])}
+
+
+def _identity(context: Context) -> str:
+    """One task of one run, whichever try of it."""
+    ti = context["ti"]
+    return json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
 
 
 def _secret(name: str, optional: bool) -> k8s.V1EnvFromSource:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,8 +29,22 @@ def is_free(port: int) -> bool:
     return True
 
 
+def foreign_socket(port: int) -> Path | None:
+    """A socket of another user's that the object store would use with this port.
+
+    A crash may have left it, and nobody but its owner may remove it.
+    """
+    for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+            if path.lstat().st_uid != os.geteuid():
+                return path
+    return None
+
+
 def holder(port: int) -> str:
     """Say who listens on a port, as far as this user may know."""
+    if path := foreign_socket(port):
+        return f"{path}, which another user's object store has left or uses"
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.pid:
@@ -60,7 +76,7 @@ class Claims:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
         except OSError:
             return False
-        return is_free(port)
+        return is_free(port) and not foreign_socket(port)
 
 
 def taken(wanted: Iterable[int], claims: Claims) -> int | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
 import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaiaflow.function_task import FunctionTask
+from gaiaflow import inherited
+from gaiaflow.function_task import GRACE, FunctionTask
 
 if TYPE_CHECKING:
     from airflow.providers.standard.hooks.subprocess import SubprocessHook
@@ -29,6 +33,7 @@ class ProcessOperator(FunctionTask):
         """Run the function and return its result.
 
         Raises:
+            AirflowFailException: the function failed, and would fail again.
             RuntimeError: the function failed; what it wrote is in the log.
         """
         python, root = os.environ["GAIAFLOW_PYTHON"], Path(__file__).parents[1]
@@ -37,8 +42,9 @@ class ProcessOperator(FunctionTask):
             # Airflow's own configuration, with the keys to its database, is not the function's.
             hidden = ("AIRFLOW_", "GAIAFLOW_SECRETS")
             env = {name: v for name, v in os.environ.items() if not name.startswith(hidden)}
+            env |= inherited.task_proxies(os.environ)
             env |= self.secrets_env()
-            env |= self.call_env()
+            env |= self.call_env(context)
             env["GAIAFLOW_RESULT"] = str(result)
             command = [python, "-m", "gaiaflow.runner", self.function]
             ended = self._hook.run_command(command, env=env, cwd=str(root))
@@ -47,5 +53,13 @@ class ProcessOperator(FunctionTask):
             return json.loads(result.read_text(encoding="utf-8"))
 
     def on_kill(self) -> None:
-        """End the process with the task."""
-        self._hook.send_sigterm()  # type: ignore[no-untyped-call]
+        """End the process and those that it has started, before anything else goes on."""
+        process = self._hook.sub_process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # it leads a group of its own
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -20,19 +20,28 @@ from typing import cast
 import psutil
 from plumbum import local
 
+from gaiaflow import inherited
+
 PROJECT_MARK = "GAIAFLOW_PROJECT"
 SERVICE_MARK = "GAIAFLOW_SERVICE"
+# setproctitle would wipe the environment that /proc shows, and our marks with it.
+_KEEP_MARKS = "SPT_NOENV"
+MARKS = (PROJECT_MARK, SERVICE_MARK, _KEEP_MARKS)
 
 _LOG_LIMIT = 10_000_000  # bytes; a longer log is set aside at the next start
 
 
 @dataclass(frozen=True)
 class Leader:
-    """The process that a service was started as. A pid alone may be somebody else's by now."""
+    """The process that a service was started as. A pid alone may be somebody else's by now.
+
+    `sockets` are the paths of those that it makes outside of the project.
+    """
 
     pid: int
     born: float
     root: str
+    sockets: Sequence[str] = ()
 
     @property
     def process(self) -> psutil.Process | None:
@@ -52,8 +61,7 @@ def spawn(
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".old.log"))
-    # setproctitle would wipe the environment that /proc shows, and our marks with it.
-    marks = {PROJECT_MARK: str(root), SERVICE_MARK: service, "SPT_NOENV": "1"}
+    marks = {PROJECT_MARK: str(root), SERVICE_MARK: service, _KEEP_MARKS: "1", **inherited.PYTHON}
     with log.open("ab") as output:
         process = local[command[0]][list(command[1:])].popen(
             cwd=str(root),
@@ -66,10 +74,13 @@ def spawn(
     return cast("subprocess.Popen[str]", process)
 
 
-def remember(record: Path, process: subprocess.Popen[str], root: Path) -> None:
+def remember(
+    record: Path, process: subprocess.Popen[str], root: Path, sockets: Iterable[Path] = ()
+) -> None:
     """Write down who leads a service."""
     record.parent.mkdir(parents=True, exist_ok=True)
-    leader = Leader(process.pid, psutil.Process(process.pid).create_time(), str(root))
+    born = psutil.Process(process.pid).create_time()
+    leader = Leader(process.pid, born, str(root), [str(path) for path in sockets])
     record.write_text(json.dumps(asdict(leader)), encoding="utf-8")
 
 
@@ -82,6 +93,14 @@ def recall(record: Path, root: Path) -> Leader | None:
     if leader.root != str(root) and Path(leader.root, "mlops_manager.py").exists():
         return None
     return leader
+
+
+def remove_sockets(leader: Leader) -> None:
+    """Remove what a leader that was killed has left, unless it is another user's by now."""
+    for path in map(Path, leader.sockets):
+        with contextlib.suppress(OSError):
+            if path.is_socket() and path.stat().st_uid == os.geteuid():
+                path.unlink()
 
 
 def families(root: Path, leaders: Mapping[str, Leader | None]) -> dict[str, list[psutil.Process]]:

@@ -62,6 +62,12 @@ def memory_bytes(memory: str) -> int:
     return int(number) * _BYTES[unit]
 
 
+def doubled(memory: str) -> str:
+    """Twice as much memory: "2Gi" for "1Gi"."""
+    number, unit = _MEMORY.fullmatch(memory).groups()  # type: ignore[union-attr]
+    return f"{2 * int(number)}{unit}"
+
+
 @functools.cache  # a DAG file of many tasks reads it once
 def _own_profiles(root: Path) -> Mapping[str, Mapping[str, Any]]:
     from gaiaflow.settings import read_toml

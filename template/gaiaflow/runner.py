@@ -12,13 +12,34 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from gaiaflow import source
+
 LIMIT = 100_000  # bytes of JSON: as much as an environment variable carries everywhere
+FINAL = (
+    65  # the exit code after an error that every further try would repeat (sysexits: EX_DATAERR)
+)
+
+# Errors of the data and the code, as opposed to the network, a disk or memory.
+_FINAL_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 class NotJsonError(ValueError):
@@ -73,8 +94,9 @@ def load(reference: str) -> Callable[..., Any]:
 
 
 def main(reference: str) -> int:
-    """Run the task: 0 if the function returned JSON, 1 with its traceback in the log if not."""
+    """Run the task: 0 if the function returned JSON; if not, 1, or FINAL if no retry can help."""
     arguments = json.loads(os.environ.get("GAIAFLOW_ARGUMENTS") or "{}")
+    _tag_commit()
     try:
         gc.disable()  # an import makes many objects, and no garbage
         function = load(reference)
@@ -83,14 +105,23 @@ def main(reference: str) -> int:
     except NotJsonError as error:
         sys.stdout.flush()  # what the function printed comes before its error
         sys.stderr.write(f"{error}\n")
-        return 1
+        return FINAL
     except Exception as error:
         sys.stdout.flush()
         _print_from_users_code(error)
-        return 1
+        return FINAL if _is_final(error) else 1
     if path := os.environ.get("GAIAFLOW_RESULT"):
         Path(path).write_text(result, encoding="utf-8")
     return 0
+
+
+def _tag_commit() -> None:
+    """Add to what MLflow tags runs with: the commit of this code, or of this image."""
+    tags = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
+    commit = os.environ.get("GAIAFLOW_COMMIT") or source.commit(Path(__file__).parents[1])
+    if tags and commit:
+        tags.setdefault("mlflow.source.git.commit", commit)
+        os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -101,6 +132,27 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         if ended.code:
             raise
         return None
+
+
+def _is_final(error: BaseException | None) -> bool:
+    """Whether an error and everything that led to it says that the data or the code is wrong.
+
+    Libraries mix the kinds: requests, for one, has errors that are both OSError and ValueError.
+    Those may pass.
+    """
+    while error is not None:
+        if isinstance(error, OSError) or not isinstance(error, _FINAL_ERRORS):
+            return False
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return True
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End by a signal as by an exception, so that `with` and `finally` clean up.
+
+    Without a handler, the first process of a container would not even hear the signal.
+    """
+    sys.exit(128 + number)
 
 
 def _culprit(value: Any, name: str) -> tuple[str, Any]:
@@ -134,5 +186,6 @@ def _print_from_users_code(error: Exception) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     os.dup2(1, 2)  # through two pipes a container's lines would lose their order
     sys.exit(main(sys.argv[1]))

@@ -6,6 +6,7 @@ Standard library only: a generation task, a notebook and every task process read
 from __future__ import annotations
 
 import base64
+import getpass
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gaiaflow import envfile
+from gaiaflow import endpoints, envfile, inherited
 from gaiaflow.errors import GaiaflowError
 
 
@@ -47,6 +48,14 @@ def _fernet_key(_: Identity) -> str:
 def compose_name(package: str) -> str:
     """A name for a project's containers and volumes that no other project has."""
     return f"{package.strip('_').replace('_', '-')}-{secrets.token_hex(3)}"
+
+
+def _user_name(_: Identity) -> str:
+    """Who runs things here, as MLflow shows it; a container's user may have no name."""
+    try:
+        return re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser()) or "user"
+    except (ImportError, KeyError, OSError):
+        return "user"
 
 
 def _user_id(_: Identity) -> str:
@@ -97,6 +106,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections kept in Airflow.", make=_fernet_key),
     Setting("AIRFLOW_SECRET_KEY", "Signs Airflow's sessions.", make=_token),
     Setting("AIRFLOW_JWT_SECRET", "Signs the tokens of Airflow's API.", make=_token),
+    Setting(
+        "MLFLOW_TRACKING_USERNAME",
+        "Log in to MLflow; its runs show it as their user.",
+        make=_user_name,
+    ),
+    Setting("MLFLOW_TRACKING_PASSWORD", "Log in to MLflow.", make=_password),
     Setting("JUPYTER_TOKEN", "Log in to JupyterLab.", make=_password),
     Setting(
         "AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda _: secrets.token_hex(10)
@@ -215,15 +230,19 @@ def load(root: Path) -> Project:
 
 
 def client_env(project: Project) -> dict[str, str]:
-    """The environment variables by which boto3 and MLflow find this project's servers."""
+    """The environment variables by which boto3, GDAL and MLflow find this project's servers."""
     return {
         "AWS_ENDPOINT_URL": project.url("OBJECT_STORE_PORT"),
+        **endpoints.gdal_env(project.url("OBJECT_STORE_PORT")),
         "AWS_ACCESS_KEY_ID": project.env["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": project.env["AWS_SECRET_ACCESS_KEY"],
         "AWS_DEFAULT_REGION": project.env["AWS_DEFAULT_REGION"],
         "AWS_EC2_METADATA_DISABLED": "true",
+        # Not ~/.aws/config, whose defaults are for another account.
+        "AWS_CONFIG_FILE": os.devnull,
         "S3_BUCKET": project.env["S3_BUCKET"],
         "MLFLOW_TRACKING_URI": project.url("MLFLOW_PORT"),
+        **{name: project.env[name] for name in endpoints.MLFLOW_CREDENTIALS},
         "MLFLOW_EXPERIMENT_NAME": project.package,
         # Artifacts go through the MLflow server: a client need not reach its object store.
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
@@ -252,20 +271,17 @@ def own_variables(project: Project) -> dict[str, str]:
     }
 
 
-# What a shell may have set for another account; it would win over our keys.
-FOREIGN_AWS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")
-
-
 def connect(root: Path | None = None) -> None:
-    """Point boto3 and MLflow at this project's servers, from a notebook or a script.
+    """Point boto3, GDAL and MLflow at this project's servers, from a notebook or a script.
 
     Does nothing in a task or a container, where the variables are set already.
     """
     if os.environ.get("GAIAFLOW_TASK") or os.environ.get("GAIAFLOW_CONNECTED"):
         return
-    os.environ.update(client_env(load(root or find_root())))
-    for name in FOREIGN_AWS:
-        os.environ.pop(name, None)
+    env = client_env(load(root or find_root()))
+    for name in inherited.left_out(os.environ, inherited.CLIENTS):
+        del os.environ[name]  # a shell's, for another account
+    os.environ.update(env)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ but the standard library.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -15,13 +16,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 FOLDER = ".gaiaflow/update"
 KEPT = ".gaiaflow/kept"
+MISSING = "missing"
+WRITTEN_THROUGH = {".env", "uv.lock", "pixi.lock"}  # by programs that follow a link
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+_ELSEWHERE = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+}
 
 
 class SnapshotError(Exception):
@@ -29,11 +42,11 @@ class SnapshotError(Exception):
 
 
 class Snapshot:
-    """What an update may touch, saved in `.gaiaflow/update` with a record of what it did.
+    """What an update changes, saved in `.gaiaflow/update` with a record of what it did.
 
     The record (`state.json`) has: `head`, the commit before the update; `paths`, what is saved (a
     path that was missing is saved as missing); `phase`, `started`, `merged` or `finished`;
-    `written`, the files that the update wrote, by hash; `environments`, folders with a copy.
+    `written`, the files that the update writes, by hash; `environments`, folders with a copy.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,24 +62,36 @@ class Snapshot:
         return bool(self.state)
 
     @classmethod
-    def take(cls, root: Path, paths: Iterable[str]) -> Snapshot:
-        """Save these paths (files or folders, relative), git's index, and which commit it is."""
+    def prepare(cls, root: Path) -> Snapshot:
+        """Make the folder for an update that has not changed anything yet."""
         made = cls(root)
         made.discard()
         made._files.mkdir(parents=True)
         (made.folder / ".gitignore").write_text("*\n")
-        shutil.copyfile(__file__, made.folder / "undo.py")
-        shutil.copyfile(made._index(), made.folder / "index")
-        made.state = {
-            "phase": "started",
-            "head": made.head(),
-            "untracked": made._untracked(),
+        return made
+
+    @classmethod
+    def take(cls, root: Path, paths: Iterable[str]) -> Snapshot:
+        """Save these paths (files or folders, relative), git's index, and which commit it is."""
+        made = cls.prepare(root)
+        made.begin()
+        made.cover(*paths)
+        return made
+
+    def begin(self) -> None:
+        """Note git's index and commit as they are now; what is saved already stays so."""
+        shutil.copyfile(__file__, self.folder / "undo.py")
+        shutil.copyfile(self._index(), self._saved_index)
+        self.state = {
+            "untracked": [],  # 0.4.0 reads it, if it has to bring its own project back
             "paths": [],
             "written": {},
             "environments": [],
+            **self.state,
+            "phase": "started",
+            "head": self.head(),
         }
-        made.cover(*paths)
-        return made
+        self.save()
 
     def cover(self, *paths: str) -> None:
         """Save more paths, as they are now, before something changes them."""
@@ -74,7 +99,8 @@ class Snapshot:
             if any(path == known or path.startswith(f"{known}/") for known in self.state["paths"]):
                 continue
             for name in files_below(self.root, path):
-                copy(self.root / name, self._files / name)
+                if is_there(place(self.root, name)):
+                    copy(place(self.root, name), self._files / name)
             self.state["paths"].append(path)
         self.save()
 
@@ -83,13 +109,13 @@ class Snapshot:
 
         A file that is linked elsewhere too (uv and conda link those of packages to their caches)
         is linked once more, because whoever changes it in place would break all of them; any
-        other file is copied.
+        other file is copied, and so is one of another file system.
         """
         source, target = self.root / path, self.folder / "environments" / path
         if path in self.state["environments"] or not source.is_dir():
             return
         shutil.rmtree(target, ignore_errors=True)  # of a copy that was cut off
-        shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
+        mirror(source, target)
         self.state["environments"].append(path)
         self.save()
 
@@ -101,7 +127,8 @@ class Snapshot:
     def wait(self) -> None:
         """Wait until nothing that an update has begun in the background writes here."""
         if self.folder.is_dir():
-            with self.lock.open("a") as lock:
+            # Where files can't be locked, nothing is begun in the background.
+            with self.lock.open("a") as lock, contextlib.suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX)
 
     @property
@@ -116,62 +143,63 @@ class Snapshot:
         draft.write_text(json.dumps(self.state, indent=2), encoding="utf-8")
         draft.replace(self._state)
 
-    def record_written(self, paths: Iterable[str]) -> None:
-        """Note files as the update has written them: to go back may remove these."""
-        for path in paths:
-            self.state["written"][path] = _digest(self.root / path)
+    def plan(self, digests: Mapping[str, str]) -> None:
+        """Note what is about to be written, so that a cut-off update can tell it from other work.
+
+        Only these files are brought back, and only what is in them by then is not copied before.
+        """
+        self.state["written"].update(digests)
         self.save()
+
+    def record_written(self, paths: Iterable[str]) -> None:
+        """Note files as the update has written them."""
+        self.plan({path: digest(place(self.root, path)) for path in paths})
 
     def head(self) -> str:
         """The commit that is checked out now."""
         return self._git("rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
 
-    def restore(self, at_once: bool = True) -> list[str]:
-        """Bring back files and git's index; what a person may have written goes to `KEPT` before.
+    def changed(self) -> list[str]:
+        """The files that the update writes and that are not as they were before it."""
+        return [name for name in self.state.get("written", {}) if not self._is_as_saved(name)]
 
-        Args:
-            at_once: the update has been running until now, so what is saved here and has changed
-                since was changed by it. Else a person may have worked on what it left.
+    def committed(self) -> list[str]:
+        """Those of them that have been committed since.
+
+        Raises:
+            SnapshotError: git does not have the commit before the update any more.
+        """
+        if not self or self.head() == self.state["head"]:
+            return []
+        trees = ("-r", "-z", "--name-only", "--relative", self.state["head"], "HEAD")
+        listed = self._git("diff-tree", *trees).split(b"\0")
+        return sorted(set(map(os.fsdecode, listed)) & self.state["written"].keys())
+
+    def restore(self) -> list[str]:
+        """Bring back the files that the update wrote, and git's index of them.
+
+        What is neither as the update wrote it nor as it was before goes to `KEPT` first.
 
         Returns:
             The copies in `KEPT`, relative to the project.
         """
-        cut_off = self.state["phase"] == "started"
-        kept = _Kept(self.root)
-        for path in self.state["paths"]:
-            wanted = set(files_below(self._files, path))
-            for name in files_below(self.root, path):
-                ours = cut_off or name in self.state["written"]
-                if name not in wanted and not ours:
-                    continue  # new since the update: theirs
-                if _same(self.root / name, self._files / name):
-                    continue
-                known = _digest(self.root / name) == self.state["written"].get(name)
-                if not (at_once if cut_off else known):
-                    kept.add(name)
-                if name not in wanted:
-                    (self.root / name).unlink()
-                    remove_empty_folders(self.root, (self.root / name).parent)
-            for name in wanted:
-                if not _same(self.root / name, self._files / name):
-                    copy(self._files / name, self.root / name)
-        shutil.copyfile(self.folder / "index", self._index())
-        if cut_off:
-            self._undo_strays(kept)
-        self._git("update-index", "-q", "--refresh", check=False)
+        kept = Kept(self.root)
+        for name in self.changed():
+            file = place(self.root, name)
+            if digest(file) != self.state["written"][name]:
+                kept.add(name)
+            if is_there(self._files / name):
+                copy(self._files / name, file)
+            else:
+                file.unlink()
+                remove_empty_folders(self.root, file.parent)
+        self._restore_index()
         return kept.paths
 
     def restore_environments(self) -> None:
-        """Put the copies of environments in the place of what they have become."""
+        """Make environments again what they were; one that is a link, or a mount, stays so."""
         for path in self.state["environments"]:
-            target, saved = self.root / path, self.folder / "environments" / path
-            if not saved.is_dir():
-                continue  # interrupted when this was done
-            aside = self.folder / "replaced" / path
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                target.rename(aside)
-            saved.rename(target)
+            mirror(self.folder / "environments" / path, self.root / path)
 
     def discard(self) -> None:
         """Forget what is saved."""
@@ -180,7 +208,7 @@ class Snapshot:
         self._state.unlink(missing_ok=True)  # first: half of it is of no use
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def abort(self, at_once: bool = False) -> list[str]:
+    def abort(self) -> list[str]:
         """Undo the update; the rest is as for `restore`.
 
         Raises:
@@ -188,66 +216,111 @@ class Snapshot:
         """
         if not self:
             raise SnapshotError("There is no update to abort.")
-        if self.head() != self.state["head"] and self.state["phase"] == "started":
-            raise SnapshotError(
-                "An update was cut off here, but there are commits since, so this cannot go back.\n"
-                f"What has changed since it began: git diff {self.state['head'][:12]}\n"
-                f"What it had saved, until the next update: {FOLDER}/files/"
-            )
-        if self.head() != self.state["head"]:
-            raise SnapshotError(
-                "The update has been committed, so git undoes it:\n"
-                f"    git revert HEAD          # or: git reset --hard {self.state['head'][:12]}"
-            )
-        kept = self.restore(at_once)
+        if paths := self.committed():
+            raise SnapshotError(self._how_git_undoes(paths))
+        kept = self.restore()
         self.restore_environments()
         self.discard()
         return kept
 
-    def _undo_strays(self, kept: _Kept) -> None:
-        """Undo what became of files that are not saved here: git has them.
+    def _how_git_undoes(self, paths: list[str]) -> str:
+        """What to do when the update, or a part of it, has been committed."""
+        head = self.state["head"]
+        saved = f"What it replaced is in {FOLDER}/files/ until the next update."
+        if not self._has("merge-base", "--is-ancestor", head, "HEAD"):
+            return (
+                f"The update began at commit {head[:12]}, which is not in the history of what is "
+                f"checked out now, and {paths[0]} is different here.\n"
+                f"Check out the branch that you updated, and try again. {saved}"
+            )
+        plain = ("-c", "log.showSignature=false", "-c", "log.follow=false", "--literal-pathspecs")
+        options = ("--first-parent", "--format=%h %p%x09%s", f"{head}..HEAD", "--", *paths)
+        commands = []
+        for line in self._git(*plain, "log", *options).decode(errors="replace").splitlines():
+            commits, _, subject = line.partition("\t")
+            name, *parents = commits.split()
+            revert = "git revert -m 1" if len(parents) > 1 else "git revert"
+            commands.append(f"    {revert} {name}    # {subject}")
+        listed = "\n".join(commands)
+        shown = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
+        return (
+            f"The update has been committed ({shown}), so git undoes it:\n{listed}\n"
+            f"See before what else is in a commit: git show --stat COMMIT. {saved}"
+        )
 
-        Copier makes and changes such files, but a person may have saved one meanwhile.
-        """
-        changed = self._git("diff", "--name-only", "--relative", "-z").split(b"\0")
-        changed = [path for path in changed if path]
-        new = sorted(set(self._untracked()) - set(self.state["untracked"]))
-        new = [path for path in new if not path.endswith("/")]  # a repository that somebody cloned
-        for path in [*map(os.fsdecode, changed), *new]:
-            if not path.endswith(".rej"):  # Copier's
-                kept.add(path)
-        if changed:
-            paths = b"\0".join(changed)
-            self._git("checkout-index", "--force", "-z", "--stdin", stdin=paths)
-        for path in new:
-            (self.root / path).unlink(missing_ok=True)
-            remove_empty_folders(self.root, (self.root / path).parent)
+    def _is_as_saved(self, name: str) -> bool:
+        now, saved = place(self.root, name), self._files / name
+        return _same(now, saved) or not (is_there(now) or is_there(saved))
 
-    def _untracked(self) -> list[str]:
-        listed = self._git("ls-files", "--others", "--exclude-standard", "-z")
-        return sorted(os.fsdecode(path) for path in listed.split(b"\0") if path)
+    def _restore_index(self) -> None:
+        """Bring git's index back for the update's own files; what else is staged stays so."""
+        prefix = self._git("rev-parse", "--show-prefix").decode().strip()
+        ours = {os.fsencode(prefix + name) for name in self.state["written"]}
+
+        def entries(index: Path) -> dict[bytes, list[bytes]]:
+            found: dict[bytes, list[bytes]] = {}
+            listed = self._git("ls-files", "--stage", "-z", "--full-name", index=index)
+            for line in listed.split(b"\0"):
+                name = line.partition(b"\t")[2]
+                if name in ours:
+                    found.setdefault(name, []).append(line)
+            return found
+
+        now, wanted = entries(self._index()), entries(self._saved_index)
+        lines = []
+        for name in sorted(ours):
+            if now.get(name) != wanted.get(name):
+                lines += [b"0 %s\t%s" % (b"0" * len(self.state["head"]), name)]
+                lines += wanted.get(name, [])
+        if lines:
+            self._git("update-index", "-z", "--index-info", stdin=b"\0".join([*lines, b""]))
+        self._has("update-index", "-q", "--refresh")
+
+    @property
+    def _saved_index(self) -> Path:
+        return self.folder / "index"
 
     def _index(self) -> Path:
         path = self._git("rev-parse", "--git-path", "index").decode().strip()
         return self.root / path
 
-    def _git(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
+    def _has(self, *arguments: str) -> bool:
+        """Whether git says yes."""
+        try:
+            self._git(*arguments)
+        except SnapshotError:
+            return False
+        return True
+
+    def _git(self, *arguments: str, stdin: bytes = b"", index: Path | None = None) -> bytes:
         done = subprocess.run(
-            ["git", *arguments], cwd=self.root, input=stdin, capture_output=True, check=False
+            ["git", *arguments],
+            cwd=self.root,
+            env={**git_env(), **({"GIT_INDEX_FILE": str(index)} if index else {})},
+            input=stdin,
+            capture_output=True,
+            check=False,
         )
-        if check and done.returncode:
-            shown = " ".join(["git", *arguments])
+        if done.returncode:
+            shown = " ".join(["git", *arguments[:3]])
             raise SnapshotError(f"{shown} failed: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout
+
+
+def git_env() -> dict[str, str]:
+    """The environment without what sends git elsewhere, as in a hook or `git rebase --exec`."""
+    return {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
 
 
 def files_below(root: Path, path: str) -> list[str]:
     """All files and links of a path, relative to the root, without caches; none if it is missing.
 
-    A folder that is a link counts as a link: what is behind it belongs to somebody else.
+    A folder that is a link counts as a link: what is behind it belongs to somebody else. But what
+    is in `.gaiaflow` is the project's, wherever that leads.
     """
     top = root / path
-    if any(parent.is_symlink() for parent in top.parents if root in parent.parents):
+    inside = [parent for parent in top.parents if root in parent.parents]
+    if any(parent.is_symlink() and parent.name != ".gaiaflow" for parent in inside):
         return []
     if top.is_symlink() or top.is_file():
         return [path]
@@ -259,7 +332,13 @@ def files_below(root: Path, path: str) -> list[str]:
     return sorted(found)
 
 
-class _Kept:
+def place(root: Path, path: str) -> Path:
+    """Where the content of a path of the project is that an update may change."""
+    file = root / path
+    return file.resolve() if path in WRITTEN_THROUGH else file
+
+
+class Kept:
     """Copies of what goes, in a new folder of `KEPT`; none is ever removed or overwritten."""
 
     def __init__(self, root: Path) -> None:
@@ -269,8 +348,8 @@ class _Kept:
         self.paths: list[str] = []
 
     def add(self, path: str) -> None:
-        source = self._root / path
-        if source.is_symlink() or source.is_file():
+        source = place(self._root, path)
+        if is_there(source):
             copy(source, self._root / self._folder / path)
             self.paths.append(f"{self._folder}/{path}")
 
@@ -292,24 +371,62 @@ def _same(one: Path, other: Path) -> bool:
         return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
     if not one.is_file() or not other.is_file():
         return False
-    same_mode = one.stat().st_mode == other.stat().st_mode
-    return same_mode and one.read_bytes() == other.read_bytes()
+    mine, its = one.stat(), other.stat()
+    if (mine.st_mode, mine.st_size) != (its.st_mode, its.st_size):
+        return False
+    return os.path.samestat(mine, its) or one.read_bytes() == other.read_bytes()
 
 
-def _digest(path: Path) -> str:
+def is_there(path: Path) -> bool:
+    """Whether there is a file or a link, even one that leads nowhere."""
+    return path.is_symlink() or path.is_file()
+
+
+def digest(path: Path) -> str:
+    """What stands for the content of a file, or for where a link leads, in the record."""
     if path.is_symlink():
         return f"link {path.readlink()}"
     if not path.is_file():
-        return "missing"
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return MISSING
+    return digest_of(path.read_bytes())
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    path = Path(source)
-    if not path.is_symlink() and path.stat().st_nlink > 1:
-        os.link(source, target)
-    else:
-        shutil.copy2(source, target, follow_symlinks=False)
+def digest_of(data: bytes) -> str:
+    """The same, of a file's content."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def mirror(source: Path, target: Path) -> None:
+    """Make a folder the same as another, by touching only what differs.
+
+    Nothing is renamed: the two may be on different file systems, and either may be a link. What is
+    cut off can be done again.
+    """
+    target = target.resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    wanted = {entry.name: entry for entry in os.scandir(source)}
+    for there in os.scandir(target):
+        entry = wanted.get(there.name)
+        kept = entry and entry.is_dir(follow_symlinks=False)
+        if there.is_dir(follow_symlinks=False) and not kept:
+            shutil.rmtree(there.path)
+        elif not entry or (kept and not there.is_dir(follow_symlinks=False)):
+            Path(there.path).unlink()
+    for name, entry in wanted.items():
+        if entry.is_dir(follow_symlinks=False):
+            mirror(Path(entry.path), target / name)
+        elif not _same(Path(entry.path), target / name):
+            (target / name).unlink(missing_ok=True)
+            _link_or_copy(Path(entry.path), target / name)
+    shutil.copystat(source, target)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    if not source.is_symlink() and source.stat().st_nlink > 1:
+        with contextlib.suppress(OSError):  # another file system, or one without such links
+            os.link(source, target)
+            return
+    shutil.copy2(source, target, follow_symlinks=False)
 
 
 def remove_empty_folders(root: Path, folder: Path) -> None:
@@ -323,7 +440,8 @@ def remove_empty_folders(root: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        copies = Snapshot(Path(__file__).resolve().parents[2]).abort()
+        # Not resolved: `.gaiaflow` may be a link to another place.
+        copies = Snapshot(Path(__file__).absolute().parents[2]).abort()
     except SnapshotError as error:
         sys.exit(f"error: {error}")
     for path_of_copy in copies:

@@ -19,22 +19,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
 from packaging.version import InvalidVersion, Version
 from plumbum import cli
 
-from gaiaflow import console, environments, settings
-from gaiaflow.errors import GaiaflowError
-from gaiaflow.snapshot import Snapshot, SnapshotError
+from gaiaflow import console, envfile, environments, settings
+from gaiaflow.errors import GaiaflowError, explain
+from gaiaflow.snapshot import Snapshot, SnapshotError, git_env
 
-DONE, FAILED, CONFLICTS = 0, 1, 3
+DONE, FAILED, CONFLICTS, HALFWAY = 0, 1, 3, 4
 
 _ABORT = "python3 mlops_manager.py update --abort"
 _CONTINUE = "python3 mlops_manager.py update --continue"
 _CONTINUES = f"Finish it: {_CONTINUE}. Or go back: {_ABORT}"
+_MERGED = f"The update is merged, but not finished. {_CONTINUES}"
+_HALF_BACK = f"The project is not back as it was. When that is mended: {_ABORT}"
 _SHOWN = 12  # paths in a list
 _MARKER = re.compile(rb"(?m)^(<<<<<<< yours|>>>>>>> Gaiaflow .*)\r?$")
+_MADE = (".gaiaflow/project.stamp", "uv.lock", "pixi.lock")
 _NEEDED = ("copier", "copier_template_extensions", "jinja2_time", "plumbum")
 _HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+
+
+class Halfway(GaiaflowError):
+    """An update has changed the project, and is not finished."""
+
+    exit_code = HALFWAY
 
 
 class Update(cli.Application):
@@ -43,7 +53,8 @@ class Update(cli.Application):
     DESCRIPTION_MORE = """
 Needs a clean git tree. Saves the project first; a failure brings it back by itself.
 
-Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to resolve by hand.
+Exit codes: 0 done (or nothing to do), 1 failed and nothing has changed, 2 wrong use, 3 conflicts to
+resolve by hand, 4 halfway: `--continue` finishes the update, and `--abort` takes it back.
 """
 
     check = cli.Flag("--check", help="only say whether there is a newer release")
@@ -63,6 +74,8 @@ Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to res
     )
 
     def main(self) -> int:
+        for name in os.environ.keys() - git_env().keys():  # for Copier, too
+            del os.environ[name]
         root = settings.find_root()
         if self.check:
             return _check(root, self.as_json)
@@ -80,8 +93,10 @@ def _the_only_one(root: Path) -> Iterator[None]:
     with (root / ".gaiaflow" / "update.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise GaiaflowError("An update of this project is running: wait for its end.") from None
+        except OSError:
+            pass  # a file system that has no locks, as Lustre may be mounted
         yield
 
 
@@ -124,18 +139,28 @@ def origin(root: Path) -> tuple[str, str]:
         GaiaflowError: the answers file is missing or has neither.
     """
     path = root / ".copier-answers.yml"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    found = dict(re.findall(r"(?m)^(_commit|_src_path): ['\"]?(.*?)['\"]?$", text))
-    if len(found) < 2:
+    try:
+        # The base loader takes every value as it is written: 0.10 is no number.
+        found = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader) if path.is_file() else {}
+        source, commit = str(found["_src_path"]), str(found["_commit"])
+    except (yaml.YAMLError, LookupError, TypeError):
         raise GaiaflowError(
             "`.copier-answers.yml` does not say from where this project was made.\n"
             "git can bring it back: git log --oneline -- .copier-answers.yml"
-        )
-    source = found["_src_path"].removeprefix("git+")
+        ) from None
+    source = source.removeprefix("git+")
     for short, host in _HOSTS.items():
         if source.startswith(short):
             source = f"{host}{source.removeprefix(short)}.git"
-    return source, found["_commit"]
+    if source.startswith("~"):
+        source = str(Path(source).expanduser())
+    if ":" not in source and not Path(source).is_absolute():
+        raise GaiaflowError(
+            f"`.copier-answers.yml` says that the template is at {source}, which depends on the "
+            "folder in which the project was generated.\n"
+            "Write its URL, or its whole path, behind `_src_path:` there, and commit that."
+        )
+    return source, commit
 
 
 def _check(root: Path, as_json: bool) -> int:
@@ -162,17 +187,21 @@ def _update(root: Path, version: str | None) -> int:
     if version:
         command.append(f"--vcs-ref={version}")
     environments.say(f"The project is at {current}. Asking {source} for releases ...")
-    os.environ["GAIAFLOW_UPDATE"] = "1"  # the summary then does not ask for --continue
+    began = Snapshot(root).state
     try:
-        environments.run(command, cwd=root)
+        environments.run(command, cwd=root, env=_copier_env())
     except BaseException as error:
         snapshot = Snapshot(root)
-        phase = snapshot.state["phase"] if _is_of_now(snapshot) else ""
-        if phase == "started":
-            _tell_of_copies(snapshot.abort(at_once=True))
+        ours = snapshot.state != began
+        merged = ours and snapshot.state["phase"] == "merged"
+        if merged:
+            with _halfway(_MERGED):
+                raise
+        if ours:
+            with _halfway(_HALF_BACK):
+                _tell_of_copies(snapshot.abort())
         if isinstance(error, GaiaflowError):
-            now = f"It is merged. {_CONTINUES}" if phase else "The project is as it was before."
-            raise GaiaflowError(f"{error}\n{now}") from None
+            raise GaiaflowError(f"{error}\nThe project is as it was before.") from None
         raise
     snapshot = Snapshot(root)
     if not snapshot or not snapshot.state["written"]:
@@ -204,6 +233,12 @@ def _finish(root: Path) -> int:
     snapshot = Snapshot(root)
     if not snapshot or snapshot.state["phase"] == "started":
         raise GaiaflowError(f"There is no update to continue. If one was cut off: {_ABORT}")
+    with _halfway(_MERGED):
+        return _bring_along(root, snapshot)
+
+
+def _bring_along(root: Path, snapshot: Snapshot) -> int:
+    """Environments and services, after a merge whose conflicts are resolved."""
     if left := unresolved(root, snapshot):
         console.print_error("Some files still have conflicts:")
         for path in left:
@@ -218,10 +253,11 @@ def _finish(root: Path) -> int:
     stamp = environments.project_stamp(root, manager)
     if stamp.product.exists() and not stamp.is_fresh():
         environments.say("Bringing the project's environment up to date; the old one is kept")
-        snapshot.cover(".gaiaflow/project.stamp")
+        snapshot.cover(*_MADE)
         snapshot.cover_environment(environments.MANAGERS[manager].prefix)
+        snapshot.record_written(_MADE)  # if the next line fails halfway, they are brought back
         environments.make_project(root, manager)
-        snapshot.record_written([".gaiaflow/project.stamp", "uv.lock", "pixi.lock"])
+        snapshot.record_written(_MADE)
     if _services_run(root):
         environments.say("Services are running: restarting them")
         _manage(root, "restart")
@@ -242,12 +278,32 @@ def _abort(root: Path) -> int:
         kept = snapshot.abort()
     except SnapshotError as error:
         raise GaiaflowError(str(error)) from None
+    except OSError as error:
+        raise Halfway(f"{explain(error)}\n{_HALF_BACK}") from None
     _tell_of_copies(kept)
     console.err.print("The project is as it was before the update.")
     if running:
         environments.say("Services are running: restarting them")
         _manage(root, "restart")
     return DONE
+
+
+@contextmanager
+def _halfway(advice: str) -> Iterator[None]:
+    """What fails in here leaves the project changed: the message and the exit code say so.
+
+    Raises:
+        Halfway: it failed.
+    """
+    try:
+        yield
+    except (GaiaflowError, SnapshotError) as error:
+        raise Halfway(f"{error}\n{advice}") from None
+    except OSError as error:
+        raise Halfway(f"{explain(error)}\n{advice}") from None
+    except KeyboardInterrupt:
+        environments.say(advice)
+        raise
 
 
 def unresolved(root: Path, snapshot: Snapshot) -> list[str]:
@@ -266,11 +322,11 @@ def unresolved(root: Path, snapshot: Snapshot) -> list[str]:
     return left
 
 
-def _is_of_now(snapshot: Snapshot) -> bool:
-    """Whether nothing has been committed since."""
+def _pending(snapshot: Snapshot) -> bool:
+    """Whether there is an update here, in whole or in part, that has not been committed."""
     try:
-        return bool(snapshot) and snapshot.head() == snapshot.state["head"]
-    except SnapshotError:  # there is no git any more
+        return bool(snapshot.changed()) and not snapshot.committed()
+    except SnapshotError:  # there is no git, or not that commit any more
         return False
 
 
@@ -284,8 +340,12 @@ def _tell_of_copies(paths: list[str]) -> None:
 
 
 def _refuse_if_not_ready(root: Path) -> None:
+    settings.read_identity(root)  # what can't be read now could not be read after the merge
+    if (root / ".env").exists():
+        envfile.read(root / ".env")
     snapshot = Snapshot(root)
-    if _is_of_now(snapshot) and snapshot.state["phase"] == "started":
+    pending = _pending(snapshot)
+    if pending and snapshot.state["phase"] == "started":
         raise GaiaflowError(f"An update was cut off. Bring the project back first: {_ABORT}")
     try:
         changed = _git(root, "status", "--porcelain", "--", ".").splitlines()
@@ -296,14 +356,13 @@ def _refuse_if_not_ready(root: Path) -> None:
         ) from None
     if not changed:
         return
-    unfinished = _is_of_now(snapshot)
-    done = unfinished and snapshot.state["phase"] == "finished"
+    unfinished = pending and snapshot.state["phase"] == "merged"
     shown = "\n".join(f"    {line}" for line in changed[:8]) + ("\n    ..." * (len(changed) > 8))
     raise GaiaflowError(
         f"There are changes that are not committed:\n{shown}\n"
         + (
             f"They are an update's. {_CONTINUES}"
-            if unfinished and not done
+            if unfinished
             else "Commit them, so that none is lost: "
             "git add --all && git commit -m 'Before the update'"
         )
@@ -332,6 +391,16 @@ def _copier(source: str) -> list[str]:
             "Copier was not found. Install it with all that the template needs:\n"
             f"    python3 -m venv ~/.gaiaflow && ~/.gaiaflow/bin/pip install '{package}'"
         ) from None
+
+
+def _copier_env() -> dict[str, str]:
+    number = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    return {
+        "GAIAFLOW_UPDATE": "1",  # the summary then does not ask for --continue
+        "GIT_CONFIG_COUNT": str(number + 1),
+        f"GIT_CONFIG_KEY_{number}": "core.hooksPath",  # the person's hooks are not for a template
+        f"GIT_CONFIG_VALUE_{number}": os.devnull,
+    }
 
 
 def _pythons() -> Iterator[Path]:

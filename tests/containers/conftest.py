@@ -149,7 +149,7 @@ def new_project(engine: docker.DockerClient, generate: Generate) -> Iterator[Sta
 
     yield new
     for project in made:
-        done = project.manage("clean", "--data")
+        done = project.manage("clean", "--data", "--yes")
         assert done.code == 0, done
 
 

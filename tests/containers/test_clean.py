@@ -22,7 +22,7 @@ def test_clean(containers: Project, engine: docker.DockerClient) -> None:
         assert kept.own["containers"] == kept.own["networks"] == set()
         assert kept.own["volumes"] == before.own["volumes"]
 
-        done = containers.manage("clean", "--data")
+        done = containers.manage("clean", "--data", "--yes")
         assert done.code == 0, done
         after = Inventory(engine, name)
         assert not any(after.own.values())

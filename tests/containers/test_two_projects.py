@@ -34,7 +34,7 @@ def test_side_by_side(running: Project, new_project: Start, engine: docker.Docke
     assert states(other)["object-store"] == "healthy"
     assert states(other)["mlflow"] == "stopped"
 
-    done = other.manage("clean", "--data")
+    done = other.manage("clean", "--data", "--yes")
     assert done.code == 0, done
     after = Inventory(engine, name_of(other))
     assert not any(after.own.values())
@@ -58,7 +58,7 @@ def test_a_copied_folder_takes_another_name(
         assert "is called" in done.err
         assert states(copy)["object-store"] == "healthy"
     finally:
-        done = copy.manage("clean", "--data")
+        done = copy.manage("clean", "--data", "--yes")
     assert done.code == 0, done
     assert {name: found.id for name, found in containers_of(engine, running).items()} == before
     assert states(running) == dict.fromkeys(SERVICES, "healthy")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,5 +48,17 @@ def project_root(tmp_path: Path) -> Path:
     root = tmp_path / "Wälder und Seen"
     root.mkdir()
     (root / "mlops_manager.py").touch()
+    (root / "pyproject.toml").write_text(IDENTITY, encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def bare_project(tmp_path: Path) -> Path:
+    """A fresh clone of a project: no .env, no environments."""
+    root = tmp_path / "Größere Wälder"
+    root.mkdir()
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(TEMPLATE / "gaiaflow", root / "gaiaflow", ignore=skip)
+    shutil.copy(TEMPLATE / "mlops_manager.py", root)
     (root / "pyproject.toml").write_text(IDENTITY, encoding="utf-8")
     return root

@@ -9,6 +9,7 @@ import pwd  # noqa: F401
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,16 @@ def only(folder: Path, *programs: str) -> dict[str, str]:
         if found is None:
             pytest.skip(f"{name} is not on this machine")
         (places / name).symlink_to(found)
-    return {**os.environ, "PATH": str(places)}
+    return {**os.environ, "PATH": str(places), "HOME": str(places)}
+
+
+def manage(
+    root: Path, environ: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Call the manager with a Python that has no packages at all."""
+    python = str(getattr(sys, "_base_executable", sys.executable))
+    command = [python, "-S", str(root / "mlops_manager.py"), *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
 def script(path: Path, text: str) -> Path:

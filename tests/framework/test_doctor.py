@@ -15,7 +15,7 @@ from gaiaflow import doctor
 from gaiaflow.doctor import OK, PROBLEM, diagnose, examine
 
 from .conftest import IDENTITY, TEMPLATE
-from .doctor import listening, only, script
+from .doctor import listening, manage, only, script
 
 DOCS = TEMPLATE.parent / "docs"
 
@@ -28,27 +28,6 @@ ORIGINAL = {
     "3. credsStore desktop in ~/.docker/config.json": ["docker_credentials"],
     "4. Permission Denied on files": ["file_owner"],
 }
-
-
-@pytest.fixture
-def bare_project(tmp_path: Path) -> Path:
-    """A fresh clone of a project: no .env, no environments."""
-    root = tmp_path / "Größere Wälder"
-    root.mkdir()
-    skip = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(TEMPLATE / "gaiaflow", root / "gaiaflow", ignore=skip)
-    shutil.copy(TEMPLATE / "mlops_manager.py", root)
-    (root / "pyproject.toml").write_text(IDENTITY, encoding="utf-8")
-    return root
-
-
-def manage(
-    root: Path, environ: dict[str, str], *arguments: str
-) -> subprocess.CompletedProcess[str]:
-    """Call the manager with a Python that has no packages at all."""
-    python = str(getattr(sys, "_base_executable", sys.executable))
-    command = [python, "-S", str(root / "mlops_manager.py"), *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("entry", ORIGINAL)
@@ -67,7 +46,8 @@ def test_every_check_is_made_and_documented(project_root: Path, tmp_path: Path) 
     script(
         tmp_path / "only" / "docker", """[ $1 = version ] && echo '{"Server":{"Version":"28"}}'"""
     )
-    environ = {**only(tmp_path), "HTTPS_PROXY": "http://proxy.example"}
+    set_here = {"HTTPS_PROXY": "http://proxy.example", "SSL_CERT_FILE": __file__, "UV_FROZEN": "1"}
+    environ = {**only(tmp_path), **set_here}
     found = list(diagnose(examine(project_root, environ, top)))
     names = [finding.check for finding in found]
     assert names == [check.__name__.replace("_", "-") for check in doctor.CHECKS]
@@ -203,3 +183,16 @@ def test_an_engine_that_hangs_does_not_hang_the_doctor(project_root: Path) -> No
     assert "did not answer" in found["docker-engine"].found
     assert found["memory"].check == "memory"
     assert said == [1], "nothing, or too much, was said meanwhile"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_knows_no_checkmark(project_root: Path, encoding: str) -> None:
+    """With rich, as in the manager; without, the test of the text covers it."""
+    code = "import sys; from pathlib import Path; from gaiaflow.doctor.report import report; " + (
+        "report(Path(sys.argv[1]))"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(TEMPLATE), "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-c", code, str(project_root)]
+    done = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert done.stderr == b""
+    assert b"? operating-system" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaiaflow.runner import LIMIT, NotJsonError, to_json
+from gaiaflow.runner import FINAL, LIMIT, NotJsonError, to_json
 
 from .conftest import TEMPLATE
 
@@ -92,9 +93,14 @@ class Runner:
         self.result = folder / "result.json"
 
     def __call__(self, source: str, function: str = "f", **arguments: Any) -> Any:
+        with self.started(source, function, **arguments) as process:
+            out, _ = process.communicate()
+            return subprocess.CompletedProcess(process.args, process.returncode, out)
+
+    def started(self, source: str, function: str = "f", **arguments: Any) -> subprocess.Popen[str]:
         (self.folder / "mine.py").write_text(source, encoding="utf-8")
         self.result.unlink(missing_ok=True)
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "gaiaflow.runner", f"mine:{function}"],
             cwd=self.folder,
             env={
@@ -106,7 +112,6 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
         )
 
 
@@ -136,6 +141,15 @@ def test_an_exit_ends_the_task_as_it_ends_a_program(run: Runner, code: str, ends
     assert ("no scene" in done.stdout) == ("no scene" in code)
 
 
+def test_mlflow_is_told_the_commit(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import json, os\ndef f(): return json.loads(os.environ['MLFLOW_RUN_CONTEXT'])"
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"airflow.dag_id": "d"}')
+    monkeypatch.setenv("GAIAFLOW_COMMIT", "c" * 40)  # as the image has it
+    assert run(source).returncode == 0
+    tags = json.loads(run.result.read_text(encoding="utf-8"))
+    assert tags == {"airflow.dag_id": "d", "mlflow.source.git.commit": "c" * 40}
+
+
 def test_output_keeps_its_order(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # as the operator does
     source = """
@@ -156,13 +170,13 @@ def test_what_was_printed_comes_before_the_error(
 ) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     done = run("def f():\n    print('before')\n    raise ValueError('no scene')")
-    assert done.returncode == 1
+    assert done.returncode == FINAL
     assert done.stdout.index("before") < done.stdout.index("ValueError: no scene")
 
 
 def test_a_traceback_shows_the_users_code_only(run: Runner) -> None:
     done = run("def f():\n    return g()\n\ndef g():\n    raise ValueError('no scene')\n")
-    assert done.returncode == 1
+    assert done.returncode == FINAL
     assert "runner.py" not in done.stdout
     assert "importlib" not in done.stdout
     assert 'mine.py", line 2, in f' in done.stdout
@@ -185,7 +199,7 @@ def f():
 
 def test_a_missing_function_is_named(run: Runner) -> None:
     done = run("x = 1", "train")
-    assert done.returncode == 1
+    assert done.returncode == FINAL
     assert "ImportError: mine has no function 'train'" in done.stdout
     assert str(run.folder / "mine.py") in done.stdout
     assert "mine has no function 'x'" in run("x = 1", "x").stdout
@@ -201,7 +215,7 @@ def test_a_missing_function_is_named(run: Runner) -> None:
 )
 def test_a_module_that_does_not_import_is_shown(run: Runner, source: str, says: str) -> None:
     done = run(source)
-    assert done.returncode == 1
+    assert done.returncode == FINAL
     assert says in done.stdout
     assert 'mine.py", line 1' in done.stdout
     assert "frozen importlib" not in done.stdout
@@ -213,8 +227,81 @@ def test_a_wrong_argument_is_named(run: Runner) -> None:
 
 def test_a_result_that_is_no_json_is_one_line(run: Runner) -> None:
     done = run("def f(): return {'model': object()}")
-    assert done.returncode == 1
+    assert done.returncode == FINAL
     assert done.stdout == (
         "'model' in the result of mine:f is no JSON value (object). "
         "Keep the data in the object store and pass its key.\n"
     )
+
+
+# Whether another try can help
+
+
+@pytest.mark.parametrize(
+    ("raised", "ends"),
+    [
+        ("ValueError('no scene')", FINAL),
+        ("type('DataError', (ValueError,), {})('too many clouds')", FINAL),
+        ("KeyError('B08')", FINAL),
+        ("AssertionError()", FINAL),
+        ("ZeroDivisionError()", FINAL),
+        ("RuntimeError('CUDA out of memory')", 1),
+        ("MemoryError()", 1),
+        ("ConnectionResetError()", 1),
+        ("TimeoutError()", 1),
+        ("FileNotFoundError('scene.tif')", 1),
+        ("type('JSONDecodeError', (OSError, ValueError), {})('half an answer')", 1),
+        ("Exception('of a library')", 1),
+    ],
+)
+def test_what_another_try_would_repeat_has_its_own_exit_code(
+    run: Runner, raised: str, ends: int
+) -> None:
+    assert run(f"def f(): raise {raised}").returncode == ends
+
+
+@pytest.mark.parametrize(
+    ("cause", "chained", "ends"),
+    [
+        ("ConnectionError", "from error", 1),
+        ("ConnectionError", "", 1),
+        ("ConnectionError", "from None", FINAL),
+        ("KeyError", "from error", FINAL),
+        ("KeyError", "", FINAL),
+    ],
+)
+def test_what_led_to_an_error_counts(run: Runner, cause: str, chained: str, ends: int) -> None:
+    source = f"""
+def f():
+    try:
+        raise {cause}
+    except {cause} as error:
+        raise ValueError("no scene") {chained}
+"""
+    assert run(source).returncode == ends
+
+
+def test_a_function_says_itself_that_no_try_helps(run: Runner) -> None:
+    assert run(f"import sys\ndef f(): sys.exit({FINAL})").returncode == FINAL
+
+
+# Its end, when the time is up
+
+
+def test_a_signal_ends_the_function_and_lets_it_clean_up(run: Runner) -> None:
+    source = """
+import time
+def f():
+    try:
+        print("at work", flush=True)
+        time.sleep(600)
+    finally:
+        print("cleaned up", flush=True)
+"""
+    with run.started(source) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60)[0] == "cleaned up\n"
+        assert process.returncode == 128 + signal.SIGTERM
+    assert not run.result.exists()

@@ -6,10 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import services, settings
+from gaiaflow import backends, services, settings
 from gaiaflow.services import SERVICES, select
 
 STEPS = {"environment", "airflow-init", "bucket"}  # they end, and others wait for that
+TASKS = {"airflow-api-server", "airflow-dag-processor", "mlflow", "object-store"}
+USES: dict[str, set[str]] = {
+    "airflow-api-server": set(),
+    "airflow-scheduler": TASKS,
+    "airflow-dag-processor": set(),
+    "airflow-triggerer": {"airflow-scheduler"} | TASKS,
+    "mlflow": {"object-store"},  # which has the artifacts
+    "object-store": set(),
+    "jupyterlab": {"mlflow", "object-store"},
+}
 NAMES = [service.name for service in SERVICES]
 
 
@@ -52,6 +62,16 @@ def test_needs_exist_and_come_first() -> None:
         assert set(service.needs) <= set(NAMES[:index]), service.name
 
 
+def test_a_service_alone_has_all_it_uses(project_root: Path) -> None:
+    backend = backends.make("local", settings.load(project_root), lambda *_: None)
+    started = {
+        service.name: {found.name for found in backend.with_needs([service]) if not found.once}
+        for service in backend.services
+        if not service.once
+    }
+    assert started == {name: {name} | others for name, others in USES.items()}
+
+
 def test_no_port_is_used_twice(project_root: Path) -> None:
     taken = services.ports(settings.load(project_root), SERVICES)
     assert len(taken) == len(set(taken)) == 13
@@ -60,7 +80,7 @@ def test_no_port_is_used_twice(project_root: Path) -> None:
 def test_commands_tell_no_secret(project_root: Path) -> None:
     """Every user of a machine can read the command lines of all processes."""
     project = settings.load(project_root)
-    public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID"}
+    public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
     made = [setting.name for setting in settings.SETTINGS if setting.make]
     secrets = [project.env[name] for name in made if name not in public]
     for service in SERVICES:

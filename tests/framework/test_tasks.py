@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,18 +105,32 @@ def test_a_dag_and_a_task_can_insist_on_a_mode(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(process, ProcessOperator)
 
 
-@pytest.mark.parametrize(
-    ("keep", "pod", "container"),
-    [("", "delete_pod", "force"), ("yes", "delete_succeeded_pod", "never")],
-)
+def test_mlflow_is_told_who_logs(dag: DAG) -> None:
+    task = create_task("train", "forest_watch.train:train")
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="train", map_index=-1, try_number=2)
+    tags = json.loads(task.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"])  # type: ignore[arg-type]
+    assert tags == {
+        "mlflow.source.name": "forest_watch.train:train",
+        "mlflow.source.type": "JOB",
+        "airflow.dag_id": "d",
+        "airflow.run_id": "r",
+        "airflow.task_id": "train",
+        "airflow.try_number": "2",
+    }
+    ti.map_index = 3
+    tags = json.loads(task.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"])  # type: ignore[arg-type]
+    assert tags["airflow.map_index"] == "3"
+    own = create_task("own", "forest_watch.train:train", env={"MLFLOW_RUN_CONTEXT": {"a": "b"}})
+    assert own.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"] == '{"a": "b"}'  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("keep", "pod"), [("", "delete_pod"), ("yes", "delete_succeeded_pod")])
 def test_what_failed_is_kept_on_request(
-    dag: DAG, monkeypatch: pytest.MonkeyPatch, keep: str, pod: str, container: str
+    dag: DAG, monkeypatch: pytest.MonkeyPatch, keep: str, pod: str
 ) -> None:
     monkeypatch.setenv("GAIAFLOW_KEEP_FAILED", keep)
     in_pod: Any = create_task("pod", "package.train:train", mode="prod_local")
-    in_container: Any = create_task("container", "package.train:train", mode="dev_docker")
     assert in_pod.on_finish_action.value == pod
-    assert in_container.auto_remove == container
 
 
 def test_pods_use_one_file_and_no_connection(dag: DAG) -> None:
@@ -153,7 +169,7 @@ def test_the_length_of_a_result_is_that_of_the_mapped_entry(dag: DAG) -> None:
     assert dict(measured) == result
     search.call = lambda _: {"scenes": "S2"}
     with pytest.raises(
-        TypeError, match=r"'scenes' in the result of .* must be a list, and not str"
+        AirflowFailException, match=r"'scenes' in the result of .* must be a list, and not str"
     ):
         search.execute({})
 
@@ -217,7 +233,8 @@ def test_an_entry_of_a_result(output: Output, monkeypatch: pytest.MonkeyPatch) -
 def test_a_missing_entry_is_named_with_what_there_is(
     output: Output, monkeypatch: pytest.MonkeyPatch, result: Any, found: str
 ) -> None:
-    with pytest.raises(KeyError, match=rf"the result of train has no 'metrics', but: {found}"):
+    says = f"the result of train has no 'metrics', but: {found}"
+    with pytest.raises(AirflowFailException, match=says):
         resolve(output["metrics"], result, monkeypatch)
 
 

@@ -20,6 +20,8 @@ import pytest
 import yaml
 from pathspec import PathSpec
 
+from gaiaflow import endpoints
+
 from tests.conftest import ROOT, Render
 
 MANAGERS = ("uv", "pixi", "conda")
@@ -355,6 +357,7 @@ def test_one_contract_for_all_object_stores(config: Config) -> None:
     store = config["services"]["object-store"]
     env = config["x-client"]
     assert env["AWS_ENDPOINT_URL"] == "http://object-store:8333"
+    assert env.items() >= endpoints.gdal_env(env["AWS_ENDPOINT_URL"]).items()
     given = list(store["environment"].values())
     assert env["AWS_ACCESS_KEY_ID"] in given and env["AWS_SECRET_ACCESS_KEY"] in given
     [data] = store["volumes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,9 @@ def test_secrets_are_ignored_by_git(render: Render, git: Git, tmp_path: Path) ->
     git(project, "init")
     secret = [".env", ".gaiaflow/x", ".venv/x", "kube_config_inline", "data/scene.tif", ".pixi/x"]
     assert git(project, "check-ignore", *secret).split() == secret
+    for name in (".gaiaflow", ".venv", ".pixi", ".conda"):  # on a cluster, often in scratch space
+        (project / name).symlink_to(tmp_path)
+        assert git(project, "check-ignore", name).split() == [name]
     kept = ["uv.lock", "pixi.lock", ".env.example", "data/README.md", ".copier-answers.yml"]
     result = subprocess.run(["git", "-C", project, "check-ignore", *kept], check=False)
     assert result.returncode == 1
@@ -118,6 +122,19 @@ def project(copier: CopierFixture, tmp_path: Path, git: Git) -> CopierProject:
     git(project.path, "add", "-A")
     git(project.path, "commit", "--allow-empty", "-m", "generated")
     return project
+
+
+def test_the_manager_is_a_program(project: CopierProject, git: Git) -> None:
+    listed = git(project.path, "ls-files", "--stage", "mlops_manager.py")
+    assert [line.split()[0] for line in listed.splitlines()] == ["100755"]
+    assert os.access(project.path / "mlops_manager.py", os.X_OK)
+
+
+def test_where_uv_lies_is_noted_outside_of_git(project: CopierProject, git: Git) -> None:
+    """The Python that generates a project may have it where no other will look."""
+    note = project.path / ".gaiaflow" / "uv"
+    assert Path(note.read_text(encoding="utf-8").strip(), "uv").exists()
+    assert git(project.path, "ls-files", ".gaiaflow") == ""
 
 
 def release(template: Path, git: Git, tag: str) -> None:

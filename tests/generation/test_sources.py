@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,56 @@ def test_a_folder_name_with_spaces_and_umlauts(
     assert (tmp_path / "Wälder 1 #" / "forest_watch" / "__init__.py").exists()
 
 
+@pytest.mark.parametrize("name", ["$HOME", "100 %"])
+def test_a_path_that_services_misread_is_refused(
+    copier_template: Path, copier_command: Copier, tmp_path: Path, name: str
+) -> None:
+    result = copier_command(*COPY, copier_template, f"{name}/project")
+    assert result.returncode == 1
+    assert "has a $ or a %, which Airflow and MLflow do not take as they are" in result.stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_the_first_commit_has_every_file_whatever_a_person_ignores(
+    copier_template: Path,
+    quiet_environment: dict[str, str],
+    copier_command: Copier,
+    tmp_path: Path,
+    git: Git,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ignored = tmp_path / "ignored"
+    ignored.write_text("*.ipynb\ndata/\n.env.example\n.github/\n")
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\n\texcludesFile = {ignored}\n")
+    monkeypatch.setitem(quiet_environment, "GIT_CONFIG_GLOBAL", str(config))
+    result = copier_command(*COPY, copier_template, "project")
+    assert result.returncode == 0, result.stderr
+    project = tmp_path / "project"
+    tracked = set(git(project, "ls-files").splitlines())
+    secret = (".env", ".gaiaflow/")
+    written = {
+        name for name in files_of(project) if name == ".env.example" or not name.startswith(secret)
+    }
+    assert tracked == written
+
+
+def test_in_a_hook_of_another_repository(
+    copier_template: Path,
+    quiet_environment: dict[str, str],
+    copier_command: Copier,
+    tmp_path: Path,
+    git: Git,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Git tells its hooks where their repository is, by variables that hold for every git."""
+    git(tmp_path, "init", "theirs")
+    monkeypatch.setitem(quiet_environment, "GIT_INDEX_FILE", str(tmp_path / "theirs" / "index"))
+    result = copier_command(*COPY, copier_template, "project")
+    assert result.returncode == 0, result.stderr
+    assert git(tmp_path / "project", "status", "--porcelain") == ""
+
+
 def test_two_generations_are_identical(
     copier_template: Path, copier_command: Copier, tmp_path: Path
 ) -> None:
@@ -178,3 +229,25 @@ def test_installed_distribution_is_metadata_only(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert all(".dist-info/" in name for name in names)
+
+
+@pytest.mark.parametrize("source", ["clone", "folder/../clone"])
+def test_a_relative_path_is_stored_as_a_whole_one(
+    clone: Path, copier_command: Copier, tmp_path: Path, source: str
+) -> None:
+    """Copier stores it as typed, and an update would look for it from another folder."""
+    (tmp_path / "folder").mkdir()
+    made = copier_command(*COPY, "--vcs-ref=0.0.1", source, "project")
+    assert made.returncode == 0, made.stderr
+    project = tmp_path / "project"
+    assert answers(project)["_src_path"] == str(clone.resolve())
+    updated = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--quiet"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert updated.returncode == 0, updated.stderr
+    assert answers(project)["_commit"] == "100.0.0"
+    assert answers(project)["_src_path"] == str(clone.resolve())

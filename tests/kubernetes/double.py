@@ -2,12 +2,15 @@
 
 It answers the few calls that KubernetesPodOperator and minikube_manager.py make: pods with their
 logs, their exec over a websocket and their events; secrets, services and endpoint slices as plain
-objects. It does NOT prove what only a cluster can: rights, scheduling, pulls, DNS, admission. The
-tests marked `cluster` do.
+objects. What it says of a pod that can't start, of one that ran out of memory, of one that is being
+deleted and of a request that is refused, is what a Kubernetes 1.36 has said. It does NOT prove what
+only a cluster can: rights, scheduling, pulls, DNS, admission. The tests marked `cluster` do.
 
     python double.py FOLDER
 
-FOLDER gets kubeconfig.json and each pod's manifest as JSON; and what programs inside a cluster find
+A file `denied` in FOLDER has what is refused from then on, as "create pods/exec", in lines.
+FOLDER gets kubeconfig.json, each pod's manifest as JSON, and pods.log with "made NAME" and "gone
+NAME"; and what programs inside a cluster find
 mounted, `serviceaccount`, with one file more: the port of the API that answers by TLS, as to them.
 """
 
@@ -17,13 +20,16 @@ import asyncio
 import base64
 import contextlib
 import datetime
+import functools
 import json
+import re
 import shutil
 import ssl
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from socket import SHUT_RDWR
 from typing import Any
@@ -35,6 +41,13 @@ from docker.errors import DockerException, NotFound
 Json = dict[str, Any]
 TOKEN = "only-for-tests"
 LABEL = "gaiaflow.double"
+NODE = {"cpu": 64.0, "memory": 64.0, "nvidia.com/gpu": 0.0}  # the only one; memory in GiB
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@functools.cache
+def engine() -> docker.DockerClient:
+    return docker.from_env()
 
 
 def now() -> str:
@@ -53,7 +66,6 @@ class Pod:
     """One pod: its manifest, and a container for each of the manifest's."""
 
     def __init__(self, manifest: Json, folder: Path, secrets: dict[str, Json]) -> None:
-        self.engine = docker.from_env()
         self.manifest = manifest
         self.name = manifest["metadata"]["name"]
         self.problem: tuple[str, str] | None = None  # why it can't start: reason, message
@@ -64,16 +76,34 @@ class Pod:
             path.mkdir(parents=True)
             path.chmod(0o777)
         self.containers: dict[str, Any] = {}
-        for spec in manifest["spec"]["containers"]:
+        specs = manifest["spec"]["containers"]
+        lacks = [name for name, there in NODE.items() if total(specs, name) > there]
+        if lacks:
+            short = ", ".join(f"1 Insufficient {name}" for name in lacks)
+            message = (
+                f"0/1 nodes are available: {short}. no new claims to deallocate, preemption: "
+                "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+            )
+            self.problem = ("Unschedulable", message)
+            return
+        try:
+            envs = [self._env(spec, secrets) for spec in specs]
+        except KeyError as error:
+            message = f'secret "{error.args[0]}" not found'
+            self.problem = ("CreateContainerConfigError", message)
+            return
+        for spec, env in zip(specs, envs, strict=True):
             try:
-                self.containers[spec["name"]] = self._start(spec, secrets)
-            except KeyError as error:
-                self.problem = ("CreateContainerConfigError", f"secret {error} not found")
-            except NotFound as error:
-                self.problem = ("ErrImagePull", str(error))
+                self.containers[spec["name"]] = self._start(spec, env)
+            except NotFound:
+                denied = "pull access denied, repository does not exist or may need authorization"
+                self.problem = ("ErrImagePull", f"failed to pull image: {denied}")
+                if spec.get("imagePullPolicy") == "Never":
+                    said = f'Container image "{spec["image"]}" is not present with pull policy of'
+                    self.problem = ("ErrImageNeverPull", f"{said} Never")
 
-    def _start(self, spec: Json, secrets: dict[str, Json]) -> Any:
-        env = {}
+    def _env(self, spec: Json, secrets: dict[str, Json]) -> dict[str, str]:
+        env: dict[str, str] = {}
         for source in spec.get("envFrom", []):
             reference = source["secretRef"]
             if reference["name"] in secrets:
@@ -81,11 +111,13 @@ class Pod:
                 env |= {name: base64.b64decode(value).decode() for name, value in data.items()}
             elif not reference.get("optional"):
                 raise KeyError(reference["name"])
-        env |= {entry["name"]: entry.get("value", "") for entry in spec.get("env", [])}
+        return env | {entry["name"]: entry.get("value", "") for entry in spec.get("env", [])}
+
+    def _start(self, spec: Json, env: dict[str, str]) -> Any:
         limits = spec.get("resources", {}).get("limits", {})
         memory = limits.get("memory", "512Mi").replace("Mi", "m").replace("Gi", "g")
         user = self.manifest["spec"].get("securityContext", {}).get("runAsUser")
-        return self.engine.containers.run(
+        return engine().containers.run(
             spec["image"],
             entrypoint=spec.get("command"),
             command=spec.get("args"),
@@ -104,6 +136,11 @@ class Pod:
         )
 
     def as_json(self) -> Json:
+        placed = {"type": "PodScheduled", "status": "True"}
+        if self.problem and self.problem[0] == "Unschedulable":
+            reason, message = self.problem
+            placed |= {"status": "False", "reason": reason, "message": message}
+            return {**self.manifest, "status": {"phase": "Pending", "conditions": [placed]}}
         statuses = []
         for spec in self.manifest["spec"]["containers"]:
             statuses.append(self._status(spec["name"], spec["image"]))
@@ -118,7 +155,7 @@ class Pod:
         status = {
             "phase": phase,
             "startTime": self.manifest["metadata"]["creationTimestamp"],
-            "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "conditions": [placed],
             "containerStatuses": statuses,
         }
         return {**self.manifest, "status": status}
@@ -136,9 +173,12 @@ class Pod:
         state = container.attrs["State"]
         if state["Running"]:
             return shown | {"ready": True, "state": {"running": {"startedAt": state["StartedAt"]}}}
+        reason = "Error" if state["ExitCode"] else "Completed"
+        if state["OOMKilled"]:
+            reason = "OOMKilled"
         ended = {
             "exitCode": state["ExitCode"],
-            "reason": "Error" if state["ExitCode"] else "Completed",
+            "reason": reason,
             "startedAt": state["StartedAt"],
             "finishedAt": state["FinishedAt"],
         }
@@ -150,9 +190,16 @@ class Pod:
 
     def execute(self, container: str, command: list[str]) -> Any:
         """A socket to a command in the container: what it reads and writes."""
-        api = self.engine.api
+        api = engine().api
         made = api.exec_create(self.containers[container].id, command, stdin=True)
         return api.exec_start(made["Id"], socket=True)._sock
+
+    def end(self, grace: int) -> None:
+        """Ask the containers to end, all at once; those that don't are killed after the grace."""
+        with ThreadPoolExecutor() as pool, contextlib.suppress(DockerException):
+            list(
+                pool.map(lambda container: container.stop(timeout=grace), self.containers.values())
+            )
 
     def delete(self) -> None:
         for container in self.containers.values():
@@ -167,6 +214,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.pods: dict[str, Pod] = {}
+        self.deleting: dict[str, asyncio.Task[None]] = {}
         self.objects: dict[str, dict[str, Json]] = {}  # of other kinds, by plural and name
 
     def routes(self) -> list[web.RouteDef]:
@@ -191,6 +239,10 @@ class Cluster:
     async def version(self, _: web.Request) -> web.Response:
         return web.json_response({"major": "1", "minor": "36", "gitVersion": "v1.36.0-double"})
 
+    def note(self, what: str, name: str) -> None:
+        with (self.folder / "pods.log").open("a", encoding="utf-8") as log:
+            log.write(f"{what} {name}\n")
+
     # --- pods --------------------------------------------------------------------------------
 
     def pod(self, request: web.Request) -> Pod:
@@ -208,9 +260,11 @@ class Cluster:
     async def create_pod(self, request: web.Request) -> web.Response:
         manifest = await request.json()
         check(manifest)
+        manifest["metadata"].setdefault("namespace", request.match_info["namespace"])
         name = manifest["metadata"]["name"]
         text = json.dumps(manifest, indent=2)
         (self.folder / f"pod-{name}.json").write_text(text, encoding="utf-8")
+        self.note("made", name)
         secrets = self.objects.get("secrets", {})
         self.pods[name] = pod = await asyncio.to_thread(Pod, manifest, self.folder, secrets)
         return web.json_response(await asyncio.to_thread(pod.as_json), status=201)
@@ -224,11 +278,21 @@ class Cluster:
         return web.json_response(await asyncio.to_thread(pod.as_json))
 
     async def delete_pod(self, request: web.Request) -> web.Response:
+        """It is there until its containers have ended, as a pod that is being deleted."""
         pod = self.pod(request)
-        del self.pods[pod.name]
-        shown = await asyncio.to_thread(pod.as_json)
-        await asyncio.to_thread(pod.delete)
-        return web.json_response(shown)
+        asked = (await request.json() if request.can_read_body else {}).get("gracePeriodSeconds")
+        grace = asked or pod.manifest["spec"].get("terminationGracePeriodSeconds", 30)
+        if "deletionTimestamp" not in pod.manifest["metadata"]:
+            pod.manifest["metadata"]["deletionTimestamp"] = now()
+
+            async def delete() -> None:
+                await asyncio.to_thread(pod.end, grace)
+                del self.pods[pod.name]
+                self.note("gone", pod.name)
+                await asyncio.to_thread(pod.delete)
+
+            self.deleting[pod.name] = asyncio.create_task(delete())
+        return web.json_response(await asyncio.to_thread(pod.as_json))
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         pod, query = self.pod(request), request.query
@@ -283,6 +347,8 @@ class Cluster:
     async def list_objects(self, request: web.Request) -> web.Response:
         selector = request.query.get("labelSelector", "")
         items = [item for item in self.kind(request).values() if matches(selector, item)]
+        _, _, name = request.query.get("fieldSelector", "").partition("involvedObject.name=")
+        items = [item for item in items if not name or item["involvedObject"]["name"] == name]
         return web.json_response({"kind": "List", "metadata": {}, "items": items})
 
     async def create_object(self, request: web.Request) -> web.Response:
@@ -324,6 +390,33 @@ def check(manifest: Json) -> None:
                 raise Refused(400, "cannot unmarshal into EnvVar.value of type string")
 
 
+def total(specs: list[Json], resource: str) -> float:
+    """What all containers together request of a resource."""
+    units = {"Mi": 1 / 1024, "Gi": 1.0, "m": 1 / 1000, "": 1.0}
+    wanted = [spec.get("resources", {}).get("requests", {}).get(resource, "0") for spec in specs]
+    parts = [re.fullmatch(r"([\d.]+)(\D*)", str(value)) for value in wanted]
+    return sum(float(part[1]) * units[part[2]] for part in parts if part)
+
+
+def allow(request: web.Request, denied: Path) -> None:
+    """Refuse what is denied, in the words of a cluster with rights."""
+    found = re.search(r"/namespaces/([^/]+)/(\w+)(?:/([^/]+)(/\w+)?)?$", request.path)
+    if not found or not denied.exists():
+        return
+    namespace, kind, name, sub = found.groups()
+    verbs = [VERBS.get(request.method) or ("get" if name else "list")]
+    if sub == "/exec":
+        verbs.append("create")
+    resource, which = kind + (sub or ""), f' "{name}"' if name else ""
+    for verb in verbs:
+        if f"{verb} {resource}" in denied.read_text().splitlines():
+            raise Refused(
+                403,
+                f'{kind}{which} is forbidden: User "system:serviceaccount:airflow:worker" cannot '
+                f'{verb} resource "{resource}" in API group "" in the namespace "{namespace}"',
+            )
+
+
 def matches(selector: str, item: Json) -> bool:
     labels = item["metadata"].get("labels") or {}
     for term in filter(None, selector.split(",")):
@@ -354,6 +447,7 @@ async def guard(request: web.Request, handler: Any) -> Any:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if (scheme.lower(), token) != ("bearer", TOKEN):
             raise Refused(401, "Unauthorized")
+        allow(request, request.app["denied"])
         return await handler(request)
     except Refused as error:
         body = {"kind": "Status", "status": "Failure", "message": str(error), "code": error.status}
@@ -390,6 +484,7 @@ def service_account(folder: Path) -> ssl.SSLContext:
 
 async def serve(folder: Path) -> None:
     application = web.Application(middlewares=[guard])
+    application["denied"] = folder / "denied"
     cluster = Cluster(folder)
     application.add_routes(cluster.routes())
     runner = web.AppRunner(application)

@@ -41,6 +41,7 @@ PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
 ORDER = (
     "test_pipeline",
     "test_services",
+    "test_other_users",
     "test_dags",
     "test_generated",
     "test_modes",
@@ -72,6 +73,29 @@ class Done:
 
     def __str__(self) -> str:
         return f"exit code {self.code}\n{self.out}\n{self.err}"
+
+
+# What other projects have left in a person's shell. Each alone would end a service, a task or an
+# installation, or send it somewhere else.
+FOREIGN = {
+    "AIRFLOW_CONFIG": "/nowhere/airflow.cfg",
+    "AIRFLOW__CORE__AUTH_MANAGER": "nowhere.AuthManager",
+    "AWS_DEFAULT_PROFILE": "nobody",
+    "AWS_NO_SIGN_REQUEST": "YES",
+    "GDAL_DATA": "/nowhere",
+    "GDAL_SKIP": "GTiff",
+    "GIT_DIR": "/nowhere",
+    "JUPYTER_CONFIG_DIR": "/nowhere",
+    "JUPYTERLAB_DIR": "/nowhere",
+    "MLFLOW_EXPERIMENT_ID": "4711",
+    "MLFLOW_REGISTRY_URI": "sqlite:////nowhere/registry.db",
+    "MPLBACKEND": "TkAgg",
+    "PROJ_DATA": "/nowhere",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONWARNINGS": "error",
+    "UV_FROZEN": "1",
+    "WEB_CONCURRENCY": "2",
+}
 
 
 def person(**changes: str) -> dict[str, str]:
@@ -120,7 +144,8 @@ class Project:
         """Run `python3 mlops_manager.py ARGUMENTS`."""
         script = self.root / "mlops_manager.py"
         # From elsewhere: a command must not depend on the current directory.
-        return execute(python, script, *arguments, cwd=HERE, env=person(**environment))
+        env = person(**{**FOREIGN, **environment})
+        return execute(python, script, *arguments, cwd=HERE, env=env)
 
     @contextlib.contextmanager
     def in_background(self, *arguments: str) -> Iterator[psutil.Popen]:
@@ -129,7 +154,7 @@ class Project:
         log = (self.root.parent / "background.log").open("w")
         process = psutil.Popen(
             command,
-            env=person(),
+            env=person(**FOREIGN),
             stdout=log,
             stderr=log,
             # As in a terminal; a shell's background job would ignore Ctrl-C.
@@ -142,10 +167,11 @@ class Project:
                 process.kill()
                 process.wait()
 
-    def probe(self, name: str, *arguments: str, cwd: Path | None = None) -> Any:
+    def probe(self, name: str, *arguments: str, cwd: Path | None = None, **environment: str) -> Any:
         """Run a program of probes/ in the project's own environment; the JSON that it prints."""
         script = HERE / "probes" / f"{name}.py"
-        done = execute(self.python, script, self.root, *arguments, cwd=cwd or self.root)
+        command = [self.python, script, self.root, *map(Path, arguments)]
+        done = execute(*command, cwd=cwd or self.root, env=person(**environment))
         assert done.code == 0, done
         return json.loads(done.out.splitlines()[-1])
 
@@ -199,6 +225,8 @@ class Project:
     def assert_nothing_is_left(self) -> None:
         left = [(process.pid, process.cmdline()) for process in self.processes()]
         assert left == []
+        sockets = [f"seaweedfs-*-grpc-{port}.sock" for port in self.ports()]
+        assert [path for name in sockets for path in Path("/tmp").glob(name)] == []
         assert [port for port in self.ports() if listens(port)] == []
 
     def assert_all_is_healthy(self) -> None:
@@ -251,13 +279,13 @@ Generate = Callable[..., tuple[Project, Done]]
 def generate(
     uv: str, copier_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Generate]:
-    """Make a project with `copier copy`, in a folder whose name has spaces and umlauts."""
+    """Make a project with `copier copy`, in a folder whose name has more than letters."""
     # A test run that is ended (by CI, say) stops its services too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     made: list[Project] = []
 
     def generate(name: str, **answers: str) -> tuple[Project, Done]:
-        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name}")
+        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name}?")
         made.append(project)
         answers = {"project_name": name, "setup": "none", **answers}
         data = [f"--data={key}={value}" for key, value in answers.items()]

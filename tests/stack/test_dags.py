@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +77,36 @@ def test_a_new_and_a_changed_dag_are_picked_up(stack: Project, write: Writer) ->
     assert [task["task_id"] for task in tasks] == ["second"]
 
 
+@pytest.mark.parametrize("conf", ["{}", '{"size": 2}'])
+@pytest.mark.parametrize(
+    "schedule", ["'@daily', start_date=datetime(2026, 1, 1)", "timedelta(days=1)"]
+)
+def test_a_new_dag_with_a_schedule_runs_once(
+    stack: Project, write: Writer, conf: str, schedule: str
+) -> None:
+    """To unpause it makes its schedule start a run: that is ours, or ours takes its place."""
+    if "timedelta" in schedule and conf != "{}":
+        pytest.skip("its schedule has no fixed times, so no run can take the place of another")
+    name = f"scheduled_{len(schedule)}_{len(conf)}"
+    file = write(name, "size", '{"size": "{{ params.size }}"}')
+    text = file.read_text(encoding="utf-8").replace("schedule=None", f"schedule={schedule}")
+    file.write_text(text.replace("import timedelta", "import datetime, timedelta"))
+    done = stack.manage("run", name, "--conf", conf, "--json")
+    run = done.json()
+    assert "from now on it runs on its schedule" in done.err
+    assert runs_of(stack, name) == [run["run_id"]]
+    again = stack.manage("run", name, "--conf", conf, "--json").json()
+    assert set(runs_of(stack, name)) == {run["run_id"], again["run_id"]}
+
+
+def runs_of(project: Project, dag_id: str) -> list[str]:
+    """Those that Airflow's database has."""
+    address = (project.root / ".gaiaflow" / "data" / "airflow.db").as_uri() + "?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+        rows = database.execute("SELECT run_id FROM dag_run WHERE dag_id = ?", [dag_id])
+        return [row[0] for row in rows]
+
+
 def test_parameters_reach_the_function(stack: Project, write: Writer) -> None:
     write("sized", "size", '{"size": "{{ params.size }}"}')
     done = stack.manage("run", "sized", "--conf", '{"size": 7}')
@@ -118,6 +150,7 @@ def test_an_unknown_dag(stack: Project) -> None:
     ("line", "says"),
     [
         ("import no_such_module", "No module named 'no_such_module'"),
+        ("import rasterio", "DAG files run in Airflow's environment, and rasterio is not in it"),
         ("with DAG(", "SyntaxError"),
         ('create_task("train", "forest_watch.train")', "the function should look like"),
     ],

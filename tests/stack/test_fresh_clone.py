@@ -44,6 +44,7 @@ def test_without_network_and_then_with(clone: Project, tmp_path: Path) -> None:
     assert done.code == 1, done
     assert "jupyterlab: environment failed, which it needs" in done.err
     assert "Traceback" not in done.err
+    assert clone.manage("stop").code == 0  # the object store needs no environment of the project
     clone.assert_nothing_is_left()
 
     done = clone.manage("run", "landcover")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from .conftest import Project, execute
+from tests.conftest import ROOT
+
+from .conftest import Project, execute, person
 
 
 @pytest.mark.parametrize(
@@ -14,6 +18,22 @@ from .conftest import Project, execute
 def test_checks(stack: Project, command: str) -> None:
     tool, *options = command.split()
     done = execute(stack.python.with_name(tool), *options, cwd=stack.root)
+    assert done.code == 0, done
+
+
+def test_rasters(stack: Project) -> None:
+    """The part of the framework that needs the project's environment, in it."""
+    here = ("--confcutdir=tests/rasters", "--override-ini=pythonpath=template")
+    options = ("-q", "-p", "no:cacheprovider", *here, "tests/rasters")
+    done = execute(stack.python, "-m", "pytest", *options, cwd=ROOT)
+    assert done.code == 0, done
+    assert " passed" in done.out
+
+
+def test_types_of_rasters(stack: Project, tmp_path: Path) -> None:
+    checked = ("template/gaiaflow/rasters", "tests/rasters")
+    mypy = (stack.python, "-m", "mypy", f"--cache-dir={tmp_path}")
+    done = execute(*mypy, *checked, cwd=ROOT, env=person(MYPYPATH="template"))
     assert done.code == 0, done
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.airflow_api import AirflowApi
 
-from .conftest import Project
+from .conftest import Project, execute
 
 BANDS = ["B02", "B03", "B04", "B08"]
 STAGES = ["ingest", "validate", "features", "train", "evaluate", "register", "map"]
@@ -94,11 +94,33 @@ def test_mlflow_holds_the_run(tracked: Any) -> None:
     assert found["artifacts"]["landcover.png"] > 50_000
 
 
+def test_mlflow_knows_where_a_run_comes_from(stack: Project, tracked: Any, run: Any) -> None:
+    [found] = tracked["runs"]
+    tags = found["tags"]
+    assert tags["mlflow.source.name"] == "forest_watch.train.train:train"
+    assert tags["mlflow.user"] == stack.env["MLFLOW_TRACKING_USERNAME"]
+    assert (tags["airflow.dag_id"], tags["airflow.run_id"]) == ("landcover", run["run_id"])
+    assert (tags["airflow.task_id"], tags["airflow.try_number"]) == ("train", "1")
+    head = execute("git", "rev-parse", "HEAD", cwd=stack.root).out.strip()
+    assert tags["mlflow.source.git.commit"] == head
+    assert tracked["kind"] == "custom_model_development"
+
+
 def test_the_registry_holds_the_model(tracked: Any) -> None:
     assert [found["version"] for found in tracked["versions"]] == [1]
     assert tracked["champion"] == 1
     assert tracked["inputs"] == tracked["example"] == BANDS
     assert tracked["outputs"][0]["type"] == "string"
+
+
+def test_the_map_can_be_taken_out(stack: Project, run: Any, tmp_path: Path) -> None:
+    keys = [entry["key"] for entry in stack.manage("ls", "landcover/", "--json").json()]
+    [key] = [key for key in keys if key.endswith("/landcover.tif")]
+    file = tmp_path / "map.tif"
+    done = stack.manage("get", key, str(file))
+    assert (done.code, done.out) == (0, f"{file}\n")
+    # And as docs/how-to/results.md has it for QGIS, whose GDAL reads it in the store.
+    assert stack.probe("gdal", key, str(file)) == {"same": True}
 
 
 def test_the_model_predicts_anywhere(stack: Project, run: Any, tmp_path: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import stat
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from plumbum import local
 
-from .conftest import SERVICES, Project, listens
+from .conftest import SERVICES, Project, execute, listens
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -55,7 +57,8 @@ def test_status(stack: Project) -> None:
 
 def test_status_for_a_person_says_how_to_log_in(stack: Project) -> None:
     shown = stack.manage("status").out
-    for said in (*SERVICES, stack.env["AIRFLOW_PASSWORD"], stack.env["JUPYTER_TOKEN"]):
+    passwords = ("AIRFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD", "JUPYTER_TOKEN")
+    for said in (*SERVICES, *(stack.env[name] for name in passwords)):
         assert said in shown
     assert stack.env["AWS_SECRET_ACCESS_KEY"] not in shown
 
@@ -145,6 +148,19 @@ def test_blobs_are_not_given_away(stack: Project, keys: Any) -> None:
         assert code == 401, f"{method}: {code} {answer!r}"
 
 
+def test_gdal_finds_the_object_store(stack: Project) -> None:
+    assert stack.probe("store") == [[3, 4]]
+
+
+def test_fsspec_finds_the_object_store(stack: Project, uv: str, tmp_path: Path) -> None:
+    install = ("pip", "install", "--quiet", "--python", stack.python, "--target", tmp_path)
+    done = execute(uv, *install, "s3fs", "xarray", "zarr", cwd=tmp_path)
+    assert done.code == 0, done
+    found = stack.probe("zarr_store", PYTHONPATH=str(tmp_path))
+    assert found["values"] == [0.25, 0.5]
+    assert found["objects"] > 0
+
+
 def test_airflow_wants_a_password(stack: Project) -> None:
     token = stack.url("AIRFLOW_PORT") + "/auth/token"
     right = {"username": stack.env["AIRFLOW_USER"], "password": stack.env["AIRFLOW_PASSWORD"]}
@@ -165,9 +181,23 @@ def test_jupyterlab_wants_a_token(stack: Project) -> None:
     assert ask(stack.url("JUPYTER_PORT") + "/api/kernels", {}, method="POST")[0] == 403
 
 
+def log_in(project: Project) -> dict[str, str]:
+    """The header that opens MLflow."""
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    user, password = (project.env[name] for name in names)
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
 def test_start_when_all_is_up_changes_nothing(stack: Project) -> None:
     before = stack.pids()
     done = stack.manage("start")
     assert done.code == 0, done
     assert stack.pids() == before
     assert all(listens(int(stack.env[name])) for name in ("AIRFLOW_PORT", "OBJECT_STORE_PORT"))
+
+
+def test_a_pod_need_not_reach_the_store_of_mlflow(stack: Project) -> None:
+    """MLflow would send it there, to the address that it has itself, if the pod did not object."""
+    address = stack.url("MLFLOW_PORT").replace("127.0.0.1", "localhost")
+    assert stack.probe("far_store", address) == "of a pod"

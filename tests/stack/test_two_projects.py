@@ -45,7 +45,7 @@ def test_two_projects_side_by_side(running: Project, clone: Project) -> None:
     # A command of one does not reach into the other.
     ours, theirs = running.processes(), clone.processes()
     assert not set(ours) & set(theirs)
-    assert clone.manage("clean", "--data").code == 0
+    assert clone.manage("clean", "--data", "--yes").code == 0
     clone.assert_nothing_is_left()
     running.assert_all_is_healthy()
     assert running.pids() == before

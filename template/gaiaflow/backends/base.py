@@ -111,7 +111,7 @@ class Backend(abc.ABC):
             name = queue.pop()
             if name in by_name and name not in names:
                 names.add(name)
-                queue += self.needs(by_name[name])
+                queue += [*self.needs(by_name[name]), *by_name[name].uses]
         return [service for service in self.services if service.name in names]
 
     def move_ports(self, port: int, claims: ports.Claims) -> None:

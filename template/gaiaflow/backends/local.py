@@ -67,6 +67,7 @@ class LocalBackend(Backend):
     # --- start -------------------------------------------------------------------------------
 
     def start(self, chosen: Sequence[Service]) -> dict[str, str]:
+        environments.check_path(self.project.root)
         with self.lock():
             chosen = self.with_needs(chosen)
             try:
@@ -172,7 +173,8 @@ class LocalBackend(Backend):
             log,
         )
         if not service.once:
-            processes.remember(self._record(service), process, self.project.root)
+            sockets = service.sockets(self.project) if service.sockets else ()
+            processes.remember(self._record(service), process, self.project.root, sockets)
         while not cancelled.is_set():
             code = process.poll()
             if service.once and code == 0:
@@ -228,6 +230,8 @@ class LocalBackend(Backend):
             pids = ", ".join(str(process.pid) for process in rest)
             raise GaiaflowError(f"Some processes could not be ended. See: ps -fp {pids}")
         for service in chosen:
+            if leader := leaders[service.name]:
+                processes.remove_sockets(leader)
             self._record(service).unlink(missing_ok=True)
             self._healthy_mark(service).unlink(missing_ok=True)
             if service.name in stopped:

@@ -9,13 +9,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+from gaiaflow import inherited
 from gaiaflow.doctor import docker
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 from gaiaflow.doctor.subject import Subject
 from gaiaflow.doctor.system import LINUX, MACOS, WINDOWS, WSL2
 
 _GIB = 1024**3
+_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
 
 
 def operating_system(subject: Subject) -> Finding:
@@ -144,7 +147,7 @@ def _clocks(subject: Subject) -> Iterator[tuple[str, float, str]]:
     except OSError:
         pass
     # Files of the future: the clock was set back, or they come from a machine whose clock is wrong.
-    known = ("pyproject.toml", ".env", ".gaiaflow/run/*", ".gaiaflow/logs/*.log")
+    known = ("pyproject.toml", ".env", "dags/**/*", ".gaiaflow/run/*", ".gaiaflow/logs/*.log")
     files = [path for pattern in known for path in subject.root.glob(pattern) if path.is_file()]
     newest = max(files, key=lambda path: path.stat().st_mtime, default=None)
     if newest and (ahead := newest.stat().st_mtime - time.time()) > 1:
@@ -155,6 +158,28 @@ def _clocks(subject: Subject) -> Iterator[tuple[str, float, str]]:
         yield "the Docker engine", engine, wake if system.is_wsl else f"{set_clock}\n{restart}"
 
 
+def variables(subject: Subject) -> Finding | None:
+    """Variables of this shell that services and tasks are not given."""
+    names = inherited.noticed(subject.environ)
+    if not names:
+        return None
+    return Finding("variables", OK, f"left out for services and tasks: {', '.join(names)}")
+
+
+def certificates(subject: Subject) -> Finding | None:
+    """The files that variables name as the certificates to trust: each must be there."""
+    named = [(name, subject.environ[name]) for name in _CERTIFICATES if subject.environ.get(name)]
+    missing = [(name, path) for name, path in named if not Path(path).exists()]
+    if not named:
+        return None
+    if not missing:
+        return Finding("certificates", OK, ", ".join(name for name, _ in named))
+    name, path = missing[0]
+    fix = f"unset {name}    # and where it is set: grep {name} ~/.profile ~/.bashrc ~/.zshrc"
+    found = f"{name} names {path}, which is not there: no https connection can be made"
+    return Finding("certificates", PROBLEM, found, fix)
+
+
 def proxy(subject: Subject) -> Finding | None:
     """If there is a proxy: whether it is left out between this machine and itself."""
     variables = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
@@ -162,6 +187,8 @@ def proxy(subject: Subject) -> Finding | None:
     found = next((name for name in names if subject.environ.get(name)), None)
     if not found:
         return None
+    if inherited.without_socks({found: subject.environ[found]}):
+        found = f"{found} (SOCKS, for tasks and downloads only)"
     exempt = subject.environ.get("no_proxy") or subject.environ.get("NO_PROXY") or ""
     hosts = {host.strip() for host in exempt.split(",")}
     missing = [host for host in ("127.0.0.1", "localhost") if host not in hosts]

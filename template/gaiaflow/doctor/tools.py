@@ -12,6 +12,7 @@ from gaiaflow import environments
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 from gaiaflow.doctor.programs import Programs
 from gaiaflow.doctor.subject import Subject
+from gaiaflow.errors import GaiaflowError
 from gaiaflow.stamps import Stamp
 
 _OLDEST_PYTHON = (3, 10)
@@ -93,7 +94,16 @@ def _airflow_stamp(root: Path) -> Path:
 
 def uv(subject: Subject) -> Finding:
     """uv, which makes Airflow's environment, and the project's if it is a uv project."""
-    path = subject.programs.find("uv", Path(sys.executable).parent)
+    path = subject.programs.find("uv", *environments.uv_folders(subject.root))
+    if subject.identity.get("environment_manager") == "uv":
+        try:
+            environments.check_workspace(subject.root)
+        except GaiaflowError as error:
+            what, _, advice = str(error).partition("\n")
+            fix = "\n".join(f"# {line.strip()}" for line in advice.splitlines())
+            return Finding("uv", PROBLEM, what, fix)
+        except ImportError:  # Python 3.10 alone can't read TOML
+            pass
     if path:
         return Finding("uv", OK, path)
     made = airflow_works(subject.root, subject.programs)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gaiaflow import envfile, environments
+from gaiaflow import envfile, environments, inherited
 from gaiaflow.images import package_image
 from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port, project_python
 from gaiaflow.settings import Project, client_env, own_variables
@@ -61,7 +62,7 @@ def _env(project: Project) -> Mapping[str, str]:
         "CORE__EXECUTION_API_SERVER_URL": project.url("AIRFLOW_PORT") + "/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{env['AIRFLOW_USER']}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": _passwords_file(project),
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_database(project)}",
+        "DATABASE__SQL_ALCHEMY_CONN": _address(_database(project)),
         "LOGGING__BASE_LOG_FOLDER": project.state / "logs" / "tasks",
         "API__HOST": "127.0.0.1",
         "API__BASE_URL": project.url("AIRFLOW_PORT"),
@@ -77,10 +78,17 @@ def _env(project: Project) -> Mapping[str, str]:
         "GAIAFLOW_IMAGE": package_image(project),
         "GAIAFLOW_KEEP_FAILED": env.get("GAIAFLOW_KEEP_FAILED", ""),
         "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
+        **inherited.without_socks(os.environ),
+        "MPLBACKEND": "agg",  # not the one of ~/.config/matplotlib: tasks have no display
         "AIRFLOW_HOME": str(_home(project)),
         "PYTHONPATH": str(project.root),
         **{f"AIRFLOW__{name}": str(value) for name, value in here.items()},
     }
+
+
+def _address(database: Path) -> str:
+    """The address of a SQLite database, in which a `?` would begin options."""
+    return f"sqlite:///{str(database).replace('?', '%3F')}"
 
 
 def _database(project: Project) -> Path:
@@ -146,6 +154,7 @@ def _login(project: Project) -> str:
 
 
 _NEEDS = ("airflow-init",)
+_TASKS_USE = ("mlflow", "object-store")
 
 SERVICES = (
     Service("airflow-init", _airflow("db", "migrate"), _env, once=True, stamp=_init_stamp),
@@ -165,6 +174,7 @@ SERVICES = (
         _airflow("scheduler", "--skip-serve-logs"),
         _env,
         needs=_NEEDS,
+        uses=("environment", "airflow-api-server", "airflow-dag-processor", *_TASKS_USE),
         healthy=_beats("SchedulerJob"),
         healthy_in_container=_beats_in_container("scheduler"),
     ),
@@ -181,6 +191,7 @@ SERVICES = (
         _airflow("triggerer", "--skip-serve-logs"),
         _env,
         needs=_NEEDS,
+        uses=("airflow-scheduler",),
         healthy=_beats("TriggererJob"),
         healthy_in_container=_beats_in_container("triggerer"),
         wanted=_uses_triggers,

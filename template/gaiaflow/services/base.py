@@ -35,6 +35,8 @@ class Service:
     command: Callable[[Project], list[str]] | None = None
     env: Callable[[Project], Mapping[str, str]] = _nothing
     needs: tuple[str, ...] = ()
+    # What it needs too, to be of use, but need not wait for: all of it starts at the same time.
+    uses: tuple[str, ...] = ()
     healthy: Callable[[Project, float], bool] | None = None
     # The same for a container, where it is asked in another way.
     healthy_in_container: Callable[[Project, float], bool] | None = None
@@ -44,6 +46,8 @@ class Service:
     wanted: Callable[[Project], bool] | None = None
     # All ports on which it listens, the one for people first.
     ports: Callable[[Project], list[int]] | None = None
+    # Sockets that it makes outside of the project, named by its ports.
+    sockets: Callable[[Project], list[Path]] | None = None
     page: str = "/"
     login: Callable[[Project], str] | None = None
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
+from gaiaflow import inherited
 from gaiaflow.services.base import Service, answers, data, port, project_python
 from gaiaflow.settings import Project, client_env
 
 
 def _command(project: Project) -> list[str]:
+    database = data(project) / "mlflow.db"
     return [
         *(project_python(project), "-m", "gaiaflow.quick", "gaiaflow.mlflow_server"),
         *("--port", project.env["MLFLOW_PORT"]),
-        *("--backend-store-uri", f"sqlite:///{data(project) / 'mlflow.db'}"),
+        # Relative to the project, whose path may have characters that mean something in a URL.
+        *("--backend-store-uri", f"sqlite:///{database.relative_to(project.root)}"),
         *("--artifacts-destination", f"s3://{project.env['S3_BUCKET']}/mlflow"),
     ]
 
@@ -20,6 +24,7 @@ def _command(project: Project) -> list[str]:
 def _env(project: Project) -> Mapping[str, str]:
     return {
         **client_env(project),
+        **inherited.without_socks(os.environ),
         "MLFLOW_S3_ENDPOINT_URL": project.url("OBJECT_STORE_PORT"),
         # Its job runner would add eight processes and 1.3 GiB for features that we do not use.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -28,13 +33,20 @@ def _env(project: Project) -> Mapping[str, str]:
     }
 
 
+def _login(project: Project) -> str:
+    env = project.env
+    return f"user {env['MLFLOW_TRACKING_USERNAME']}, password {env['MLFLOW_TRACKING_PASSWORD']}"
+
+
 SERVICES = (
     Service(
         "mlflow",
         _command,
         _env,
         needs=("environment",),
+        uses=("object-store",),
         healthy=answers("MLFLOW_PORT", "/health"),
         ports=port("MLFLOW_PORT"),
+        login=_login,
     ),
 )

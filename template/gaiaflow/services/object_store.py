@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from gaiaflow import certificates
 from gaiaflow.services.base import Service, airflow_python, data, listens
 from gaiaflow.settings import OBJECT_STORE_PORTS, Project, client_env
 
-_SOCKET_PATH_LIMIT = 100  # bytes; Linux allows 107, macOS 103
 _SERVERS = ("s3", "master", "volume", "filer", "admin")
 _PORT_OPTIONS = [f"{server}.port{kind}" for kind in ("", ".grpc") for server in _SERVERS]
 
@@ -19,6 +19,15 @@ def _ports(project: Project) -> list[int]:
     first = project.port("OBJECT_STORE_PORT")
     http = list(range(first, first + OBJECT_STORE_PORTS))
     return http + [port + 10000 for port in http]
+
+
+def _sockets(project: Project) -> list[Path]:
+    """Where its servers also listen for one another; no option moves them."""
+    numbers = _ports(project)[OBJECT_STORE_PORTS:]
+    return [
+        Path(f"/tmp/seaweedfs-{server}-grpc-{number}.sock")
+        for server, number in zip(_SERVERS, numbers, strict=True)
+    ]
 
 
 def _command(project: Project) -> list[str]:
@@ -37,10 +46,8 @@ def _command(project: Project) -> list[str]:
         "master.telemetry": "false",
     }
     options["dir"].mkdir(exist_ok=True)
-    for server in ("s3", "filer"):  # else they stay in /tmp; a socket's path can't be long
-        path = project.state / "run" / f"{server}.sock"
-        if len(os.fsencode(path)) < _SOCKET_PATH_LIMIT:
-            options[f"{server}.localSocket"] = path
+    for server in ("s3", "filer"):  # not in /tmp; relative, for a socket's path can't be long
+        options[f"{server}.localSocket"] = f".gaiaflow/run/{server}.sock"
     weed = airflow_python(project).with_name("weed")
     # -logtostderr: its log goes where all others are; else it would stay in /tmp.
     return [str(weed), "-logtostderr", "mini", *(f"-{key}={v}" for key, v in options.items())]
@@ -50,25 +57,32 @@ def _env(project: Project) -> Mapping[str, str]:
     secret = project.env["AWS_SECRET_ACCESS_KEY"]
     # Without these its volume server would give and take blobs over HTTP without keys.
     signing = {"WEED_JWT_SIGNING_KEY": secret, "WEED_JWT_SIGNING_READ_KEY": secret}
-    return {**client_env(project), **signing, "GOMEMLIMIT": "256MiB"}
+    # Without these its gRPC ports would answer everybody: each server shows this certificate, and
+    # talks to nobody who can't.
+    certificate, key = certificates.make(project.state / "certificates")
+    mutual = {"WEED_GRPC_CA": str(certificate)}
+    for part in (*_SERVERS, "worker", "mq", "msg_broker", "msg_agent", "client"):
+        mutual[f"WEED_GRPC_{part.upper()}_CERT"] = str(certificate)
+        mutual[f"WEED_GRPC_{part.upper()}_KEY"] = str(key)
+    # It would read ~/.seaweedfs, and keep its data as filer.toml there says.
+    return {
+        **client_env(project),
+        **signing,
+        **mutual,
+        "GOMEMLIMIT": "256MiB",
+        "HOME": str(project.state),
+    }
 
 
 def _healthy(project: Project, _: float) -> bool:
     """Whether the server answers, accepts our keys, has our bucket and can read what is in it."""
     if not listens(project.port("OBJECT_STORE_PORT")):
         return False  # boto3 costs a quarter of a second, this nothing
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = boto3.client(
-        "s3",
-        endpoint_url=project.url("OBJECT_STORE_PORT"),
-        aws_access_key_id=project.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=project.env["AWS_SECRET_ACCESS_KEY"],
-        region_name=project.env["AWS_DEFAULT_REGION"],
-        config=Config(proxies={}),  # no proxy between us and ourselves
-    )
+    from gaiaflow import objects
+
+    client = objects.connect(project)
     try:
         # Names are known before contents are: after a start these come from another server.
         bucket = project.env["S3_BUCKET"]
@@ -87,6 +101,14 @@ def _login(project: Project) -> str:
 
 
 SERVICES = (
-    Service("object-store", _command, _env, healthy=_healthy, ports=_ports, login=_login),
+    Service(
+        "object-store",
+        _command,
+        _env,
+        healthy=_healthy,
+        ports=_ports,
+        sockets=_sockets,
+        login=_login,
+    ),
     Service("bucket", once=True),  # as a process, the store makes it itself
 )

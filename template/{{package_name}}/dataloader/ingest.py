@@ -1,5 +1,6 @@
 """First stage: bring a scene and labelled spectra into the object store."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,18 +12,29 @@ from .scene import open_scene, sample_scene, scene_to_cog
 SAMPLE = "sample"
 
 
-def ingest(scene: str = SAMPLE, spectra: str = SAMPLE) -> dict[str, Any]:
+def ingest(
+    scene: str = SAMPLE,
+    spectra: str = SAMPLE,
+    band_names: Sequence[str] | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+) -> dict[str, Any]:
     """Store the scene as COG and the spectra as CSV under a new prefix.
 
     Args:
-        scene: "sample", or a raster file such as "data/scene.tif" (4 bands, named B02, B03, B04
-            and B08 by their descriptions).
+        scene: "sample", or a raster such as "data/scene.tif" or "s3://bucket/scene.tif" that has
+            the bands B02, B03, B04 and B08, perhaps among others.
         spectra: "sample", or a CSV file with columns B02, B03, B04, B08 (reflectance, 0..1), class.
+        band_names, scale, offset, nodata: what the scene's file does not say, see `open_scene`.
 
     Returns:
         The S3 keys `scene` and `spectra`.
     """
-    image = sample_scene() if scene == SAMPLE else open_scene(scene)
+    if scene == SAMPLE:
+        image = sample_scene()
+    else:
+        image = open_scene(scene, band_names=band_names, scale=scale, offset=offset, nodata=nodata)
     table = sample_spectra() if spectra == SAMPLE else pd.read_csv(spectra)
 
     prefix = s3.new_prefix("landcover")

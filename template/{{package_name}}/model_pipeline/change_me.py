@@ -5,6 +5,7 @@ from importlib.metadata import version
 import mlflow
 import mlflow.sklearn
 import pandas as pd
+import skops.io
 from mlflow.models import infer_signature
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -28,8 +29,10 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
         name="model",
         # skops instead of pickle: loading it does not run code that is stored in it.
         serialization_format="skops",
+        # It trusts few types by itself; those of the model that was just trained here are fine.
+        skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(pipeline)),
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-        signature=infer_signature(example, pd.Series(pipeline.predict(example), dtype=str)),
+        signature=infer_signature(example, pd.Series(pipeline.predict(example).tolist())),
         input_example=example,
     )
     return str(info.model_uri)

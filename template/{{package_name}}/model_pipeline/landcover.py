@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import mlflow
 import mlflow.sklearn
 import pandas as pd
+import skops.io
 from mlflow.models import ModelSignature, infer_signature
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -33,8 +34,9 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
     """Log the trained pipeline to the active MLflow run.
 
     The format is skops, not pickle: it stores the state of known types instead of instructions
-    that run while loading. Our one function has to be named as trusted, and its source travels
-    along, so that the model loads where this project is not installed.
+    that run while loading. What the model is made of, our one function included, has to be named
+    as trusted: it was just trained here. The function's source travels along, so that the model
+    loads where this project is not installed.
 
     Args:
         example: some rows of raw reflectances, columns B02, B03, B04, B08.
@@ -47,7 +49,7 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
             pipeline,
             name="model",
             serialization_format="skops",
-            skops_trusted_types=[f"{add_indices.__module__}.{add_indices.__qualname__}"],
+            skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(pipeline)),
             code_paths=[str(copy_code(Path(folder)))],
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             signature=make_signature(pipeline, example),

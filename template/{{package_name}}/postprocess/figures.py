@@ -8,26 +8,28 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from ..dataloader.scene import Scene
-from ..model.classes import CLASSES
+from gaiaflow.rasters import Raster
+
+from ..model.classes import CLASSES, NODATA
 
 INK = "#2b2b2b"
 KILOMETRE = 1000  # metres
 
 
-def true_colour(scene: Scene) -> npt.NDArray[np.float32]:
+def true_colour(scene: Raster) -> npt.NDArray[np.float32]:
     """The scene as RGB, shape (rows, columns, 3), 0..1; white where there is no data.
 
     One stretch for all three bands keeps the hues; gamma lifts the dark forest.
     """
-    rgb = scene.reflectance[[scene.bands.index(name) for name in ("B04", "B03", "B02")]]
-    bright = np.nanpercentile(rgb, 99.5)
+    rgb = scene.values[[scene.bands.index(name) for name in ("B04", "B03", "B02")]]
+    known = rgb[np.isfinite(rgb)]
+    bright = max(float(np.percentile(known, 99.5)), 1e-6) if known.size else 1.0
     shown = np.clip(rgb / bright, 0, 1) ** (1 / 1.5)
     return np.moveaxis(np.nan_to_num(shown, nan=1.0), 0, -1)
 
 
 def map_figure(
-    scene: Scene, codes: npt.NDArray[np.uint8], shares: dict[str, float], model: str
+    scene: Raster, codes: npt.NDArray[np.uint8], shares: dict[str, float], model: str
 ) -> Figure:
     """The scene and its land-cover map side by side, with the share of each class.
 
@@ -36,6 +38,8 @@ def map_figure(
         shares: share (0..1) of each class.
         model: what made the map, for the caption.
     """
+    width, height = scene.grid.pixel_metres or (1, 1)
+    aspect = height / width  # pixels of degrees are not square
     figure = Figure(figsize=(12, 7.2), dpi=110, facecolor="white")
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.03, right=0.97, top=0.935, bottom=0.165, wspace=0.04)
@@ -50,6 +54,7 @@ def map_figure(
     right.set_title("Land cover", loc="left", color=INK, fontsize=13)
 
     for axes in (left, right):
+        axes.set_aspect(aspect)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#bbbbbb")
     handles = [
@@ -69,7 +74,7 @@ def map_figure(
         0.03,
         0.04,
         f"Every pixel gets the most similar of {len(CLASSES)} classes; bare soil has none of its "
-        f"own and mostly turns up as Urban.\nMade by {model}.",
+        f"own and mostly turns up as Urban.\nMade by {model}.{_remarks(scene, codes)}",
         color="#666666",
         fontsize=9.5,
         linespacing=1.5,
@@ -77,18 +82,35 @@ def map_figure(
     return figure
 
 
-def _scale_bar(axes: Any, scene: Scene) -> None:
-    """Draw a bar of a round length, about a fifth of the picture; only where pixels are metres."""
-    if scene.crs.is_geographic:
+def _remarks(scene: Raster, codes: npt.NDArray[np.uint8]) -> str:
+    """What a reader of the map would not expect, as sentences that go on from others."""
+    found = []
+    empty = float((codes == NODATA).mean())
+    if empty:
+        found.append(f"White: no data ({empty:.1%} of the scene).")
+    if scene.crs is None:
+        found.append("The scene does not say where it lies.")
+    elif not scene.grid.is_north_up:
+        found.append("North is not up.")
+    return "".join(f" {sentence}" for sentence in found)
+
+
+def _scale_bar(axes: Any, scene: Raster) -> None:
+    """Draw a bar of a round length, about a fifth of the picture, where pixels have a known size.
+
+    In metres on the ground, whatever the unit of the grid.
+    """
+    size = scene.grid.pixel_metres
+    if size is None:
         return
-    pixel = abs(scene.transform.a)
-    width = scene.reflectance.shape[2]
+    pixel = size[0]
+    width = scene.values.shape[2]
     target = width * pixel / 5
     step = 10 ** np.floor(np.log10(target))
     length = step * max(n for n in (1, 2, 5) if n * step <= target)
     label = f"{length:g} m" if length < KILOMETRE else f"{length / KILOMETRE:g} km"
-    y = scene.reflectance.shape[1] * 0.955
-    x, height = width * 0.04, scene.reflectance.shape[1] * 0.012
+    y = scene.values.shape[1] * 0.955
+    x, height = width * 0.04, scene.values.shape[1] * 0.012
     axes.add_patch(Rectangle((x, y), length / pixel, height, color="white", ec=INK, lw=0.6))
     axes.text(x, y - height, label, color="white", fontsize=10.5, va="bottom", weight="bold")
 

@@ -9,7 +9,8 @@ import mlflow
 import numpy as np
 import numpy.typing as npt
 
-from ..dataloader.scene import Scene, open_scene, write_cog
+from gaiaflow.rasters import Raster, read, write_cog
+
 from ..model.classes import CLASSES, NODATA
 from ..predict.scene import class_shares, classify
 from ..utils import s3
@@ -27,7 +28,7 @@ def make_map(scene: str, model: str, run_id: str) -> dict[str, Any]:
     Returns:
         The S3 keys `map` (COG) and `picture` (PNG), and the `shares` of the classes.
     """
-    image = open_scene(s3.get(scene))
+    image = read(s3.get(scene))
     codes = classify(mlflow.pyfunc.load_model(model), image)
     shares = class_shares(codes)
     raster = s3.put(s3.beside(scene, "landcover.tif"), class_raster(codes, image, model))
@@ -40,7 +41,7 @@ def make_map(scene: str, model: str, run_id: str) -> dict[str, Any]:
     return {"map": raster, "picture": picture, "shares": shares}
 
 
-def class_raster(codes: npt.NDArray[np.uint8], scene: Scene, model: str) -> bytes:
+def class_raster(codes: npt.NDArray[np.uint8], scene: Raster, model: str) -> bytes:
     """The content of a Cloud-Optimized GeoTIFF of class codes on the grid of the scene.
 
     Colour table, nodata value and the meaning of each code (tag `classes`, JSON) are in the file.

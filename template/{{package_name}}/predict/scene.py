@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..dataloader.scene import Scene
+from gaiaflow.rasters import Raster
+
 from ..model.classes import CLASSES, NODATA
 
 
@@ -16,17 +17,17 @@ class Model(Protocol):
     def predict(self, data: pd.DataFrame) -> Any: ...
 
 
-def classify(model: Model, scene: Scene) -> npt.NDArray[np.uint8]:
+def classify(model: Model, scene: Raster) -> npt.NDArray[np.uint8]:
     """The class code of each pixel, shape (rows, columns); NODATA where a band has none.
 
     Raises:
         ValueError: if the model answers with a class that has no code.
     """
-    valid = np.isfinite(scene.reflectance).all(axis=0)
+    valid = np.isfinite(scene.values).all(axis=0)
     codes = np.full(valid.shape, NODATA, np.uint8)
     if valid.any():
         # One call for all pixels: a column per band, a row per pixel.
-        pixels = pd.DataFrame(scene.reflectance[:, valid].T.astype(float), columns=scene.bands)
+        pixels = pd.DataFrame(scene.values[:, valid].T.astype(float), columns=scene.bands)
         names = pd.Series(np.asarray(model.predict(pixels)))
         found = names.map({name: code for name, (code, _) in CLASSES.items()})
         if found.isna().any():

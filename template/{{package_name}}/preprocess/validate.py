@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..dataloader.scene import Scene, open_scene
+from gaiaflow.rasters import Raster, is_plausible, read
+
 from ..model.classes import CLASSES
 from ..model_pipeline.bands import BANDS
 from ..utils import s3
@@ -25,33 +26,33 @@ def validate(scene: str, spectra: str, max_nodata: float = 0.2) -> dict[str, Any
     Raises:
         ValueError: with everything that is wrong.
     """
-    image, table = open_scene(s3.get(scene)), s3.get_table(spectra)
+    image, table = read(s3.get(scene)), s3.get_table(spectra)
     problems = check_scene(image, max_nodata) + check_spectra(table)
     if problems:
         raise ValueError("the data is not fit for training:\n- " + "\n- ".join(problems))
     return {
         "scene": scene,
         "spectra": spectra,
-        "pixels": image.reflectance[0].size,
-        "nodata_share": nodata_share(image.reflectance),
+        "pixels": image.values[0].size,
+        "nodata_share": nodata_share(image.values),
         "samples": table["class"].value_counts().to_dict(),
     }
 
 
-def check_scene(scene: Scene, max_nodata: float = 0.2) -> list[str]:
+def check_scene(scene: Raster, max_nodata: float = 0.2) -> list[str]:
     """What is wrong with the scene, one sentence each; empty when it is fine."""
     problems = []
     if scene.bands != BANDS:
         problems.append(f"scene: its bands are {_join(scene.bands)} instead of {_join(BANDS)}")
-    rows, columns = scene.reflectance.shape[1:]
+    rows, columns = scene.values.shape[1:]
     if min(rows, columns) < MIN_SIDE:
         problems.append(
             f"scene: {rows} x {columns} pixels, at least {MIN_SIDE} x {MIN_SIDE} needed"
         )
-    share = nodata_share(scene.reflectance)
+    share = nodata_share(scene.values)
     if share > max_nodata:
         problems.append(f"scene: {share:.0%} of it has no data, {max_nodata:.0%} is allowed")
-    return problems + _check_range("scene", scene.reflectance)
+    return problems + _check_range("scene", scene.values)
 
 
 def check_spectra(table: pd.DataFrame) -> list[str]:
@@ -63,6 +64,14 @@ def check_spectra(table: pd.DataFrame) -> list[str]:
     incomplete = int(table[[*BANDS, "class"]].isna().any(axis=1).sum())
     if incomplete:
         problems.append(f"spectra: {incomplete} of {len(table)} rows have gaps (NaN)")
+    numbers = table[list(BANDS)].apply(pd.to_numeric, errors="coerce")
+    impossible = ~is_plausible(numbers.to_numpy(float)) & table[list(BANDS)].notna().to_numpy()
+    if impossible.any():
+        example = table[list(BANDS)].to_numpy()[impossible][0]
+        problems.append(
+            f"spectra: {impossible.any(axis=1).sum()} of {len(table)} rows have values that can't "
+            f"be reflectance, such as {example}"
+        )
     counts = table["class"].value_counts()
     problems += [
         f"spectra: {counts.get(name, 0)} samples of class {name}, at least {MIN_SAMPLES} needed"
@@ -72,16 +81,16 @@ def check_spectra(table: pd.DataFrame) -> list[str]:
     unknown = sorted(set(counts.index) - set(CLASSES))
     if unknown:
         problems.append(f"spectra: unknown class {_join(unknown)}; known are {_join(CLASSES)}")
-    return problems + _check_range("spectra", table[list(BANDS)].to_numpy(float))
+    return problems + _check_range("spectra", numbers.to_numpy(float))
 
 
 def nodata_share(reflectance: npt.NDArray[np.floating[Any]]) -> float:
     """Share of pixels (0..1) that lack a value in any band; input (bands, rows, columns)."""
-    return float(np.isnan(reflectance).any(axis=0).mean())
+    return float((~np.isfinite(reflectance)).any(axis=0).mean())
 
 
 def _check_range(what: str, values: npt.NDArray[np.floating[Any]]) -> list[str]:
-    known = values[~np.isnan(values)]
+    known = values[np.isfinite(values)]
     if not known.size:
         return [f"{what}: no data at all"]
     outside = float(((known < 0) | (known > 1)).mean())

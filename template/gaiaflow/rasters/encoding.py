@@ -1,0 +1,144 @@
+"""How the numbers in a file become values: scale, offset, and what means "no data"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.enums import ColorInterp, MaskFlags
+
+from gaiaflow.rasters.bands import Bands, find_bands
+from gaiaflow.rasters.errors import RasterError
+
+Stored: TypeAlias = npt.NDArray[Any]
+Valid: TypeAlias = npt.NDArray[np.bool_]
+Values: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The wanted bands of a file, and how to read them: value = stored x scale + offset.
+
+    Attributes:
+        bands: number in the file, by name.
+        scales, offsets: one for each band.
+        nodata: the stored number that means "no data" in each band, or None.
+        fills: a pixel that holds one of these in all bands has no data either.
+        masks: bands whose mask in the file counts.
+        alpha: the number of a band that says where there is data, or None.
+    """
+
+    bands: dict[str, int]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    nodata: tuple[float | None, ...]
+    masks: frozenset[int]
+    alpha: int | None
+    fills: tuple[float, ...] = ()
+
+    def load(self, dataset: Any, window: Any = None) -> tuple[Stored, Valid]:
+        """The stored numbers, shape (bands, rows, columns), and whether each is valid."""
+        stored = dataset.read(list(self.bands.values()), window=window)
+        valid = np.isfinite(stored)
+        for i, (number, nodata) in enumerate(zip(self.bands.values(), self.nodata, strict=True)):
+            if number in self.masks:
+                valid[i] &= dataset.read_masks(number, window=window) > 0
+            if nodata is not None and math.isfinite(nodata):
+                valid[i] &= stored[i] != np.array(nodata).astype(stored.dtype)
+        if self.alpha is not None:
+            valid &= dataset.read(self.alpha, window=window) > 0
+        return stored, valid
+
+    def decode(self, stored: Stored, valid: Valid) -> Values:
+        """The values of stored numbers, NaN where there are none."""
+        values = np.full(stored.shape, np.nan, np.float32)
+        for fill in self.fills:
+            valid = valid & ~holds(stored, fill)
+        for i, (scale, offset) in enumerate(zip(self.scales, self.offsets, strict=True)):
+            values[i] = np.where(valid[i], stored[i] * scale + offset, np.nan)
+        values[~np.isfinite(values)] = np.nan
+        return values
+
+
+def encoding_of(
+    dataset: Any,
+    bands: Bands | None = None,
+    *,
+    band_names: Sequence[str] | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+) -> Encoding:
+    """What a file says; an argument stands above the file.
+
+    Raises:
+        RasterError: a band is missing, or what the file says can't be.
+    """
+    found = find_bands(dataset, bands, band_names)
+    places = [number - 1 for number in found.values()]
+    for place in places:
+        if np.dtype(dataset.dtypes[place]).kind not in "iuf":
+            kind = dataset.dtypes[place]
+            raise RasterError(f"its numbers are of type {kind}: integers or floats are needed")
+    scales = [dataset.scales[place] if scale is None else scale for place in places]
+    offsets = [dataset.offsets[place] if offset is None else offset for place in places]
+    for name, numbers in (("scale", scales), ("offset", offsets)):
+        if not all(map(math.isfinite, numbers)) or (name == "scale" and 0 in numbers):
+            said = ", ".join(f"{number:g}" for number in numbers)
+            raise RasterError(f"its {name} is {said}. Set {name}: value = stored x scale + offset")
+    tags = [dataset.nodatavals[place] if nodata is None else nodata for place in places]
+    for place in places if nodata is not None else []:
+        _check_fits(nodata, dataset.dtypes[place])
+    return Encoding(
+        found,
+        tuple(scales),
+        tuple(offsets),
+        tuple(tags),
+        _masks(dataset, found, nodata is not None),
+        _alpha(dataset, found),
+    )
+
+
+def holds(stored: Stored, number: float) -> Valid:
+    """Whether a pixel has this number in all bands, shape (rows, columns)."""
+    with np.errstate(over="ignore"):
+        same = (stored == np.array(number).astype(stored.dtype)).all(axis=0)
+    return np.asarray(same, bool)
+
+
+def fits(number: float, dtype: str) -> bool:
+    """Whether numbers of a file's data type can have this value."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return True
+    limits = np.iinfo(kind)
+    return math.isfinite(number) and number.is_integer() and limits.min <= number <= limits.max
+
+
+def _check_fits(nodata: float | None, dtype: str) -> None:
+    if nodata is not None and not fits(float(nodata), dtype):
+        raise RasterError(f"nodata is {nodata:g}, which its numbers, of type {dtype}, can't be")
+
+
+def _alpha(dataset: Any, bands: dict[str, int]) -> int | None:
+    """The alpha band; a wanted band is data, whatever the file takes the fourth of four for."""
+    found: dict[Any, int] = {kind: i for i, kind in enumerate(dataset.colorinterp, start=1)}
+    number = found.get(ColorInterp.alpha)
+    return None if number in bands.values() else number
+
+
+def _masks(dataset: Any, bands: dict[str, int], nodata_is_given: bool) -> frozenset[int]:
+    """The bands with a mask that is neither an alpha band nor made of a tag that is overruled."""
+    counts = set()
+    for number in bands.values():
+        flags = set(dataset.mask_flag_enums[number - 1])
+        ignored = {MaskFlags.all_valid, MaskFlags.alpha}
+        if nodata_is_given:
+            ignored.add(MaskFlags.nodata)
+        if not flags & ignored:
+            counts.add(number)
+    return frozenset(counts)

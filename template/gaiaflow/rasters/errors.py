@@ -1,0 +1,7 @@
+"""What a raster's file leaves open."""
+
+from __future__ import annotations
+
+
+class RasterError(ValueError):
+    """A raster can't be used as it is. The message says why, and which argument decides it."""

@@ -1,0 +1,121 @@
+"""Where the pixels of a raster lie, and how large they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from affine import Affine
+from rasterio import warp
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, RasterioError
+from rasterio.transform import from_gcps
+
+from gaiaflow.rasters.errors import RasterError
+
+EARTH_RADIUS, ECCENTRICITY_2 = 6_378_137.0, 0.006_694_38  # WGS 84: at the equator, in metres
+NEAR = 0.5  # pixels by which an affine transform may miss ground control points
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid of a raster.
+
+    Attributes:
+        crs: coordinate reference system; None if nobody knows it.
+        transform: from (column, row) to coordinates in `crs`.
+        rows, columns: its size.
+    """
+
+    crs: CRS | None
+    transform: Affine
+    rows: int
+    columns: int
+
+    @property
+    def is_north_up(self) -> bool:
+        """Whether rows run from north to south and columns from west to east."""
+        return bool(self.transform.is_rectilinear and self.transform.a > 0 > self.transform.e)
+
+    @property
+    def pixel_metres(self) -> tuple[float, float] | None:
+        """Width and height on the ground of a pixel in the middle; None if nobody knows them.
+
+        Measured on the Earth, so right for degrees, feet, rotated grids and Web Mercator too.
+        """
+        if self.crs is None:
+            return None
+        column, row = self.columns / 2, self.rows / 2
+        points = [_at(self.transform, column + x, row + y) for x, y in ((0, 0), (1, 0), (0, 1))]
+        try:
+            if not (self.crs.is_geographic or self.crs.is_projected):  # a plan without a place
+                factor = float(self.crs.units_factor[1])
+                lengths = [math.dist(points[0], point) * factor for point in points[1:]]
+            else:
+                xs, ys = zip(*points, strict=True)
+                places = list(zip(*warp.transform(self.crs, "EPSG:4326", xs, ys), strict=True))
+                lengths = [_distance(places[0], place) for place in places[1:]]
+        except (CRSError, RasterioError, ValueError):
+            return None
+        if not all(math.isfinite(length) and length > 0 for length in lengths):
+            return None
+        return lengths[0], lengths[1]
+
+
+def grid_of(dataset: Any) -> tuple[Grid, list[str]]:
+    """The grid of an open file, and what had to be decided.
+
+    Raises:
+        RasterError: the file's georeference is not a grid.
+    """
+    transform, crs = dataset.transform, dataset.crs
+    if not transform.is_identity:
+        if not all(map(math.isfinite, transform)) or transform.is_degenerate:
+            raise RasterError(f"its geotransform {tuple(transform)[:6]} has pixels without an area")
+        notes = [] if crs else ["it has no coordinate reference system, and nor will the products"]
+        return Grid(crs, transform, *dataset.shape), notes
+    points, points_crs = dataset.gcps
+    if points:
+        transform, error = _fit(points)
+        if error > NEAR:
+            raise RasterError(
+                f"it has ground control points only, and a straight grid misses them by up to "
+                f"{error:.1f} pixels. Warp it first: gdalwarp FILE warped.tif"
+            )
+        note = f"its grid is fitted to {len(points)} ground control points (within {NEAR} pixels)"
+        return Grid(points_crs, transform, *dataset.shape), [note]
+    if dataset.rpcs or dataset.tags(ns="GEOLOCATION"):
+        kind = ("rpc", "RPCs") if dataset.rpcs else ("geoloc", "a geolocation array")
+        raise RasterError(
+            f"it is georeferenced by {kind[1]} only. Warp it first: gdalwarp -{kind[0]} FILE "
+            "warped.tif"
+        )
+    note = "it does not say where its pixels lie, and nor will the products"
+    return Grid(None, transform, *dataset.shape), [note]
+
+
+def _fit(points: Any) -> tuple[Affine, float]:
+    """The affine transform of ground control points, and its largest error in pixels."""
+    transform = from_gcps(points)
+    if len(points) < 3 or not all(map(math.isfinite, transform)) or transform.is_degenerate:
+        raise RasterError(f"its {len(points)} ground control points do not span a grid")
+    back = ~transform
+    return transform, max(math.dist(_at(back, p.x, p.y), (p.col, p.row)) for p in points)
+
+
+def _at(transform: Affine, x: float, y: float) -> tuple[float, float]:
+    """Where a transform takes a point; its own operator depends on the release of affine."""
+    a, b, c, d, e, f = tuple(transform)[:6]
+    return a * x + b * y + c, d * x + e * y + f
+
+
+def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Metres between two places near each other, given as longitude and latitude."""
+    latitude = math.radians((one[1] + other[1]) / 2)
+    east = math.radians((other[0] - one[0] + 180) % 360 - 180)
+    north = math.radians(other[1] - one[1])
+    bent = 1 - ECCENTRICITY_2 * math.sin(latitude) ** 2
+    across = EARTH_RADIUS / math.sqrt(bent)
+    along = across * (1 - ECCENTRICITY_2) / bent
+    return math.hypot(across * math.cos(latitude) * east, along * north)

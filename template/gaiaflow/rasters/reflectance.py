@@ -1,0 +1,205 @@
+"""Surface reflectance: what files of it leave unsaid, and by what rules it is decided.
+
+1. No data. A pixel that holds 0, or another customary fill, in all bands has no data.
+2. Scale. Floats are reflectance; integers of two bytes and more are reflectance x 10000, as in
+   Sentinel-2 products; bytes are refused. So is what is then too dark or too bright as a whole.
+3. Offset. For integers, Sentinel-2's processing baseline, in a tag or the file's name, decides:
+   from 04.00 on it is -0.1. Else it is 0 if some pixels are dark in some band. If none is, it is
+   refused: numbers of the later baselines, which are 1000 higher, look like that.
+4. Values that no reflectance can be are refused, however few they are.
+
+What an argument or the file says is never decided by a rule.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gaiaflow.rasters.bands import Bands
+from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values, encoding_of, fits, holds
+from gaiaflow.rasters.errors import RasterError
+from gaiaflow.rasters.grid import grid_of
+from gaiaflow.rasters.reading import Raster, Source, opened, say
+
+# Sentinel-2 products store reflectance x 10000 and, from this processing baseline on, 1000 more.
+SENTINEL_2_SCALE = 1e-4
+SENTINEL_2_OFFSET = -0.1
+BASELINE_WITH_OFFSET = 400
+LANDSAT = "scale=0.0000275 and offset=-0.2 for Landsat Collection 2"
+
+# Numbers that files fill up with where they have no data.
+FILLS = (0.0, -999.0, -9999.0, -32768.0, 65535.0, -99999.0, float(np.finfo("float32").min), 1e20)
+
+POSSIBLE = (-0.5, 4.0)  # corrections overshoot a little below 0; glint and snow go above 1
+BRIGHT = (0.05, 1.6)  # where the 99th percentile of the brightest band lies
+DARK = 0.09  # with an offset of -0.1, reflectance of less is below 0
+SOME = 0.01  # share of pixels
+
+
+def read_reflectance(
+    source: Source,
+    bands: Bands,
+    *,
+    band_names: Sequence[str] | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+) -> Raster:
+    """Read surface reflectance, about 0..1.
+
+    Args:
+        source: a path, "s3://bucket/key", a URL, or the content of a file.
+        bands: the names of the wanted bands, perhaps with other names for each.
+        band_names: names of all bands in the file's order, instead of the file's own.
+        scale, offset: reflectance = stored x scale + offset, instead of the file's own.
+        nodata: the stored number that means "no data"; then no other does.
+
+    Raises:
+        RasterError: the file leaves open what is needed; the message says what decides it.
+    """
+    with opened(source) as dataset:
+        encoding = encoding_of(
+            dataset, bands, band_names=band_names, scale=scale, offset=offset, nodata=nodata
+        )
+        grid, notes = grid_of(dataset)
+        stored, valid = encoding.load(dataset)
+        if nodata is None:
+            encoding, valid = _without_fills(encoding, stored, valid, notes)
+        encoding = _with_scale(encoding, stored, valid, scale, notes)
+        encoding = _with_offset(encoding, stored, valid, offset, _baseline(dataset), notes)
+        values = encoding.decode(stored, valid)
+        _check_possible(values, stored)
+        say(source, notes)
+    return Raster(values, tuple(encoding.bands), grid.crs, grid.transform)
+
+
+def is_plausible(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether each value can be a reflectance at all; NaN and infinity can't."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((values >= POSSIBLE[0]) & (values <= POSSIBLE[1]), bool)
+
+
+def _without_fills(
+    encoding: Encoding, stored: Stored, valid: Valid, notes: list[str]
+) -> tuple[Encoding, Valid]:
+    found = []
+    for fill in FILLS:
+        if (len(stored) < 2 and fill == 0) or not fits(fill, stored.dtype.name):
+            continue
+        filled = holds(stored, fill) & valid.all(axis=0)
+        if filled.any():
+            found.append(fill)
+            valid = valid & ~filled
+            notes.append(
+                f"{filled.mean():.1%} of its pixels hold {fill:g} in all bands, which is taken as "
+                "no data (nodata can say another number)"
+            )
+    return replace(encoding, fills=tuple(found)), valid
+
+
+def _with_scale(
+    encoding: Encoding, stored: Stored, valid: Valid, scale: float | None, notes: list[str]
+) -> Encoding:
+    if scale is not None or any(number != 1 for number in encoding.scales):
+        return encoding
+    formula = "Set scale, perhaps with offset: reflectance = stored x scale + offset"
+    if stored.dtype.kind in "iu":
+        if stored.dtype.itemsize == 1:
+            raise RasterError(
+                f"it holds bytes without a scale, so their reflectance is not known. {formula}; "
+                "scale=0.00392 if 255 is 1. A picture made for the eye is not reflectance"
+            )
+        if any(encoding.offsets) and max(map(abs, encoding.offsets)) > 1:
+            told = f"it has an offset of {encoding.offsets[0]:g}, but no scale"
+            raise RasterError(f"{told}. {formula}")
+        encoding = replace(encoding, scales=(SENTINEL_2_SCALE,) * len(encoding.scales))
+        notes.append("it has no scale, and its integers are taken as reflectance x 10000")
+    bright = _brightest(encoding.decode(stored, valid))
+    if bright is not None and not BRIGHT[0] <= bright <= BRIGHT[1]:
+        kind = "integers are neither" if stored.dtype.kind in "iu" else "numbers are neither"
+        plain = replace(encoding, scales=(1.0,) * len(encoding.scales))
+        numbers = _brightest(plain.decode(stored, valid))
+        raise RasterError(
+            f"it has no scale, and its {kind} reflectance nor reflectance x 10000: in the "
+            f"brightest band they go up to about {numbers:.4g}. {formula}; {LANDSAT}"
+        )
+    return encoding
+
+
+def _with_offset(
+    encoding: Encoding,
+    stored: Stored,
+    valid: Valid,
+    offset: float | None,
+    baseline: int | None,
+    notes: list[str],
+) -> Encoding:
+    if offset is not None or any(encoding.offsets):
+        return encoding
+    values = encoding.decode(stored, valid)
+    known = np.isfinite(values).all(axis=0)
+    if not known.any():
+        return encoding
+    is_dark = float((values[:, known].min(axis=0) < DARK).mean()) >= SOME
+    is_float = stored.dtype.kind == "f"
+    if is_float:
+        baseline = None  # it tells of what the product holds, not of what was computed from that
+    if baseline is None:
+        if not is_dark:
+            raise RasterError(
+                f"it has no offset, and hardly a pixel is below {DARK} in any band, as in "
+                "Sentinel-2 products of processing baseline 04.00 and later without their offset. "
+                f"Set offset={SENTINEL_2_OFFSET} if it is one of them, offset=0 if the scene is "
+                f"that bright; {LANDSAT}"
+            )
+        if not is_float:
+            notes.append("it has no offset, and has dark pixels: the offset is taken as 0")
+        return encoding
+    said = f"Sentinel-2 processing baseline {baseline // 100:02}.{baseline % 100:02}"
+    if baseline < BASELINE_WITH_OFFSET:
+        notes.append(f"{said}: the offset is 0")
+        return encoding
+    if is_dark:
+        raise RasterError(
+            f"{said} has an offset of {SENTINEL_2_OFFSET}, but with it too many pixels are below "
+            f"0, as if it was applied already. Set offset=0 if so, else offset={SENTINEL_2_OFFSET}"
+        )
+    notes.append(f"{said}: the offset is {SENTINEL_2_OFFSET}")
+    return replace(encoding, offsets=(SENTINEL_2_OFFSET,) * len(encoding.offsets))
+
+
+def _baseline(dataset: Any) -> int | None:
+    """Sentinel-2's processing baseline, 400 for 04.00, from GDAL's tag or the product's name."""
+    tagged = re.fullmatch(r"(\d\d)\.(\d\d)", dataset.tags().get("PROCESSING_BASELINE", ""))
+    if tagged:
+        return int(tagged[1] + tagged[2])
+    named = re.search(r"S2[A-D]_MSIL[12][AC]_\w+?_N(\d{4})_", Path(dataset.name).as_posix())
+    return int(named[1]) if named else None
+
+
+def _brightest(values: Values) -> float | None:
+    """The 99th percentile of the brightest band; None without any data."""
+    known = [band[np.isfinite(band)] for band in values]
+    return max((float(np.percentile(band, 99)) for band in known if band.size), default=None)
+
+
+def _check_possible(values: Values, stored: Stored) -> None:
+    wrong = np.isfinite(values) & ~is_plausible(values)
+    if not wrong.any():
+        return
+    numbers, counts = np.unique(stored[wrong], return_counts=True)
+    common = numbers[counts.argmax()]
+    share = math.ceil(wrong.any(axis=0).mean() * 1000) / 10
+    raise RasterError(
+        f"{share:g} % of its pixels have values that can't be reflectance, most often "
+        f"{common:g} as it is stored. Set nodata={common:g} if that means no data; else set scale "
+        "and offset"
+    )
