@@ -127,6 +127,16 @@ def _merged(
     return added + made
 
 
+def pins(text: str) -> dict[str, str]:
+    """Versions by package that an environment.yml asks for."""
+    found = read(text)
+    return {
+        requirement_name(each): version_of(each)
+        for each in [*found.conda, *found.pip]
+        if not each.startswith("-") and version_of(each)
+    }
+
+
 def version_of(spec: str) -> str:
     """What a conda or pip spec says besides the name: version, build, extras."""
     text = spec.strip().rpartition("::")[2]

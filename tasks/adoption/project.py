@@ -10,7 +10,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tasks.adoption import pixi
+from tasks.adoption import pixi, toml_layout
 from tasks.adoption.declared import (
     ORIGINAL,
     TABLES,
@@ -20,7 +20,7 @@ from tasks.adoption.declared import (
     is_requirement,
     requirement_name,
 )
-from tasks.adoption.versions import overlap, requires_python
+from tasks.adoption.versions import overlap, requires_python, specifier
 
 # Of the template's tables for tools, what has to be there beside a table of the user's.
 NEEDED: Mapping[str, Mapping[str, Any]] = {
@@ -87,6 +87,7 @@ def merge(
     as_made: Mapping[str, Container[str]] | None = None,
     configured: Mapping[str, str] | None = None,
     facts: Mapping[str, Any] | None = None,
+    pinned: Mapping[str, str] | None = None,
 ) -> Merged:
     """The template's pyproject.toml with all that the project declares.
 
@@ -96,8 +97,9 @@ def merge(
         as_made: requirements that the original generated, by extra; "" is none.
         configured: tools that a file of their own configures: tool -> file.
         facts: fields of [project] that hold unless the project declares them.
+        pinned: versions by package that the project's environment.yml asks for.
     """
-    document = tomlkit.parse(new)
+    document = toml_layout.parse(new)
     whole = combined(found)
     made_by_original = as_made or {}
     notes: list[str] = []
@@ -105,8 +107,13 @@ def merge(
     template_name = str(project["name"])
     _metadata(project, {**(facts or {}), **whole.project}, notes)
     main = made_by_original.get("", ())
+    pins = {**(pinned or {}), **pixi.pins(whole.tools.get("pixi", {}))}
     wanted = _without_framework(whole.dependencies, main, notes, "")
-    _put(project, "dependencies", _requirements(project["dependencies"], wanted, main, notes))
+    _put(
+        project,
+        "dependencies",
+        _requirements(_loosened(project["dependencies"], pins), wanted, main, notes),
+    )
     for extra, lines in whole.project.get("optional-dependencies", {}).items():
         kept = _without_framework(lines, made_by_original.get(extra, ()), notes, f"[{extra}] ")
         _put(project["optional-dependencies"], extra, kept)
@@ -114,13 +121,14 @@ def merge(
     for group, lines in whole.groups.items():
         kept = _without_framework(lines, (), notes, f"[{group}] ")
         _put(groups, group, _requirements(groups.get(group, []), kept, (), notes))
+    _put(groups, "dev", _loosened(groups["dev"], pins))
     _tools(document, whole, notes)
     _configured(document["tool"], whole, configured or {}, notes)
     _builds(document, whole)
     if "pixi" in document["tool"] and project["name"] != template_name:
         _rename(document["tool"]["pixi"], template_name, str(project["name"]))
     said = [*whole.notes, *(f"pyproject.toml: {note}" for note in notes)]
-    return Merged(tomlkit.dumps(document), list(dict.fromkeys(said)))
+    return Merged(toml_layout.dumps(document), list(dict.fromkeys(said)))
 
 
 def _metadata(project: Any, ours: dict[str, Any], notes: list[str]) -> None:
@@ -212,6 +220,17 @@ def _requirements(
     return [*made, *dict.fromkeys(line for lines in own.values() for line in lines), *others]
 
 
+def _loosened(template: Iterable[Any], pins: Mapping[str, str]) -> list[Any]:
+    """The template's requirements without a version that the project's environment can't have."""
+    made = []
+    for each in template:
+        pin = pins.get(requirement_name(each)) if isinstance(each, str) else None
+        allowed = specifier(pin) if pin else None
+        fits = allowed is None or overlap(Requirement(each).specifier, allowed)
+        made.append(each if fits else requirement_name(each))
+    return made
+
+
 def _agree(one: str, other: str) -> bool:
     first, second = Requirement(one), Requirement(other)
     return first.url is None and overlap(first.specifier, second.specifier)
@@ -281,7 +300,7 @@ def _hatch(template: Any, table: Mapping[str, Any]) -> None:
     build = table.get("build", {})
     says = {*build, *build.get("targets", {}).get("wheel", {})} & _CONTENTS
     if says:
-        del template["build"]
+        template["build"]["targets"]["wheel"].pop("packages")
     _overwrite(template, table)
 
 

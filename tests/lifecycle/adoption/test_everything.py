@@ -409,3 +409,42 @@ def test_of_the_original_only_what_it_generated_is_left_out(template: Template) 
     made = parse(merged.text)["project"]
     assert "asyncpg>=0.29" in made["dependencies"] and "psycopg2-binary" not in merged.text
     assert "keywords" not in made and not merged.notes
+
+
+PIXI_IN_PYPROJECT = """
+[project]
+name = "lakes"
+[project.urls]
+Homepage = "https://lakes.example.org"
+[tool.pixi.project]
+channels = ["conda-forge"]
+platforms = ["linux-64"]
+[tool.pixi.pypi-dependencies]
+lakes = { path = ".", editable = true }
+[tool.pixi.dependencies]
+numpy = "2.0.2.*"
+ruff = ">=0.15,<0.16"
+mlflow = ">=3.9,<4"
+gdal = "*"
+[tool.pixi.tasks.lint]
+cmd = "ruff check --fix"
+[tool.hatch.build.targets.wheel]
+include = ["lakes/**/*"]
+"""
+
+
+def test_pixi_in_pyproject(template: Template) -> None:
+    """One package has one version in an environment, and comments stay above their tables."""
+    merged = project.merge(template("pyproject.toml", "pixi"), pyproject.read(PIXI_IN_PYPROJECT))
+    made = parse(merged.text)
+    packages = made["tool"]["pixi"]["dependencies"]
+    assert packages["numpy"] == "2.0.2.*" and packages["gdal"] == "*" and "lakes" not in packages
+    assert "ruff" not in made["tool"]["pixi"]["feature"]["dev"]["dependencies"]
+    assert "numpy" in made["project"]["dependencies"]  # and not >=2.2
+    assert {"ruff", "pytest>=9.2"} <= set(made["dependency-groups"]["dev"])
+    assert made["tool"]["hatch"]["build"]["targets"]["wheel"] == {"include": ["lakes/**/*"]}
+    said = "\n".join(merged.notes)
+    assert "numpy = '2.0.2.*': yours stands" in said and "mlflow" not in said
+    assert 'gdal = "*"\n\n# From PyPI' in merged.text
+    assert '["lakes/**/*"]\n\n# What the framework needs' in merged.text
+    assert "[project.urls]" in merged.text and "\n\n[project.urls]" in merged.text
