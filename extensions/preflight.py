@@ -54,11 +54,11 @@ def folder_problem(folder: Path, answers_file: str) -> str:
 
 def path_problem(folder: Path) -> str:
     """Say why no project works at this path; empty when it does."""
-    if "$" not in str(folder.resolve()):
+    if not {"$", "%"} & set(str(folder.resolve())):
         return ""
     return (
-        f"The path '{folder.resolve()}' has a $, which Airflow reads as the beginning of a "
-        "variable. Name a folder without it."
+        f"The path '{folder.resolve()}' has a $ or a %, which Airflow and MLflow do not take as "
+        "they are. Name a folder without it."
     )
 
 

@@ -38,7 +38,7 @@ from tasks.adoption import (
     task_factory,
 )
 from tasks.adoption.declared import Declared, Merged
-from tasks.merging import Entry, Tree, digest_of, read_tree, write_tree
+from tasks.merging import Entry, Tree, digest_of, read_tree, same, same_lines, write_tree
 from tasks.ownership import Owners, owners
 from tasks.rendering import ANSWERS, read_answers
 from tasks.settings import identity_of
@@ -284,8 +284,8 @@ def _move_out(
     no_examples = ["/dags/example_*"] if examples is False else []  # what they call is missing
     unwanted = GitIgnoreSpec.from_lines([*original.REPLACED_IF_UNCHANGED, *no_examples])
     for path, entry in list(plan.before.items()):
-        as_made = base.get(path) == entry.data
-        in_the_way = framework.match_file(path) and path in new and new[path] != entry
+        as_made = path in base and same_lines(base[path], entry.data)
+        in_the_way = framework.match_file(path) and path in new and not same(new[path], entry)
         loader = path.startswith("dags/") and dags.reads_yaml(entry.data)
         if loader:
             plan.after[YAML_LOADER] = new[YAML_LOADER]
@@ -313,9 +313,9 @@ def _take_in(plan: Plan, root: Path, base: dict[str, bytes], new: Tree, whose: O
         if theirs.match_file(path):
             if not any(found for each in WANTED.get(path, ["*"]) for found in root.glob(each)):
                 plan.after[path] = Entry(entry.mode, STRICT_TESTS.sub(SKIP, entry.data))
-        elif ours is None or ours == entry:
+        elif ours is None or same(ours, entry):
             plan.after[path] = entry
-        elif path == ".gitignore":
+        elif path in (".gitignore", ".gitattributes"):
             text = merge_lines(entry.data.decode(), ours.data.decode(errors="surrogateescape"))
             _merged(plan, path, Merged(text, []))
         else:
@@ -340,7 +340,9 @@ def _project(plan: Plan, root: Path, base: dict[str, bytes], new: Entry) -> None
     if texts := licences.files(root):
         facts["license-files"] = texts
     if readmes := sorted(path.name for path in root.glob("README*") if path.is_file()):
-        facts["readme"] = "README.md" if "README.md" in readmes else readmes[0]
+        name = "README.md" if "README.md" in readmes else readmes[0]
+        known = name.endswith((".md", ".rst", ".txt"))
+        facts["readme"] = name if known else {"file": name, "content-type": "text/plain"}
     merged = project.merge(new.data.decode(), plan.found, as_made, sources.configured(root), facts)
     _merged(plan, "pyproject.toml", Merged(merged.text, []))
     plan.notes += merged.notes

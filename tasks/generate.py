@@ -98,7 +98,7 @@ def write_secrets(*identity: str) -> None:
     """
     from gaiaflow import envfile, environments, settings  # the new project's own
 
-    (PROJECT / ".gaiaflow").mkdir(exist_ok=True)
+    (PROJECT / ".gaiaflow").mkdir(mode=0o700, exist_ok=True)
     environments.remember_uv(PROJECT)
     if not (PROJECT / ".env").exists():
         envfile.write(PROJECT / ".env", settings.env_text(settings.Identity(*identity)))

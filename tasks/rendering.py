@@ -13,6 +13,7 @@ from plumbum import local
 from tasks.ownership import Owners, owners
 
 ANSWERS = ".copier-answers.yml"
+AS_STORED = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")  # lines end as in the repository
 
 
 def show(source: Path, ref: str, path: str) -> str:
@@ -46,7 +47,7 @@ def render(
     """
     from copier import run_copy
 
-    archive = local["git"]["-C", str(source), "archive", ref]
+    archive = local["git"][AS_STORED]["-C", str(source), "archive", ref]
     with TemporaryDirectory(prefix="gaiaflow-") as folder:
         (archive | local["tar"]["-x", "-C", folder])()  # no repository, so Copier clones nothing
         known = questions((Path(folder) / "copier.yml").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,11 @@ def enter_airflow_environment(script: str) -> None:
     Ends the program with a message and exit code 1 if the environment cannot be made, or with 4 if
     that is what an update still lacks.
     """
+    if os.environ.get("GAIAFLOW_CONNECTED"):  # as docker-compose.yml sets it
+        sys.exit(
+            "error: this is a terminal in a container, which cannot manage containers.\n"
+            "Run this command in a terminal of the computer itself."
+        )
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
     first = path.name == "mlops_manager.py" and sys.argv[1:2]
@@ -41,11 +47,20 @@ def enter_airflow_environment(script: str) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    _keep_private(path.parent)
     env = environments.clean_env()
     if Path(sys.prefix).resolve() != python.parent.parent.resolve():
         os.execve(python, [str(python), str(path), *sys.argv[1:]], env)
     os.environ.clear()
     os.environ.update(env)
+
+
+def _keep_private(root: Path) -> None:
+    """Let nobody but the owner into `.gaiaflow`: it holds logs, databases, sockets and keys."""
+    state = root / ".gaiaflow"
+    with contextlib.suppress(OSError):  # there is none yet, or it is not ours to close
+        if state.stat().st_mode & 0o077:
+            state.chmod(0o700)
 
 
 def _anything_runs(root: Path) -> bool:

@@ -347,7 +347,11 @@ def _outlive_service(names: Sequence[str], arguments: Sequence[str] | None = Non
         f" it; what it says is in {detached.log_of(root)}",
         soft_wrap=True,
     )
-    return detached.run(root, sys.argv[1:] if arguments is None else arguments)
+    try:
+        return detached.run(root, sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        console.err.print(f"It goes on without you: {detached.log_of(root)}", soft_wrap=True)
+        raise
 
 
 def _start(names: Sequence[str], wanted: str | None) -> int:

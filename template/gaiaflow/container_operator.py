@@ -53,7 +53,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
         self.image = self.task_image or os.environ["GAIAFLOW_IMAGE"]
         self.command = ["python", "-m", "gaiaflow.runner", self.function]
         self.network_mode, reach = _network()
-        self.environment = {**reach, **self.call_env(), "GAIAFLOW_RESULT": _RESULT}
+        self.environment = {**reach, **self.call_env(context), "GAIAFLOW_RESULT": _RESULT}
         # Not shown by Airflow.
         self._private_environment = endpoints.credentials(os.environ) | self.secrets_env()
         self.cpus = self.requested["cpu"]

@@ -14,7 +14,8 @@ ADDRESSES = {
     "MLFLOW_TRACKING_URI": "http://mlflow:5000",
 }
 
-CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+MLFLOW_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *MLFLOW_CREDENTIALS)
 CREDENTIALS_SECRET = "gaiaflow"  # the Kubernetes secret that holds them
 
 # Everything else of `settings.client_env` that is no secret.
@@ -71,5 +72,5 @@ def gdal_env(endpoint: str) -> dict[str, str]:
 
 
 def credentials(here: Mapping[str, str]) -> dict[str, str]:
-    """The object store's keys, for where no Kubernetes secret holds them."""
+    """The object store's keys and MLflow's password, for where no Kubernetes secret holds them."""
     return {name: here[name] for name in CREDENTIALS if here.get(name)}

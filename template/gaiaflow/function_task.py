@@ -20,7 +20,7 @@ from gaiaflow.runner import FINAL, NotJsonError, to_json
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-GRACE = 3  # seconds in which a function whose time is up can clean up; Airflow itself waits for 5
+GRACE = 3  # seconds for a function to clean up when its time is up; Airflow kills us after 5
 
 
 class Output(PlainXComArg):
@@ -184,7 +184,7 @@ class FunctionTask(BaseOperator):
             RuntimeError: the function failed; what it wrote is in the log.
         """
 
-    def call_env(self) -> dict[str, str]:
+    def call_env(self, context: Context) -> dict[str, str]:
         """The environment variables that tell the runner what to call, and those of the user.
 
         Raises:
@@ -196,11 +196,26 @@ class FunctionTask(BaseOperator):
         except NotJsonError as error:
             raise AirflowFailException(str(error)) from None
         return {
+            "MLFLOW_RUN_CONTEXT": json.dumps(self._run_tags(context)),
             **{name: _text(value) for name, value in self.function_env.items()},
             "GAIAFLOW_TASK": self.task_id,
             "GAIAFLOW_ARGUMENTS": text,
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _run_tags(self, context: Context) -> dict[str, str]:
+        """What MLflow shall know of each run that the function starts."""
+        ti = context["ti"]
+        tags = {
+            "mlflow.source.name": self.function,
+            "mlflow.source.type": "JOB",
+            "airflow.dag_id": ti.dag_id,
+            "airflow.run_id": ti.run_id,
+            "airflow.task_id": ti.task_id,
+            "airflow.try_number": str(ti.try_number),
+        }
+        mapped = ti.map_index is not None and ti.map_index >= 0
+        return {**tags, "airflow.map_index": str(ti.map_index)} if mapped else tags
 
     def secrets_env(self) -> dict[str, str]:
         """The secrets that the task asks for, where no Kubernetes keeps them.
@@ -223,8 +238,8 @@ class FunctionTask(BaseOperator):
         """The error that ends the task, the same in each mode."""
         if exit_code == FINAL:
             return AirflowFailException(
-                f"{self.function} failed: see above. There is no further try, which would end in "
-                "the same error."
+                f"{self.function} failed: see above. It is not retried, because the error would "
+                "only come back."
             )
         if out_of_memory:
             memory = self.requested["memory"]

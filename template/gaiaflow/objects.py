@@ -15,7 +15,8 @@ from typing import IO, Any
 import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 from s3transfer.exceptions import RetriesExceededError
 
 from gaiaflow.errors import GaiaflowError
@@ -123,7 +124,7 @@ class Bucket:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except (ConnectionError, HTTPClientError) as error:
+        except (NoConnection, HTTPClientError) as error:
             raise GaiaflowError(
                 f"The object store does not answer at {self.url}.\n{_START_IT}"
             ) from error
@@ -149,7 +150,7 @@ class _NoSuchKey(GaiaflowError):
 @contextlib.contextmanager
 def _complete(file: Path) -> Iterator[IO[bytes]]:
     """A file to write to that takes its name at the end, and leaves nothing if there is none."""
-    part = file.with_name(f".{file.name[:200]}.{secrets.token_hex(4)}.part")
+    part = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as output:
             yield output

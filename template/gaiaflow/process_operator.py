@@ -44,7 +44,7 @@ class ProcessOperator(FunctionTask):
             env = {name: v for name, v in os.environ.items() if not name.startswith(hidden)}
             env |= inherited.task_proxies(os.environ)
             env |= self.secrets_env()
-            env |= self.call_env()
+            env |= self.call_env(context)
             env["GAIAFLOW_RESULT"] = str(result)
             command = [python, "-m", "gaiaflow.runner", self.function]
             ended = self._hook.run_command(command, env=env, cwd=str(root))

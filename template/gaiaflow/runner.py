@@ -20,12 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gaiaflow import source
+
 LIMIT = 100_000  # bytes of JSON: as much as an environment variable carries everywhere
 FINAL = (
     65  # the exit code after an error that every further try would repeat (sysexits: EX_DATAERR)
 )
 
-# Errors of the data and of the code. What may pass (the network, a disk, memory) is none of them.
+# Errors of the data and the code, as opposed to the network, a disk or memory.
 _FINAL_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -94,6 +96,7 @@ def load(reference: str) -> Callable[..., Any]:
 def main(reference: str) -> int:
     """Run the task: 0 if the function returned JSON; if not, 1, or FINAL if no retry can help."""
     arguments = json.loads(os.environ.get("GAIAFLOW_ARGUMENTS") or "{}")
+    _tag_commit()
     try:
         gc.disable()  # an import makes many objects, and no garbage
         function = load(reference)
@@ -112,6 +115,15 @@ def main(reference: str) -> int:
     return 0
 
 
+def _tag_commit() -> None:
+    """Add to what MLflow tags runs with: the commit of this code, or of this image."""
+    tags = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
+    commit = os.environ.get("GAIAFLOW_COMMIT") or source.commit(Path(__file__).parents[1])
+    if tags and commit:
+        tags.setdefault("mlflow.source.git.commit", commit)
+        os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
+
+
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """The function's result; `sys.exit()` in it is a return without one, and with a code an end."""
     try:
@@ -123,9 +135,10 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
 
 
 def _is_final(error: BaseException | None) -> bool:
-    """Whether an error, and what has led to it, says that the data or the code is wrong.
+    """Whether an error and everything that led to it says that the data or the code is wrong.
 
-    Libraries mix the kinds: what is an OSError too, as many errors of requests, is none.
+    Libraries mix the kinds: requests, for one, has errors that are both OSError and ValueError.
+    Those may pass.
     """
     while error is not None:
         if isinstance(error, OSError) or not isinstance(error, _FINAL_ERRORS):

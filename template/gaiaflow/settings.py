@@ -6,6 +6,7 @@ Standard library only: a generation task, a notebook and every task process read
 from __future__ import annotations
 
 import base64
+import getpass
 import os
 import re
 import secrets
@@ -47,6 +48,14 @@ def _fernet_key(_: Identity) -> str:
 def compose_name(package: str) -> str:
     """A name for a project's containers and volumes that no other project has."""
     return f"{package.strip('_').replace('_', '-')}-{secrets.token_hex(3)}"
+
+
+def _user_name(_: Identity) -> str:
+    """Who runs things here, as MLflow shows it; a container's user may have no name."""
+    try:
+        return re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser()) or "user"
+    except (ImportError, KeyError, OSError):
+        return "user"
 
 
 def _user_id(_: Identity) -> str:
@@ -97,6 +106,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections kept in Airflow.", make=_fernet_key),
     Setting("AIRFLOW_SECRET_KEY", "Signs Airflow's sessions.", make=_token),
     Setting("AIRFLOW_JWT_SECRET", "Signs the tokens of Airflow's API.", make=_token),
+    Setting(
+        "MLFLOW_TRACKING_USERNAME",
+        "Log in to MLflow; its runs show it as their user.",
+        make=_user_name,
+    ),
+    Setting("MLFLOW_TRACKING_PASSWORD", "Log in to MLflow.", make=_password),
     Setting("JUPYTER_TOKEN", "Log in to JupyterLab.", make=_password),
     Setting(
         "AWS_ACCESS_KEY_ID", "The object store's access key.", make=lambda _: secrets.token_hex(10)
@@ -162,8 +177,9 @@ class Project:
 
     @property
     def source(self) -> str:
-        """The folder that has the package: the package itself, or `src`."""
-        return self.package if (self.root / self.package).is_dir() else "src"
+        """What an image gets of the project's code: the package's folder, or `src` around it."""
+        in_src = (self.root / "src" / self.package).is_dir()
+        return "src" if in_src and not (self.root / self.package).is_dir() else self.package
 
     def port(self, name: str) -> int:
         return int(self.env[name])
@@ -226,6 +242,7 @@ def client_env(project: Project) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "S3_BUCKET": project.env["S3_BUCKET"],
         "MLFLOW_TRACKING_URI": project.url("MLFLOW_PORT"),
+        **{name: project.env[name] for name in endpoints.MLFLOW_CREDENTIALS},
         "MLFLOW_EXPERIMENT_NAME": project.package,
         # Artifacts go through the MLflow server: a client need not reach its object store.
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",

@@ -8,7 +8,7 @@ import docker
 import psutil
 import pytest
 
-from tests.stack.test_services import ask
+from tests.stack.test_services import ask, log_in
 
 from .conftest import SERVICES, Project, containers_of, exec_in
 
@@ -129,8 +129,11 @@ def test_wrong_credentials_are_refused(environment: Project) -> None:
 
 def test_mlflow_refuses_foreign_hosts(containers: Project) -> None:
     page = containers.url("MLFLOW_PORT") + "/api/2.0/mlflow/experiments/search"
-    assert ask(page, {"max_results": 1})[0] == 200
-    assert ask(page, {"max_results": 1}, Host="evil.example.org")[0] == 403
+    key = log_in(containers)
+    assert ask(page, {"max_results": 1}, **key)[0] == 200
+    assert ask(page, {"max_results": 1})[0] == 401
+    assert ask(page, {"max_results": 1}, **key, Host="evil.example.org")[0] == 403
+    assert ask(page, {"max_results": 1}, **key, Origin="http://evil.example.org")[0] == 403
 
 
 @pytest.mark.parametrize("name", ["airflow-scheduler", "jupyterlab"])

@@ -60,6 +60,16 @@ def test_where_nobody_can_be_asked_data_stay(bare_project: Path, data: Path) -> 
     assert not data.exists()
 
 
+def test_in_a_container_no_command_runs(bare_project: Path, tmp_path: Path) -> None:
+    """JupyterLab has terminals there, too, and neither the settings nor an engine."""
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path), "GAIAFLOW_CONNECTED": "yes"}
+    line = [sys.executable, "-B", str(bare_project / "mlops_manager.py"), "stop"]
+    done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "in a terminal of the computer itself" in done.stderr
+    assert not (bare_project / ".gaiaflow").exists()
+
+
 def test_another_way_to_call_it(bare_project: Path, tmp_path: Path) -> None:
     """It goes on in Airflow's environment in the same way, here as far as its making."""
     environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}

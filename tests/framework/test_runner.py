@@ -141,6 +141,15 @@ def test_an_exit_ends_the_task_as_it_ends_a_program(run: Runner, code: str, ends
     assert ("no scene" in done.stdout) == ("no scene" in code)
 
 
+def test_mlflow_is_told_the_commit(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import json, os\ndef f(): return json.loads(os.environ['MLFLOW_RUN_CONTEXT'])"
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"airflow.dag_id": "d"}')
+    monkeypatch.setenv("GAIAFLOW_COMMIT", "c" * 40)  # as the image has it
+    assert run(source).returncode == 0
+    tags = json.loads(run.result.read_text(encoding="utf-8"))
+    assert tags == {"airflow.dag_id": "d", "mlflow.source.git.commit": "c" * 40}
+
+
 def test_output_keeps_its_order(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # as the operator does
     source = """

@@ -18,7 +18,8 @@ from .conftest import TEMPLATE
 
 IDENTITY = settings.Identity("forest_watch", "uv", "seaweedfs")
 # Made on the user's machine, but known to everybody there.
-PUBLIC = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID"}
+OF_THE_PERSON = {"CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
+PUBLIC = {"COMPOSE_PROJECT_NAME", *OF_THE_PERSON}
 
 
 def test_the_example_explains_the_settings_as_they_are() -> None:
@@ -43,7 +44,7 @@ def test_no_two_projects_share_a_secret(tmp_path: Path) -> None:
         made.append(envfile.read(tmp_path / name))
     for setting in settings.SETTINGS:
         same = made[0][setting.name] == made[1][setting.name]
-        assert same == (setting.make is None or setting.name == "CONTAINER_UID"), setting.name
+        assert same == (setting.make is None or setting.name in OF_THE_PERSON), setting.name
     names = {setting.name for setting in settings.SETTINGS if setting.make} - PUBLIC
     secrets = [made[0][name] for name in names]
     assert len(set(secrets)) == len(secrets)
@@ -67,6 +68,15 @@ def test_compose_is_told_what_pyproject_says(project_root: Path) -> None:
     pyproject.write_text(text, encoding="utf-8")
     assert settings.load(project_root).env["OBJECT_STORE"] == "rustfs"
     assert envfile.read(project_root / ".env")["OBJECT_STORE"] == "rustfs"
+
+
+def test_the_package_may_lie_in_src(project_root: Path) -> None:
+    project = settings.load(project_root)
+    assert project.source == project.package
+    (project_root / "src" / project.package).mkdir(parents=True)
+    assert project.source == "src"
+    (project_root / project.package).mkdir()
+    assert project.source == project.package
 
 
 def test_containers_never_run_as_root(project_root: Path) -> None:
@@ -145,6 +155,7 @@ def test_connect_points_clients_at_the_project(
     assert f"http://{wanted['AWS_S3_ENDPOINT']}" == wanted["AWS_ENDPOINT_URL"]  # for GDAL
     assert wanted["MLFLOW_TRACKING_URI"] == project.url("MLFLOW_PORT")
     assert wanted["MLFLOW_EXPERIMENT_NAME"] == "forest_watch"
+    assert wanted["MLFLOW_TRACKING_PASSWORD"] == project.env["MLFLOW_TRACKING_PASSWORD"]
 
 
 def test_connect_leaves_a_task_alone(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

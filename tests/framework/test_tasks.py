@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +103,25 @@ def test_a_dag_and_a_task_can_insist_on_a_mode(monkeypatch: pytest.MonkeyPatch) 
         process = create_task("process", "package.train:train", mode="dev")
     assert type(pod).__name__ == "ClusterPodOperator"
     assert isinstance(process, ProcessOperator)
+
+
+def test_mlflow_is_told_who_logs(dag: DAG) -> None:
+    task = create_task("train", "forest_watch.train:train")
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="train", map_index=-1, try_number=2)
+    tags = json.loads(task.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"])  # type: ignore[arg-type]
+    assert tags == {
+        "mlflow.source.name": "forest_watch.train:train",
+        "mlflow.source.type": "JOB",
+        "airflow.dag_id": "d",
+        "airflow.run_id": "r",
+        "airflow.task_id": "train",
+        "airflow.try_number": "2",
+    }
+    ti.map_index = 3
+    tags = json.loads(task.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"])  # type: ignore[arg-type]
+    assert tags["airflow.map_index"] == "3"
+    own = create_task("own", "forest_watch.train:train", env={"MLFLOW_RUN_CONTEXT": {"a": "b"}})
+    assert own.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"] == '{"a": "b"}'  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("keep", "pod"), [("", "delete_pod"), ("yes", "delete_succeeded_pod")])

@@ -105,13 +105,14 @@ def test_a_folder_name_with_spaces_and_umlauts(
     assert (tmp_path / "Wälder 1 #" / "forest_watch" / "__init__.py").exists()
 
 
-def test_a_path_that_airflow_misreads_is_refused(
-    copier_template: Path, copier_command: Copier, tmp_path: Path
+@pytest.mark.parametrize("name", ["$HOME", "100 %"])
+def test_a_path_that_services_misread_is_refused(
+    copier_template: Path, copier_command: Copier, tmp_path: Path, name: str
 ) -> None:
-    result = copier_command(*COPY, copier_template, "$HOME/project")
+    result = copier_command(*COPY, copier_template, f"{name}/project")
     assert result.returncode == 1
-    assert "has a $, which Airflow reads as the beginning of a variable" in result.stderr
-    assert not (tmp_path / "$HOME").exists()
+    assert "has a $ or a %, which Airflow and MLflow do not take as they are" in result.stderr
+    assert not (tmp_path / name).exists()
 
 
 def test_the_first_commit_has_every_file_whatever_a_person_ignores(
@@ -131,7 +132,10 @@ def test_the_first_commit_has_every_file_whatever_a_person_ignores(
     assert result.returncode == 0, result.stderr
     project = tmp_path / "project"
     tracked = set(git(project, "ls-files").splitlines())
-    written = {name for name in files_of(project) if name != ".env"}
+    secret = (".env", ".gaiaflow/")
+    written = {
+        name for name in files_of(project) if name == ".env.example" or not name.startswith(secret)
+    }
     assert tracked == written
 
 

@@ -29,7 +29,7 @@ RELEASES: dict[str, str] = {
     release["version"]: release["commit"]
     for release in tomllib.loads((Path(__file__).parent / "releases.toml").read_text())["release"]
 }
-PARTS = ["CHANGES.md", "copier.yml", "extensions", "tasks", "template"]
+PARTS = [".gitattributes", "CHANGES.md", "copier.yml", "extensions", "tasks", "template"]
 
 
 def git(folder: Path, *arguments: str, check: bool = True) -> str:

@@ -75,7 +75,8 @@ def test_work_at_the_first_question_stays(project: Path) -> None:
     assert synthetic.NEW in (project / ANSWERS).read_text()
     for name, text in WRITTEN.items():
         assert text.strip() in (project / name).read_text(encoding="utf-8"), name
-    assert (project / "gaiaflow" / "errors.py").read_text() != written["gaiaflow/errors.py"][1]
+    assert (project / "gaiaflow" / "errors.py").read_bytes() != written["gaiaflow/errors.py"][1]
+    assert not (project / "dags" / "landcover_yaml.yml").exists()
     assert not (project / KEPT).exists()  # all of it is in its place
 
     Snapshot(project).abort()

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from copier import run_update
 
-from gaiaflow.snapshot import KEPT, Snapshot, SnapshotError, copy
+from gaiaflow.snapshot import KEPT, MISSING, Snapshot, SnapshotError, copy, digest_of
 
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git
@@ -21,15 +21,19 @@ from tests.lifecycle.test_properties import state_of
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A file of the framework, saved, and one of the user's; an update has begun."""
+    """Two files of the framework and one of the user's; an update is about to write."""
     root = tmp_path / "project"
     (root / "gaiaflow").mkdir(parents=True)
     (root / "gaiaflow" / "ours.py").write_text("ours\n")
+    (root / "gaiaflow" / "dropped.py").write_text("dropped\n")
     (root / "theirs.py").write_text("theirs\n")
     (root / ".gitignore").write_text("/.gaiaflow/\n")
     git(root, "init", "--quiet")
     commit(root, "all")
-    Snapshot.take(root, ["gaiaflow"])
+    planned = dict.fromkeys(("gaiaflow/ours.py", "gaiaflow/added.py"), digest_of(b"merged\n"))
+    planned["gaiaflow/dropped.py"] = MISSING
+    snapshot = Snapshot.take(root, planned)
+    snapshot.plan(planned)
     return root
 
 
@@ -58,23 +62,31 @@ def kept(project: Path, number: int) -> dict[str, str]:
 
 def test_work_after_a_cut_off_update_is_kept(project: Path) -> None:
     before = state_of(project)
-    for name in ("gaiaflow/ours.py", "gaiaflow/new.py", "theirs.py", "new.py", "left.rej"):
+    written = ("gaiaflow/added.py", "gaiaflow/dropped.py", "gaiaflow/ours.py")
+    for name in (*written, "gaiaflow/new.py", "theirs.py", "new.py", "left.rej"):
         (project / name).write_text("later\n")
-    git(project, "clone", "--quiet", ".", "cloned")
+    git(project, "add", "new.py", "gaiaflow")
     names = Snapshot(project).abort()
-    assert (project / "cloned" / "theirs.py").read_text() == "theirs\n"
-    shutil.rmtree(project / "cloned")
-    assert state_of(project) == before
-    written = ("gaiaflow/new.py", "gaiaflow/ours.py", "new.py", "theirs.py")
     assert kept(project, 1) == dict.fromkeys(written, "later\n")
     assert sorted(names) == [f"{KEPT}/1/{name}" for name in written]
+    assert git(project, "diff", "--cached", "--name-only") == "gaiaflow/new.py\nnew.py\n"
+    for name in ("gaiaflow/new.py", "new.py", "left.rej"):  # theirs: an update has nothing to do
+        assert (project / name).read_text() == "later\n"
+        (project / name).unlink()
+    assert (project / "theirs.py").read_text() == "later\n"
+    (project / "theirs.py").write_text("theirs\n")
+    assert state_of(project) == before
 
 
 def test_what_an_update_does_itself_is_not_kept(project: Path) -> None:
-    (project / "gaiaflow" / "ours.py").write_text("half\n")
-    (project / "theirs.py").write_text("saved by an editor meanwhile\n")
-    assert Snapshot(project).restore() == [f"{KEPT}/1/theirs.py"]
-    assert (project / "gaiaflow" / "ours.py").read_text() == "ours\n"
+    before = state_of(project)
+    (project / "gaiaflow" / "added.py").write_text("merged\n")
+    (project / "gaiaflow" / "dropped.py").unlink()  # and the third is not written yet
+    snapshot = Snapshot(project)
+    assert sorted(snapshot.changed()) == ["gaiaflow/added.py", "gaiaflow/dropped.py"]
+    assert snapshot.restore() == []
+    assert state_of(project) == before
+    assert not (project / KEPT).exists()
 
 
 def test_each_abort_keeps_apart(project: Path) -> None:
@@ -90,11 +102,16 @@ def test_each_abort_keeps_apart(project: Path) -> None:
 
 
 def test_commits_after_a_cut_off_update_are_left_alone(project: Path) -> None:
+    (project / "gaiaflow" / "ours.py").write_text("merged\n")
     (project / "theirs.py").write_text("later\n")
-    commit(project, "went on")
-    with pytest.raises(SnapshotError, match="there are commits since") as raised:
+    git(project, "commit", "--quiet", "--message", "went on", "theirs.py")
+    assert Snapshot(project).committed() == []
+    git(project, "commit", "--quiet", "--message", "in part", "gaiaflow/ours.py")
+    with pytest.raises(SnapshotError, match=r"committed \(gaiaflow/ours.py\)") as raised:
         Snapshot(project).abort()
-    assert "reset" not in str(raised.value) and "revert" not in str(raised.value)
+    assert "in part" in str(raised.value) and "went on" not in str(raised.value)
+    assert "reset" not in str(raised.value)
+    assert (project / "gaiaflow" / "ours.py").read_text() == "merged\n"
     assert (project / "theirs.py").read_text() == "later\n"
 
 

@@ -41,6 +41,7 @@ PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
 ORDER = (
     "test_pipeline",
     "test_services",
+    "test_other_users",
     "test_dags",
     "test_generated",
     "test_modes",
@@ -284,7 +285,7 @@ def generate(
     made: list[Project] = []
 
     def generate(name: str, **answers: str) -> tuple[Project, Done]:
-        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name} 100%41?")
+        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name}?")
         made.append(project)
         answers = {"project_name": name, "setup": "none", **answers}
         data = [f"--data={key}={value}" for key, value in answers.items()]

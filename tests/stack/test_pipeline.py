@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.airflow_api import AirflowApi
 
-from .conftest import Project
+from .conftest import Project, execute
 
 BANDS = ["B02", "B03", "B04", "B08"]
 STAGES = ["ingest", "validate", "features", "train", "evaluate", "register", "map"]
@@ -92,6 +92,18 @@ def test_mlflow_holds_the_run(tracked: Any) -> None:
     assert found["metrics"]["accuracy"] > 0.85
     assert found["artifacts"]["confusion_matrix.png"] > 5_000
     assert found["artifacts"]["landcover.png"] > 50_000
+
+
+def test_mlflow_knows_where_a_run_comes_from(stack: Project, tracked: Any, run: Any) -> None:
+    [found] = tracked["runs"]
+    tags = found["tags"]
+    assert tags["mlflow.source.name"] == "forest_watch.train.train:train"
+    assert tags["mlflow.user"] == stack.env["MLFLOW_TRACKING_USERNAME"]
+    assert (tags["airflow.dag_id"], tags["airflow.run_id"]) == ("landcover", run["run_id"])
+    assert (tags["airflow.task_id"], tags["airflow.try_number"]) == ("train", "1")
+    head = execute("git", "rev-parse", "HEAD", cwd=stack.root).out.strip()
+    assert tags["mlflow.source.git.commit"] == head
+    assert tracked["kind"] == "custom_model_development"
 
 
 def test_the_registry_holds_the_model(tracked: Any) -> None:

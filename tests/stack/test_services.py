@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import stat
@@ -56,7 +57,8 @@ def test_status(stack: Project) -> None:
 
 def test_status_for_a_person_says_how_to_log_in(stack: Project) -> None:
     shown = stack.manage("status").out
-    for said in (*SERVICES, stack.env["AIRFLOW_PASSWORD"], stack.env["JUPYTER_TOKEN"]):
+    passwords = ("AIRFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD", "JUPYTER_TOKEN")
+    for said in (*SERVICES, *(stack.env[name] for name in passwords)):
         assert said in shown
     assert stack.env["AWS_SECRET_ACCESS_KEY"] not in shown
 
@@ -179,9 +181,23 @@ def test_jupyterlab_wants_a_token(stack: Project) -> None:
     assert ask(stack.url("JUPYTER_PORT") + "/api/kernels", {}, method="POST")[0] == 403
 
 
+def log_in(project: Project) -> dict[str, str]:
+    """The header that opens MLflow."""
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    user, password = (project.env[name] for name in names)
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
 def test_start_when_all_is_up_changes_nothing(stack: Project) -> None:
     before = stack.pids()
     done = stack.manage("start")
     assert done.code == 0, done
     assert stack.pids() == before
     assert all(listens(int(stack.env[name])) for name in ("AIRFLOW_PORT", "OBJECT_STORE_PORT"))
+
+
+def test_a_pod_need_not_reach_the_store_of_mlflow(stack: Project) -> None:
+    """MLflow would send it there, to the address that it has itself, if the pod did not object."""
+    address = stack.url("MLFLOW_PORT").replace("127.0.0.1", "localhost")
+    assert stack.probe("far_store", address) == "of a pod"

@@ -54,5 +54,7 @@ ARG SOURCE
 COPY pyproject.toml ./
 COPY ${SOURCE} ${SOURCE}
 RUN python -m compileall -q "${SOURCE}"
+ARG GAIAFLOW_COMMIT
+ENV GAIAFLOW_COMMIT=$GAIAFLOW_COMMIT
 USER 50000:0
 CMD ["python", "-m", "gaiaflow.runner"]

@@ -33,6 +33,11 @@ def _env(project: Project) -> Mapping[str, str]:
     }
 
 
+def _login(project: Project) -> str:
+    env = project.env
+    return f"user {env['MLFLOW_TRACKING_USERNAME']}, password {env['MLFLOW_TRACKING_PASSWORD']}"
+
+
 SERVICES = (
     Service(
         "mlflow",
@@ -42,5 +47,6 @@ SERVICES = (
         uses=("object-store",),
         healthy=answers("MLFLOW_PORT", "/health"),
         ports=port("MLFLOW_PORT"),
+        login=_login,
     ),
 )

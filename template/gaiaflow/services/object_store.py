@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gaiaflow import certificates
 from gaiaflow.services.base import Service, airflow_python, data, listens
 from gaiaflow.settings import OBJECT_STORE_PORTS, Project, client_env
 
@@ -56,8 +57,21 @@ def _env(project: Project) -> Mapping[str, str]:
     secret = project.env["AWS_SECRET_ACCESS_KEY"]
     # Without these its volume server would give and take blobs over HTTP without keys.
     signing = {"WEED_JWT_SIGNING_KEY": secret, "WEED_JWT_SIGNING_READ_KEY": secret}
+    # Without these its gRPC ports would answer everybody: each server shows this certificate, and
+    # talks to nobody who can't.
+    certificate, key = certificates.make(project.state / "certificates")
+    mutual = {"WEED_GRPC_CA": str(certificate)}
+    for part in (*_SERVERS, "worker", "mq", "msg_broker", "msg_agent", "client"):
+        mutual[f"WEED_GRPC_{part.upper()}_CERT"] = str(certificate)
+        mutual[f"WEED_GRPC_{part.upper()}_KEY"] = str(key)
     # It would read ~/.seaweedfs, and keep its data as filer.toml there says.
-    return {**client_env(project), **signing, "GOMEMLIMIT": "256MiB", "HOME": str(project.state)}
+    return {
+        **client_env(project),
+        **signing,
+        **mutual,
+        "GOMEMLIMIT": "256MiB",
+        "HOME": str(project.state),
+    }
 
 
 def _healthy(project: Project, _: float) -> bool:

@@ -53,7 +53,7 @@ with DAG("maps", schedule=None):
 
 def test_what_of_create_task_has_no_place_is_named() -> None:
     made = dags.rewrite(
-        b'create_task(task_id="a", func_path="peat.x:f", func_args=[1], image="own:1", mode="prod")',
+        b'create_task("a", func_path="peat.x:f", func_args=[1], image="own:1", mode="prod")',
         "peat",
         lambda function: function != "peat.x:f",
     )

@@ -214,7 +214,7 @@ SYNTAX = set(
     attr file python -m sha256 import setup setuptools sys raise SystemExit BASE Extension
     install_requires extras_require entry_points console_scripts dependencies channels variables
     homepage long_description max-line-length python_requires requirements.txt nobody may run this
-    pip -e -r hash abcd egg content-type text/x-rst""".split()
+    pip -e -r hash sha256:abcd egg content-type text/x-rst""".split()
 )
 
 

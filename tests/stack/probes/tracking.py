@@ -4,6 +4,7 @@ Usage: tracking.py ROOT
 """
 
 import json
+import os
 
 import mlflow
 
@@ -23,6 +24,7 @@ for run in mlflow.search_runs(
             "params": run.data.params,
             "metrics": run.data.metrics,
             "artifacts": artifacts,
+            "tags": run.data.tags,
         }
     )
 versions = [
@@ -31,6 +33,7 @@ versions = [
 ]
 champion = client.get_model_version_by_alias("landcover", "champion")
 info = mlflow.models.get_model_info("models:/landcover@champion")
+experiment = client.get_experiment_by_name(os.environ["MLFLOW_EXPERIMENT_NAME"])
 signature = info.signature.to_dict()
 example = mlflow.pyfunc.load_model("models:/landcover@champion").input_example
 print(
@@ -39,6 +42,7 @@ print(
             "runs": runs,
             "versions": versions,
             "champion": int(champion.version),
+            "kind": experiment.tags.get("mlflow.experimentKind"),
             "inputs": [column["name"] for column in json.loads(signature["inputs"])],
             "outputs": json.loads(signature["outputs"]),
             "example": list(example.columns) if example is not None else None,
