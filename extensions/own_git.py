@@ -1,8 +1,10 @@
-"""Keep the person's git configuration out of the repositories that an update makes for itself.
+"""Keep the person's git configuration out of Copier's own work in an update, and git out of theirs.
 
 Copier commits in temporary folders. There a hook of the person's may fail, a file name that is not
 UTF-8 can't be read, and with `GIT_DIR` set (as in a hook or `git rebase --exec`) the commit would
-go to the person's own repository.
+go to the person's own repository. Then it applies a patch to the project. As copier.yml lets it
+render nothing, that could only bring back what a person has deleted meanwhile; so git is told to
+refuse every patch with an indented line.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ CONFIG = {
     "core.fsmonitor": "false",
     "core.quotePath": "false",
     "core.safecrlf": "false",
+    "core.whitespace": "indent-with-non-tab,tabwidth=1",
+    "apply.whitespace": "error",
 }
 
 

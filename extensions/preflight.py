@@ -1,8 +1,9 @@
 """Checks before the first question: the folder, and the answers given on the command line.
 
 Copier checks an answer of `--data` only when its question's turn comes, shows a traceback, and
-passes over a question name that does not exist. `_message_before_copy` in copier.yml calls
-`preflight()`, which says all of that in one sentence and before anything is written.
+passes over a question name that does not exist. `preflight()` says all of that in one sentence and
+before anything is written. Conditions in copier.yml call it, because Copier evaluates them even
+with `--quiet`, when it renders no messages.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ def folder_problem(folder: Path, answers_file: str) -> str:
 
 def path_problem(folder: Path) -> str:
     """Say why no project works at this path; empty when it does."""
-    if "$" not in str(folder.resolve()):
+    if not {"$", "%"} & set(str(folder.resolve())):
         return ""
     return (
-        f"The path '{folder.resolve()}' has a $, which Airflow reads as the beginning of a "
-        "variable. Name a folder without it."
+        f"The path '{folder.resolve()}' has a $ or a %, which Airflow and MLflow do not take as "
+        "they are. Name a folder without it."
     )
 
 
@@ -79,8 +80,8 @@ def answer_problem(environment: Environment, name: str, value: object) -> str:
 
 
 @pass_context
-def preflight(context: Context) -> str:
-    """Render to nothing when the generation may begin.
+def preflight(context: Context) -> bool:
+    """True: the generation or the update may begin.
 
     Raises:
         UserMessageError: With one line for each thing that is wrong.
@@ -94,12 +95,20 @@ def preflight(context: Context) -> str:
     named = {**conf["settings"].defaults, **conf["user_defaults"], **data}.get("project_name")
     if conf["defaults"] and named is None and not (folder / answers_file).exists():
         problems.append("project_name: it has no default. Add: -d project_name='Forest Watch'")
+    stored = "_src_path" in data  # in an update, the answers file passes for the command line
     for name, value in data.items():
+        if stored and name not in questions():
+            continue  # of another release; Copier drops it
         if problem := answer_problem(context.environment, name, value):
             problems.append(f"{name}: {problem}")
     if problems := list(filter(None, problems)):
-        raise UserMessageError("\n".join(["Nothing was generated.", *problems]))
-    return ""
+        verdict = "Nothing was generated."
+        if stored:
+            verdict = f"Nothing was changed: {answers_file} has answers that can't be used."
+        elif (folder / answers_file).exists():
+            verdict = "Nothing was changed."
+        raise UserMessageError("\n".join([verdict, *problems]))
+    return True
 
 
 class PreflightExtension(Extension):

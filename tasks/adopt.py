@@ -26,9 +26,19 @@ from gaiaflow import envfile, settings
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.snapshot import Snapshot, copy
 
-from tasks.adoption import conda, dags, guessing, layout, licences, original, project, sources
+from tasks.adoption import (
+    conda,
+    dags,
+    guessing,
+    layout,
+    licences,
+    original,
+    project,
+    sources,
+    task_factory,
+)
 from tasks.adoption.declared import Declared, Merged
-from tasks.merging import Entry, Tree, digest_of, read_tree, write_tree
+from tasks.merging import Entry, Tree, digest_of, read_tree, same, same_lines, write_tree
 from tasks.ownership import Owners, owners
 from tasks.rendering import ANSWERS, read_answers
 from tasks.settings import identity_of
@@ -236,7 +246,7 @@ def make_plan(
     _take_in(plan, root, base, new, whose)
     _project(plan, root, base, new["pyproject.toml"])
     _conda(plan, base, new)
-    _rewrite_dags(plan)
+    _rewrite_dags(plan, root)
     _environment(plan, base)
     return plan
 
@@ -274,8 +284,8 @@ def _move_out(
     no_examples = ["/dags/example_*"] if examples is False else []  # what they call is missing
     unwanted = GitIgnoreSpec.from_lines([*original.REPLACED_IF_UNCHANGED, *no_examples])
     for path, entry in list(plan.before.items()):
-        as_made = base.get(path) == entry.data
-        in_the_way = framework.match_file(path) and path in new and new[path] != entry
+        as_made = path in base and same_lines(base[path], entry.data)
+        in_the_way = framework.match_file(path) and path in new and not same(new[path], entry)
         loader = path.startswith("dags/") and dags.reads_yaml(entry.data)
         if loader:
             plan.after[YAML_LOADER] = new[YAML_LOADER]
@@ -303,9 +313,9 @@ def _take_in(plan: Plan, root: Path, base: dict[str, bytes], new: Tree, whose: O
         if theirs.match_file(path):
             if not any(found for each in WANTED.get(path, ["*"]) for found in root.glob(each)):
                 plan.after[path] = Entry(entry.mode, STRICT_TESTS.sub(SKIP, entry.data))
-        elif ours is None or ours == entry:
+        elif ours is None or same(ours, entry):
             plan.after[path] = entry
-        elif path == ".gitignore":
+        elif path in (".gitignore", ".gitattributes"):
             text = merge_lines(entry.data.decode(), ours.data.decode(errors="surrogateescape"))
             _merged(plan, path, Merged(text, []))
         else:
@@ -330,7 +340,9 @@ def _project(plan: Plan, root: Path, base: dict[str, bytes], new: Entry) -> None
     if texts := licences.files(root):
         facts["license-files"] = texts
     if readmes := sorted(path.name for path in root.glob("README*") if path.is_file()):
-        facts["readme"] = "README.md" if "README.md" in readmes else readmes[0]
+        name = "README.md" if "README.md" in readmes else readmes[0]
+        known = name.endswith((".md", ".rst", ".txt"))
+        facts["readme"] = name if known else {"file": name, "content-type": "text/plain"}
     merged = project.merge(new.data.decode(), plan.found, as_made, sources.configured(root), facts)
     _merged(plan, "pyproject.toml", Merged(merged.text, []))
     plan.notes += merged.notes
@@ -358,7 +370,9 @@ def _conda(plan: Plan, base: dict[str, bytes], new: Tree) -> None:
                 plan.notes.append(f"{path}: nothing reads it; environment.yml is the one")
                 continue
             read = [each.source for each in plan.found]
-            _merged(plan, "environment.yml", conda.merge(template, text, old, read))
+            groups = project.combined(plan.found).groups.values()
+            tools = [each for lines in groups for each in lines if isinstance(each, str)]
+            _merged(plan, "environment.yml", conda.merge(template, text, old, read, tools))
             if path != "environment.yml":
                 plan.notes.append(f"{path}: its packages are in environment.yml now; delete it")
         else:
@@ -378,16 +392,23 @@ def merge_lines(new: str, ours: str) -> str:
     return "\n".join([*lines, "", "# Gaiaflow", *missing]).lstrip("\n") + "\n"
 
 
-def _rewrite_dags(plan: Plan) -> None:
+def _rewrite_dags(plan: Plan, root: Path) -> None:
     """DAGs load in Airflow 3, and their calls of the original's functions go on working."""
     package = str(plan.answers["package_name"])
+
+    def knows(function: str) -> bool:
+        module, _, name = function.replace(":", ".").rpartition(".")
+        return task_factory.parameters(root, module, name) is not None
+
     needs = False
     for path, entry in list(plan.after.items()):
         kind = re.fullmatch(r"dags/.*\.(py|yml|yaml)", path)
         if not kind or not entry.is_text:
             continue
-        rewrite = dags.rewrite if kind[1] == "py" else dags.rewrite_yaml
-        made = rewrite(entry.data, package)
+        if kind[1] == "py":
+            made = dags.rewrite(entry.data, package, knows)
+        else:
+            made = dags.rewrite_yaml(entry.data, package)
         plan.after[path] = Entry(entry.mode, made.data)
         plan.notes += [f"{path}: {note}" for note in made.notes]
         needs = needs or dags.needs_factory(made.data)
@@ -475,6 +496,7 @@ def carry_out(root: Path, plan: Plan) -> None:
             )
         write_tree(root, plan.before, plan.after)
         envfile.write(root / ".env", plan.after[".env"].data.decode())
+        (root / ".env").chmod(0o600)  # its secrets are fresh, whoever could read the old ones
         if tracked_env:
             git(root, "rm", "--cached", "--quiet", "--", ".env")
         snapshot.save(phase="merged", conflicts=[])

@@ -20,6 +20,7 @@ from gaiaflow import snapshot
 from gaiaflow.snapshot import files_below, remove_empty_folders
 
 FILE, PROGRAM, LINK = "100644", "100755", "120000"  # git's modes
+SCRIPT = b"#!"
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,16 @@ def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:
     """Apply to our tree what changed from base to theirs.
 
     What one side alone changed is taken; what both changed is merged line by line. Where that is
-    impossible, a text holds both versions between markers, and anything else stays ours.
+    impossible, a text holds both versions between markers, and anything else stays ours. Line ends
+    are no change: git may have converted those of a whole project.
     """
     result = Merge(dict(ours))
     for path in sorted(base.keys() | theirs.keys()):
         old, new, our = base.get(path), theirs.get(path), ours.get(path)
+        if our and our != old:
+            old = our if same(our, old) else old
+            if new and our.is_text and new.is_text:
+                new = Entry(new.mode, with_ends_of(our.data, new.data))
         if old == new or our == new:
             continue  # nothing changed, or to the same
         if our == old:
@@ -170,8 +176,9 @@ def merge_entry(old: Entry | None, our: Entry, new: Entry, release: str) -> tupl
 
 def merge_lines(old: bytes, our: bytes, new: bytes, release: str) -> tuple[bytes, bool]:
     """Merge three versions of a text, as git does; lines end as they do in ours."""
-    if _is_crlf(our):
-        old, new = (text if _is_crlf(text) else text.replace(b"\n", b"\r\n") for text in (old, new))
+    if new.startswith(SCRIPT):
+        our = with_ends_of(new, our)
+    old, new = with_ends_of(our, old), with_ends_of(our, new)
     if our == old:
         return new, True
     with TemporaryDirectory() as folder:
@@ -185,6 +192,26 @@ def merge_lines(old: bytes, our: bytes, new: bytes, release: str) -> tuple[bytes
         if code > 127 or code < 0:
             raise RuntimeError(f"git merge-file failed: {error.strip()}")
         return files[0].read_bytes(), code == 0
+
+
+def same(one: Entry | None, other: Entry | None) -> bool:
+    """Whether two files are the same but for their line ends."""
+    if one is None or other is None or one == other:
+        return one == other
+    texts = one.is_text and other.is_text and one.mode == other.mode
+    return texts and same_lines(one.data, other.data)
+
+
+def same_lines(one: bytes, other: bytes) -> bool:
+    """Whether two texts are the same but for their line ends."""
+    return one.replace(b"\r\n", b"\n") == other.replace(b"\r\n", b"\n")
+
+
+def with_ends_of(ours: bytes, text: bytes) -> bytes:
+    """A text whose lines end as they do in ours; but a script does not run with CRLF."""
+    if _is_crlf(ours) and not text.startswith(SCRIPT):
+        return text if _is_crlf(text) else text.replace(b"\n", b"\r\n")
+    return text.replace(b"\r\n", b"\n") if _is_crlf(text) and b"\r\n" not in ours else text
 
 
 def _is_crlf(text: bytes) -> bool:

@@ -13,12 +13,18 @@ from plumbum import local
 from tasks.ownership import Owners, owners
 
 ANSWERS = ".copier-answers.yml"
+AS_STORED = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")  # lines end as in the repository
 
 
 def show(source: Path, ref: str, path: str) -> str:
     """A file of a release; empty if it has none."""
     code, text, _ = local["git"]["-C", str(source), "show", f"{ref}:{path}"].run(retcode=None)
     return str(text) if code == 0 else ""
+
+
+def questions(copier_yml: str) -> set[str]:
+    """The names that a release asks for, or computes."""
+    return {name for name in yaml.safe_load(copier_yml) if not name.startswith("_")}
 
 
 def read_answers(text: bytes | str) -> dict[str, Any]:
@@ -41,14 +47,15 @@ def render(
     """
     from copier import run_copy
 
-    archive = local["git"]["-C", str(source), "archive", ref]
+    archive = local["git"][AS_STORED]["-C", str(source), "archive", ref]
     with TemporaryDirectory(prefix="gaiaflow-") as folder:
         (archive | local["tar"]["-x", "-C", folder])()  # no repository, so Copier clones nothing
+        known = questions((Path(folder) / "copier.yml").read_text(encoding="utf-8"))
         excluded = [line for each in theirs for line in (*each.user, *each.generated)]
         run_copy(
             folder,
             target,
-            data=dict(answers),
+            data={name: value for name, value in answers.items() if name in known},
             exclude=excluded,
             defaults=True,
             unsafe=True,

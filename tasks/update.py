@@ -79,15 +79,19 @@ class Update:
         changed = dict(answers)
         for step in migrations.due(self.source, self.old):
             step.answers(changed)
+        known = rendering.questions(rendering.show(self.source, "HEAD", "copier.yml"))
+        changed = {name: value for name, value in changed.items() if name in known}
         if changed != answers:  # Copier reads them from there
             own = {k: v for k, v in yaml.safe_load(stored).items() if k.startswith("_")}
             text = yaml.safe_dump({**own, **changed}, allow_unicode=True, sort_keys=False)
             snapshot.begin()
             with self._restored_if_it_fails(snapshot):
-                carried = Entry(FILE, text.encode())
+                carried, kept = Entry(FILE, text.encode()), Kept(self.project)
                 snapshot.cover(ANSWERS)
                 snapshot.plan({ANSWERS: digest_of(carried)})
-                write_tree(self.project, {ANSWERS: Entry(FILE, stored)}, {ANSWERS: carried})
+                was, becomes = {ANSWERS: Entry(FILE, stored)}, {ANSWERS: carried}
+                write_tree(self.project, was, becomes, kept.add)
+            tell_of_copies(kept.paths)
         return self.old != self.new or changed != answers
 
     def render(self, new_answers: Mapping[str, Any]) -> None:
@@ -323,7 +327,10 @@ class Stage(cli.Application):
         """Render both releases while Copier does its work; `after` waits for the lock."""
         snapshot = Snapshot(project)
         lock = snapshot.lock.open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            return  # a file system without locks: `after` renders them itself
         options = [f"--source={self.source}", f"--from={self.old}", f"--to={self.new}"]
         with (snapshot.folder / LOG).open("w") as log:
             subprocess.Popen(  # goes on when this ends; the lock is free when it ends

@@ -29,7 +29,7 @@ def share_services(items: list[pytest.Item], folder: Path, order: tuple[str, ...
 @pytest.fixture(scope="session")
 def copier_template_paths() -> list[str]:
     """What pytest-copier makes the template's repository of: the working tree as it is."""
-    return [".gitignore", "copier.yml", "extensions", "tasks", "template"]
+    return [".gitattributes", ".gitignore", "copier.yml", "extensions", "tasks", "template"]
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,9 @@ def read(text: str) -> Environment:
     return made
 
 
-def merge(new: str, ours: str, base: str, included: Iterable[str] = ()) -> Merged:
+def merge(
+    new: str, ours: str, base: str, included: Iterable[str] = (), tools: Iterable[str] = ()
+) -> Merged:
     """The template's environment.yml with the project's packages; the project's pins win.
 
     Args:
@@ -56,6 +58,7 @@ def merge(new: str, ours: str, base: str, included: Iterable[str] = ()) -> Merge
         ours: the project's.
         base: as the original rendered it, or nothing.
         included: requirements files whose contents are in pyproject.toml.
+        tools: requirements for development, which conda would not find there.
     """
     template, project, made_by_original = read(new), read(ours), read(base)
     as_made = {*made_by_original.conda, *made_by_original.pip}
@@ -67,6 +70,11 @@ def merge(new: str, ours: str, base: str, included: Iterable[str] = ()) -> Merge
     at = lines.index("  - pip:")
     head = _merged(lines[:at], project.conda, as_made, "  - ", notes)
     tail = _merged(lines[at + 1 :], pip, as_made, "      - ", notes)
+    known = {requirement_name(line.strip(" -").split(" #")[0]) for line in [*head, *tail]}
+    tail = [
+        *(f"      - {each}{_MARK}" for each in tools if requirement_name(each) not in known),
+        *tail,
+    ]
     lines = [*head, lines[at], *tail]
     for each in (each for each in pip if each.startswith("-")):
         if each not in as_made:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import libcst as cst
+from libcst.codemod import CodemodContext
+from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
+
+from tasks.adoption import python_code
 from tasks.migrations.steps import RenamedImport
 
 _STANDARD = "airflow.providers.standard"
@@ -58,75 +61,145 @@ class Rewritten:
     notes: list[str]
 
 
-def rewrite(data: bytes, package: str) -> Rewritten:
+def rewrite(data: bytes, package: str, knows: Callable[[str], bool] | None = None) -> Rewritten:
     """Change imports, `schedule_interval`, and PythonOperators that call the package.
 
     The package lives in the project's environment and not in Airflow's, so a PythonOperator of one
     of its functions becomes a `task_factory` call, if that has all the arguments it needs.
+
+    Args:
+        data: the file.
+        package: the project's package.
+        knows: whether the parameters of a function ("package.module:function") can be told.
     """
     for step in IMPORTS:
         data = step.code("dag.py", data)
-    try:
-        tree = ast.parse(data)
-    except (SyntaxError, ValueError):
+    module = python_code.parse(data)
+    if module is None:
         return Rewritten(data, ["this is not Python that can be read; nothing was changed"])
-    notes: list[str] = []
-    edits = _Edits(data)
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    ours = [node for node in imports if (node.module or "").split(".")[0] == package]
+    imports = _Imports()
+    module.visit(imports)
     functions = {
-        alias.asname or alias.name: f"{node.module}:{alias.name}"
-        for node in ours
-        for alias in node.names
+        local: f"{name}:{function}"
+        for local, (name, function) in imports.names.items()
+        if name.split(".")[0] == package
     }
-    uses = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-    uses = Counter({name: uses[name] for name in functions})
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        called = ast.unparse(node.func).rpartition(".")[2]
-        named = {keyword.arg or "": keyword for keyword in node.keywords}
-        if called == "DAG" and "schedule_interval" in named:
-            edits.replace_keyword(named["schedule_interval"], "schedule")
-        if called == "KubernetesPodOperator":
-            notes.append("KubernetesPodOperator: Gaiaflow's create_task runs tasks in pods itself")
-        if called == "PythonOperator" and "python_callable" in named:
-            function = ast.unparse(named["python_callable"].value)
-            unknown = set(named) - {*_ARGUMENTS, "python_callable", "provide_context"}
-            if function in functions and not node.args and not unknown:
-                made = [
-                    f"{new}={ast.unparse(named[old].value)}"
-                    for old, new in _ARGUMENTS.items()
-                    if old in named
-                ]
-                made.insert(1, f'func_path="{functions[function]}"')
-                edits.replace(node, f"task_factory({', '.join(made)})")
-                uses[function] -= 1
-                continue
-            if function in functions:
-                notes.append(f"PythonOperator of {function}: use gaiaflow.create_task instead")
-            if "provide_context" in named:
-                edits.remove_keyword(named["provide_context"])  # it always is
-    if edits.has("task_factory("):
-        for node in ours:
-            if not any(uses[alias.asname or alias.name] for alias in node.names):
-                edits.replace(node, "from task_factory import task_factory")
-        if not edits.has("from task_factory import"):
-            notes.append("add: from task_factory import task_factory")
-    if +uses:
+    calls = _Calls(functions, knows or (lambda function: True))
+    module = module.visit(calls)
+    if calls.made:
+        context = CodemodContext()
+        AddImportsVisitor.add_needed_import(context, "task_factory", "task_factory")
+        for local in functions:
+            name, function = imports.names[local]
+            alias = local if local != function else None
+            RemoveImportsVisitor.remove_unused_import(context, name, function, alias)
+        module = AddImportsVisitor(context).transform_module(module)
+        module = RemoveImportsVisitor(context).transform_module(module)
+    left = _Imports()
+    module.visit(left)
+    notes = list(calls.notes)
+    if any(name.split(".")[0] == package for name in left.modules):
         notes.append(f"imports {package}, which Airflow's environment does not have")
-    modules = {node.module or "" for node in imports} | {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
     notes += [
         why
         for gone, why in GONE.items()
-        if any(module == gone or module.startswith(f"{gone}.") for module in modules)
+        if any(name == gone or name.startswith(f"{gone}.") for name in left.modules)
     ]
-    return Rewritten(edits.apply(), sorted({*notes, *_scripts(data)}))
+    return Rewritten(module.bytes, sorted({*notes, *_scripts(data)}))
+
+
+class _Imports(cst.CSTVisitor):
+    """What a file imports."""
+
+    def __init__(self) -> None:
+        self.modules: set[str] = set()
+        self.names: dict[str, tuple[str, str]] = {}  # as it is called here -> module, name
+
+    def visit_Import(self, node: cst.Import) -> None:
+        self.modules |= {alias.evaluated_name for alias in node.names}
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
+        module = python_code.source_of(node.module) if node.module and not node.relative else ""
+        self.modules.add(module)
+        if not isinstance(node.names, cst.ImportStar):
+            for alias in node.names:
+                local = alias.evaluated_alias or alias.evaluated_name
+                self.names[local] = (module, alias.evaluated_name)
+
+
+class _Calls(cst.CSTTransformer):
+    """Rewrites calls that Airflow 3 does not take like this."""
+
+    def __init__(self, functions: Mapping[str, str], knows: Callable[[str], bool]) -> None:
+        self.functions = functions
+        self.knows = knows
+        self.notes: list[str] = []
+        self.made = False  # a call of task_factory
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:
+        called = python_code.source_of(updated_node.func).rpartition(".")[2]
+        named = {each.keyword.value: each for each in updated_node.args if each.keyword}
+        if called in ("DAG", "dag") and "schedule_interval" in named:
+            old = named["schedule_interval"]
+            new = old.with_changes(keyword=cst.Name("schedule"))
+            args = [new if each is old else each for each in updated_node.args]
+            return updated_node.with_changes(args=args)
+        if called == "KubernetesPodOperator":
+            self.notes.append("KubernetesPodOperator: create_task runs tasks in pods itself")
+        if called in ("create_task", "task_factory"):
+            self._look_at(called, named)
+        if called == "PythonOperator" and "python_callable" in named:
+            return self._python(updated_node, named)
+        return updated_node
+
+    def _look_at(self, called: str, named: Mapping[str, cst.Arg]) -> None:
+        """What the original's functions took, and ours can't."""
+        if "image" in named:
+            image = python_code.source_of(named["image"].value)
+            self.notes.append(f"{called}(image={image}): tasks run in the project's own image now")
+        for name in {"mode", "env"} & named.keys():
+            mode = python_code.source_of(named[name].value)
+            if mode.strip("\"'") != "dev":
+                self.notes.append(f"{called}({name}={mode}): GAIAFLOW_MODE in .env says it for all")
+        if "func_args" in named and "func_path" in named:
+            path = python_code.source_of(named["func_path"].value)
+            if not self.knows(path.strip("\"'")):
+                self.notes.append(
+                    f"{called}(func_path={path}, func_args=...): name the arguments, in func_kwargs"
+                )
+
+    def _python(self, node: cst.Call, named: dict[str, cst.Arg]) -> cst.Call:
+        function = python_code.source_of(named["python_callable"].value)
+        unknown = named.keys() - {*_ARGUMENTS, "python_callable", "provide_context"}
+        if function not in self.functions or unknown or len(named) < len(node.args):
+            if function in self.functions:
+                self.notes.append(f"PythonOperator of {function}: use gaiaflow.create_task instead")
+            # The context always is provided.
+            kept = [each for each in node.args if each is not named.get("provide_context")]
+            return (
+                node.with_changes(args=_ended(kept, node)) if len(kept) < len(node.args) else node
+            )
+        self.made = True
+        path = cst.SimpleString(f'"{self.functions[function]}"')
+        made = []
+        for each in node.args:
+            name = each.keyword.value if each.keyword else ""
+            if name == "python_callable":
+                made.append(each.with_changes(keyword=cst.Name("func_path"), value=path))
+            elif name in _ARGUMENTS:
+                made.append(each.with_changes(keyword=cst.Name(_ARGUMENTS[name])))
+        return node.with_changes(func=cst.Name("task_factory"), args=_ended(made, node))
+
+
+def _ended(arguments: Sequence[cst.Arg], node: cst.Call) -> list[cst.Arg]:
+    """Arguments with the last one ended as the last one of the call was."""
+    if not arguments:
+        return []
+    last = node.args[-1]
+    ended = arguments[-1].with_changes(
+        comma=last.comma, whitespace_after_arg=last.whitespace_after_arg
+    )
+    return [*arguments[:-1], ended]
 
 
 def rewrite_yaml(data: bytes, package: str) -> Rewritten:
@@ -154,49 +227,10 @@ def _scripts(data: bytes) -> list[str]:
     return ["AIRFLOW_HOME is not the project's folder now"] if b"AIRFLOW_HOME" in data else []
 
 
-class _Edits:
-    """Replacements in a source text, by position."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._starts = [0]
-        for line in data.splitlines(keepends=True):
-            self._starts.append(self._starts[-1] + len(line))
-        self._edits: list[tuple[int, int, bytes]] = []
-
-    def _span(self, node: ast.expr | ast.stmt | ast.keyword) -> tuple[int, int]:
-        start = self._starts[node.lineno - 1] + node.col_offset
-        end = self._starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-        return start, end
-
-    def replace(self, node: ast.expr | ast.stmt, text: str) -> None:
-        self._edits.append((*self._span(node), text.encode()))
-
-    def replace_keyword(self, keyword: ast.keyword, name: str) -> None:
-        start, _ = self._span(keyword)
-        self._edits.append((start, start + len(keyword.arg or ""), name.encode()))
-
-    def remove_keyword(self, keyword: ast.keyword) -> None:
-        """Take an argument away, with the comma before or after it."""
-        start, end = self._span(keyword)
-        before = re.search(rb",\s*$", self._data[:start])
-        after = re.match(rb"\s*,\s*", self._data[end:])
-        if before:
-            start = before.start()
-        elif after:
-            end += after.end()
-        self._edits.append((start, end, b""))
-
-    def has(self, text: str) -> bool:
-        return any(text.encode() in edit[2] for edit in self._edits) or text.encode() in self._data
-
-    def apply(self) -> bytes:
-        data = self._data
-        for start, end, text in sorted(set(self._edits), reverse=True):
-            data = data[:start] + text + data[end:]
-        return data
-
-
 def needs_factory(data: bytes) -> bool:
     """Whether a DAG file uses the original's ways to make a task."""
-    return bool(re.search(rb"(?m)^\s*(from|import) task_factory\b", data))
+    module = python_code.parse(data)
+    imports = _Imports()
+    if module:
+        module.visit(imports)
+    return "task_factory" in imports.modules

@@ -13,6 +13,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, TemplateError
 from plumbum import local
 
+from tasks.merging import same_lines
+from tasks.rendering import AS_STORED
+
 URL = "https://github.com/bcdev/gaiaflow-cookiecutter"
 FOLDER = "{{ cookiecutter.folder_name }}/"
 
@@ -79,7 +82,7 @@ def find(clone: Path, project: Path, answers: Mapping[str, Any]) -> Original | N
     for tag in local["git"]["-C", str(clone)]("tag", "--list", "v*").split():
         rendered = Original(tag, render(clone, tag, answers))
         score = sum(
-            (project / path).is_file() and (project / path).read_bytes() == data
+            (project / path).is_file() and same_lines((project / path).read_bytes(), data)
             for path, data in rendered.files.items()
         )
         if best is None or score >= best[0]:
@@ -93,7 +96,8 @@ def render(clone: Path, tag: str, answers: Mapping[str, Any]) -> dict[str, bytes
     context = {"cookiecutter": SimpleNamespace(**answers)}
     files: dict[str, bytes] = {}
     with TemporaryDirectory() as folder:
-        (local["git"]["-C", str(clone), "archive", tag] | local["tar"]["-x", "-C", folder])()
+        archive = local["git"][AS_STORED]["-C", str(clone), "archive", tag]
+        (archive | local["tar"]["-x", "-C", folder])()
         for path in sorted(Path(folder).rglob("*")):
             name = path.relative_to(folder).as_posix()
             if not name.startswith(FOLDER) or not path.is_file():

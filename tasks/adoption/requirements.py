@@ -34,6 +34,8 @@ _ITSELF = {".", "./", "-e .", "-e ./", "--editable ."}
 def requirements_in(text: str, source: str = "") -> Declared:
     """The lines of one file; what is no requirement is in the notes."""
     made = Declared(source)
+    if "--hash" in text:
+        made.notes.append("the hashes were not taken over: a lock file has its own")
     for each in re.sub(r"\\\r?\n", " ", text).splitlines():
         line = re.sub(r"(^|\s)#.*$", "", each).strip()
         if not line or line in _ITSELF or line.startswith("--hash"):

@@ -6,9 +6,11 @@ once no DAG imports this file, delete it.
 
 from __future__ import annotations
 
+import ast
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import gaiaflow
@@ -35,12 +37,20 @@ def task_factory(
     retries: int = 3,
     dag: Any = None,
 ) -> Any:
-    """As in the original up to 0.3. Images, secrets and modes are settings of the project now."""
+    """As in the original up to 0.3. Images and modes are settings of the project now."""
     arguments = dict(func_kwargs or {})
     for name, pulled in (xcom_pull_tasks or {}).items():
         key = pulled.get("key", "return_value")
         arguments[name] = FromTask(pulled["task"], name if key == "return_value" else key)
-    return create_task(task_id, func_path, arguments, env_vars=env_vars, retries=retries, dag=dag)
+    return create_task(
+        task_id,
+        func_path,
+        arguments,
+        env_vars=env_vars,
+        retries=retries,
+        dag=dag,
+        secrets=secrets,
+    )
 
 
 def create_task(
@@ -51,18 +61,48 @@ def create_task(
     env_vars: dict[str, str] | None = None,
     retries: int = 3,
     dag: Any = None,
+    secrets: list[str] | None = None,
     **_: Any,
 ) -> Any:
-    """As in the original 1.0. Images, secrets and modes are settings of the project now."""
-    if func_args:
-        raise ValueError(f"Task {task_id!r}: give the arguments by name, in func_kwargs.")
+    """As in the original 1.0. Images and modes are settings of the project now.
+
+    Arguments given by position get the names that the function has for them. A function that has
+    `params` gets those of the DAG, as the original's did.
+    """
     module, _dot, name = func_path.replace(":", ".").rpartition(".")
+    known = parameters(Path(__file__).parent, module, name)
+    positions = [] if known is None or known.posonlyargs else [each.arg for each in known.args]
+    given = dict(zip(positions, func_args or [], strict=False))
+    if len(given) < len(func_args or []) or given.keys() & (func_kwargs or {}).keys():
+        raise ValueError(
+            f"Task {task_id!r}: give the arguments of {func_path} by name, in func_kwargs; "
+            f"those that can be told are: {', '.join(positions) or 'none'}."
+        )
+    given.update(func_kwargs or {})
+    names = {each.arg for each in [*known.args, *known.kwonlyargs]} if known else set()
+    if "params" in names - given.keys():
+        params: Any = getattr(dag, "params", {})
+        given["params"] = params.dump() if hasattr(params, "dump") else dict(params)
     env = {name: str(value) for name, value in (env_vars or {}).items()}
     with dag or nullcontext():
-        arguments = {key: _output(task_id, value) for key, value in (func_kwargs or {}).items()}
+        arguments = {key: _output(task_id, value) for key, value in given.items()}
         return gaiaflow.create_task(
-            task_id, f"{module}:{name}", arguments, retries=retries, env=env
+            task_id, f"{module}:{name}", arguments, retries=retries, env=env, secrets=secrets or ()
         )
+
+
+def parameters(project: Path, module: str, name: str) -> ast.arguments | None:
+    """The parameters of a function, from its source; None if it is not found there.
+
+    Airflow can't import the function: the package is in the project's own environment.
+    """
+    for folder in (project, project / "src"):
+        file = folder.joinpath(*module.split("."))
+        for path in (file.with_suffix(".py"), file / "__init__.py"):
+            for node in ast.parse(path.read_bytes()).body if path.is_file() else []:
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
+                    return node.args
+    return None
 
 
 def days_ago(number: int) -> datetime:

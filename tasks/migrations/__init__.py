@@ -21,6 +21,7 @@ from plumbum import local
 from tasks.migrations.steps import (
     DroppedQuestion,
     DroppedSetting,
+    Joined,
     Moved,
     RenamedChoice,
     RenamedImport,
@@ -33,6 +34,7 @@ from tasks.migrations.steps import (
 __all__ = [
     "DroppedQuestion",
     "DroppedSetting",
+    "Joined",
     "Moved",
     "RenamedChoice",
     "RenamedImport",

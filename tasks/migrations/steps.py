@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.merging import Entry, Tree, merge_lines
+from tasks.merging import Entry, Tree, merge_lines, with_ends_of
 
 
 class Step:
@@ -74,8 +74,10 @@ class Split(Step):
                 base.update({part: old for part in parts if part not in base})
             return
         changes = dict.fromkeys(parts, our)
-        if our.data != old.data and our.is_text:
-            shares = _shares(old.data, our.data, [theirs[part].data for part in parts])
+        before = with_ends_of(our.data, old.data)
+        if our.data != before and our.is_text:
+            texts = [with_ends_of(our.data, theirs[part].data) for part in parts]
+            shares = _shares(before, our.data, texts)
             for part, share in zip(parts, shares, strict=True):
                 changes[part] = Entry(our.mode, share)
         if self.old not in parts:
@@ -102,6 +104,24 @@ def _shares(old: bytes, our: bytes, parts: Sequence[bytes]) -> list[bytes]:
         fits = [merge_lines(old, changed([hunk]), part, "")[1] for part in parts]
         chosen[fits.index(True) if True in fits else 0].append(hunk)
     return [changed(each) for each in chosen]
+
+
+@dataclass(frozen=True)
+class Joined(Step):
+    """A new file of lines that a project may have already: ours come below its own."""
+
+    path: str
+
+    def files(self, base: Tree, ours: Tree, theirs: Tree) -> None:
+        """Make the release's lines the only change."""
+        our, new = ours.get(self.path), theirs.get(self.path)
+        if our is None or new is None or self.path in base or not our.is_text:
+            return
+        known = {line.strip() for line in our.data.splitlines()}
+        lines = [line for line in new.data.splitlines() if line.strip() not in known]
+        above = our.data if our.data.endswith(b"\n") or not our.data else our.data + b"\n"
+        base[self.path] = our
+        theirs[self.path] = Entry(our.mode, above + b"".join(line + b"\n" for line in lines))
 
 
 @dataclass(frozen=True)
@@ -211,7 +231,8 @@ class RenamedImport(Step):
                     lines[first] = self._dotted(lines[first])
             elif b"#" not in text[start:end] and (made := self._statements(node)):
                 inline = text[:start].strip() or text[end:].strip(b" \t\r\n")
-                between = b"; " if inline else b"\n" + text[:start]
+                end_of_line = b"\r\n" if text.endswith(b"\r\n") else b"\n"
+                between = b"; " if inline else end_of_line + text[:start]
                 changed = text[:start] + between.join(made) + text[end:]
                 lines[first : last + 1] = [changed, *[b""] * (last - first)]
         return b"".join(lines)

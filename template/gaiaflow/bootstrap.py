@@ -16,8 +16,14 @@ def enter_airflow_environment(script: str) -> None:
 
     From then on the environment variables are without what is meant for other projects.
 
-    Ends the program with a message and exit code 1 if the environment cannot be made.
+    Ends the program with a message and exit code 1 if the environment cannot be made, or with 4 if
+    that is what an update still lacks.
     """
+    if os.environ.get("GAIAFLOW_CONNECTED"):  # as docker-compose.yml sets it
+        sys.exit(
+            "error: this is a terminal in a container, which cannot manage containers.\n"
+            "Run this command in a terminal of the computer itself."
+        )
     path = Path(script).resolve()
     python = environments.airflow_python(path.parent)
     first = path.name == "mlops_manager.py" and sys.argv[1:2]
@@ -31,7 +37,14 @@ def enter_airflow_environment(script: str) -> None:
         environments.make_airflow(path.parent)
     except (GaiaflowError, OSError) as error:
         what = explain(error) if isinstance(error, OSError) else error
-        sys.exit(f"error: {what}\nTo see what else is missing: python3 {path.name} doctor")
+        environments.say(f"error: {what}\nTo see what else is missing: python3 {path.name} doctor")
+        if sys.argv[1:3] == ["update", "--continue"]:
+            undo = "python3 .gaiaflow/update/undo.py"
+            environments.say(
+                f"The update is merged, but not finished. Try it again, or go back: {undo}"
+            )
+            sys.exit(4)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     _keep_private(path.parent)

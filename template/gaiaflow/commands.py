@@ -46,7 +46,7 @@ def main(manager: type[cli.Application] | None = None) -> NoReturn:
         code = WRONG_USE
     except GaiaflowError as error:
         console.print_error(str(error))
-        code = FAILED
+        code = error.exit_code
     except BrokenPipeError:  # the reader of a pipe has seen enough
         code = DONE
     except OSError as error:
@@ -324,6 +324,9 @@ class Clean(cli.Application):
         return DONE
 
 
+MlopsManager.subcommand("ls", "gaiaflow.object_commands.List")
+MlopsManager.subcommand("get", "gaiaflow.object_commands.Get")
+MlopsManager.subcommand("put", "gaiaflow.object_commands.Put")
 MlopsManager.subcommand("doctor", Doctor)
 MlopsManager.subcommand("update", Update)
 
@@ -344,7 +347,11 @@ def _outlive_service(names: Sequence[str], arguments: Sequence[str] | None = Non
         f" it; what it says is in {detached.log_of(root)}",
         soft_wrap=True,
     )
-    return detached.run(root, sys.argv[1:] if arguments is None else arguments)
+    try:
+        return detached.run(root, sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        console.err.print(f"It goes on without you: {detached.log_of(root)}", soft_wrap=True)
+        raise
 
 
 def _start(names: Sequence[str], wanted: str | None) -> int:

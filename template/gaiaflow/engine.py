@@ -84,14 +84,23 @@ def compose(project: Project, *arguments: str) -> BaseCommand:
     files = ("--project-directory", project.root, "--file", project.root / "docker-compose.yml")
     env = {
         **_NEUTRAL,
+        **_unset(project),
         **project.env,
         "PACKAGE_IMAGE": package_image(project),
+        "PACKAGE_SOURCE": project.source,
         "GAIAFLOW_COMMIT": source.commit(project.root),
         "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
         **_for_tasks_in_containers(project),
     }
     every_profile = ("--profile", "*", "--progress", "plain")
     return command["compose", files, every_profile, arguments].with_env(**env)
+
+
+def _unset(project: Project) -> dict[str, str]:
+    """All that docker-compose.yml asks for, as not set: only `.env` is to say it."""
+    files = [project.root / "docker-compose.yml", *(project.root / "dockerfiles").rglob("*.yml")]
+    names = [re.findall(r"(?<!\$)\$\{(\w+)", file.read_text("utf-8")) for file in files]
+    return {name: "" for found in names for name in found}
 
 
 @contextlib.contextmanager

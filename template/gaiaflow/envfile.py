@@ -1,11 +1,15 @@
-"""Read and change a `.env` file: `NAME=value` lines, shared with Docker Compose."""
+"""Read and change a `.env` file: `NAME=value` lines, shared with Docker Compose.
+
+A value in quotes may go over several lines, as a key in PEM format does.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gaiaflow.errors import GaiaflowError
@@ -15,6 +19,7 @@ _ASSIGNMENT = re.compile(
     r"""(?P<value>"[^"]*"|'[^']*'|\S.*?|)(?:\s+\#.*|\s*)""",
     re.DOTALL,  # a form feed is no end of a line
 )
+_OPEN = re.compile(r"""\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=[ \t]*(?P<quote>["'])""")
 
 
 def read(path: Path) -> dict[str, str]:
@@ -26,7 +31,7 @@ def read(path: Path) -> dict[str, str]:
     """
     values: dict[str, str] = {}
     first_line: dict[str, int] = {}
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in _entries(_text(path)):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _ASSIGNMENT.fullmatch(line)
@@ -45,7 +50,7 @@ def read(path: Path) -> dict[str, str]:
 
 def update(path: Path, changes: Mapping[str, str]) -> None:
     """Change values in place; comments, order and all other lines stay as they are."""
-    lines = _text(path).split("\n")
+    lines = [line for _, line in _entries(_text(path))]
     for index, line in enumerate(lines):
         match = _ASSIGNMENT.fullmatch(line)
         if match and match["name"] in changes:
@@ -55,10 +60,17 @@ def update(path: Path, changes: Mapping[str, str]) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file of secrets whole or not at all, readable by its owner only."""
+    """Write a file of secrets whole or not at all.
+
+    A new one is readable by its owner only. One that is there keeps its mode, its owner and its
+    place, should it be a link.
+    """
+    path = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            if path.exists():
+                _make_alike(file.fileno(), path.stat())
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -66,6 +78,32 @@ def write(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _make_alike(descriptor: int, wanted: os.stat_result) -> None:
+    mode = stat.S_IMODE(wanted.st_mode)
+    try:
+        os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
+    except OSError:  # it stays ours, and what its group may do is not for ours
+        mode &= ~stat.S_IRWXG
+    os.fchmod(descriptor, mode)
+
+
+def _entries(text: str) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers; those of one value are together."""
+    lines = text.split("\n")
+    number = 0
+    while number < len(lines):
+        last = number
+        if found := _OPEN.match(lines[number]):
+            rest = lines[number][found.end() :]
+            while found["quote"] not in rest and last + 1 < len(lines):
+                last += 1
+                rest = lines[last]
+            if found["quote"] not in rest:
+                last = number  # it stays open
+        yield number + 1, "\n".join(lines[number : last + 1])
+        number = last + 1
 
 
 def _text(path: Path) -> str:

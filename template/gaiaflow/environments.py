@@ -48,9 +48,10 @@ def make_airflow(root: Path) -> None:
     python = airflow_python(root)
     prefix = python.parent.parent
     stamp = airflow_stamp(root)
-    check_path(root)
     if stamp.is_fresh():
         return
+    if not python.exists():
+        check_path(root)
     uv = find_uv()
     say("Making Airflow's environment (once; the first time downloads about 150 MB)")
     if not python.exists():
@@ -111,15 +112,15 @@ def lock_project(root: Path, manager: str) -> None:
 
 
 def check_path(root: Path) -> None:
-    """Refuse a folder whose path Airflow would not take as it is.
+    """Refuse a folder in which services can't run as processes.
 
     Raises:
-        GaiaflowError: it has the name of an environment variable in it.
+        GaiaflowError: its path has a % or the name of an environment variable in it.
     """
-    if os.path.expandvars(root) != str(root):
+    if "%" in str(root) or os.path.expandvars(root) != str(root):
         raise GaiaflowError(
-            f"Airflow would read $ in the path {root} as the beginning of a variable.\n"
-            "Rename the folder so that its path has no $."
+            f"The path {root} has a $ or a %, which Airflow and MLflow misread.\n"
+            "Rename the folder so that its path has neither."
         )
 
 

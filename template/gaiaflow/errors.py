@@ -8,6 +8,8 @@ import errno
 class GaiaflowError(Exception):
     """Something went wrong that the user can mend. The message says what, and what to do next."""
 
+    exit_code = 1
+
 
 _FREE_SPACE = "Nothing is lost: free some space and try again."
 _DISK_IS_FULL = ("No space left on device", "database or disk is full", "os error 28")

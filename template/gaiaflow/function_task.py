@@ -20,7 +20,7 @@ from gaiaflow.runner import FINAL, NotJsonError, to_json
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-GRACE = 3  # seconds in which a function whose time is up can clean up; Airflow itself waits for 5
+GRACE = 3  # seconds for a function to clean up when its time is up; Airflow kills us after 5
 
 
 class Output(PlainXComArg):
@@ -238,8 +238,8 @@ class FunctionTask(BaseOperator):
         """The error that ends the task, the same in each mode."""
         if exit_code == FINAL:
             return AirflowFailException(
-                f"{self.function} failed: see above. There is no further try, which would end in "
-                "the same error."
+                f"{self.function} failed: see above. It is not retried, because the error would "
+                "only come back."
             )
         if out_of_memory:
             memory = self.requested["memory"]

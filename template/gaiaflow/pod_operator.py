@@ -37,10 +37,10 @@ _USER = 50000  # the user of the package image
 _ROOT = Path(__file__).resolve().parents[1]
 _KUBE_CONFIG = _ROOT / "kube_config_inline"
 
-# When Kubernetes itself ends a pod, should no Airflow be left to do it.
+# When Kubernetes ends a pod by itself, in case no Airflow is left to do it.
 _DEADLINE = timedelta(days=7)
 _AFTER_TIMEOUT = timedelta(minutes=1)
-# Waits as the provider's does, and hears both signals at once.
+# Like the provider's, but it reacts to both signals at once.
 _SIDECAR = "trap 'exit 0' INT TERM; while true; do sleep 3600 & wait $!; done"
 
 
@@ -189,7 +189,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         selector = self._build_find_pod_label_selector(context, exclude_checked=False)
         self.pod_manager.await_end(namespace, selector)
         if ti.map_index in {None, -1}:  # of many mapped tasks, not each one
-            with suppress(ApiException, HTTPError):  # pods of others are no reason to fail
+            with suppress(ApiException, HTTPError):  # this task can run without it
                 selector = ",".join(f"{name}={value}" for name, value in self.labels.items())
                 self.pod_manager.sweep(namespace, selector, ti.get_task_states)
         return super().get_or_create_pod(pod_request_obj, context)
@@ -197,7 +197,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
     def post_complete_action(
         self, *, pod: k8s.V1Pod, remote_pod: k8s.V1Pod, context: Context, **rest: Any
     ) -> None:
-        """Clean up, without an error of its own in place of the one that is on its way."""
+        """Clean up, and let the error that got us here through: the provider replaces it."""
         coming = sys.exc_info()[1]
         if remote_pod and coming and not isinstance(coming, HTTPError):
             with suppress(ApiException, KubernetesApiException):
@@ -315,7 +315,7 @@ class ClusterPodOperator(PodOperator):
     def reach(self) -> dict[str, str]:
         """How the pod finds MLflow and the object store: as Airflow itself does."""
         known = endpoints.client_env(os.environ, local=False)
-        return {"MLFLOW_EXPERIMENT_NAME": _package(), **known}
+        return {**_experiment(), **known}
 
     def is_final(self, stuck: Stuck) -> bool:
         """Whether a further try would get stuck as well; nodes come and go."""
@@ -345,9 +345,12 @@ def _project_image() -> str:
     return image
 
 
-def _package() -> str:
-    """The project's package, which names its experiment."""
-    return str(read_toml(_ROOT / "pyproject.toml")["tool"]["gaiaflow"]["package"])
+def _experiment() -> dict[str, str]:
+    """MLflow's experiment, called like the package; nothing if only DAGs have been deployed."""
+    file = _ROOT / "pyproject.toml"
+    if not file.exists():
+        return {}
+    return {"MLFLOW_EXPERIMENT_NAME": str(read_toml(file)["tool"]["gaiaflow"]["package"])}
 
 
 def _identity(context: Context) -> str:

@@ -27,7 +27,7 @@ FINAL = (
     65  # the exit code after an error that every further try would repeat (sysexits: EX_DATAERR)
 )
 
-# Errors of the data and of the code. What may pass (the network, a disk, memory) is none of them.
+# Errors of the data and the code, as opposed to the network, a disk or memory.
 _FINAL_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -135,9 +135,10 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
 
 
 def _is_final(error: BaseException | None) -> bool:
-    """Whether an error, and what has led to it, says that the data or the code is wrong.
+    """Whether an error and everything that led to it says that the data or the code is wrong.
 
-    Libraries mix the kinds: what is an OSError too, as many errors of requests, is none.
+    Libraries mix the kinds: requests, for one, has errors that are both OSError and ValueError.
+    Those may pass.
     """
     while error is not None:
         if isinstance(error, OSError) or not isinstance(error, _FINAL_ERRORS):

@@ -175,6 +175,12 @@ class Project:
         """Everything that programs make for this project: environments, databases, logs."""
         return self.root / ".gaiaflow"
 
+    @property
+    def source(self) -> str:
+        """What an image gets of the project's code: the package's folder, or `src` around it."""
+        in_src = (self.root / "src" / self.package).is_dir()
+        return "src" if in_src and not (self.root / self.package).is_dir() else self.package
+
     def port(self, name: str) -> int:
         return int(self.env[name])
 

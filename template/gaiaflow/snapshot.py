@@ -8,6 +8,7 @@ but the standard library.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,7 @@ from typing import Any
 FOLDER = ".gaiaflow/update"
 KEPT = ".gaiaflow/kept"
 MISSING = "missing"
+WRITTEN_THROUGH = {".env", "uv.lock", "pixi.lock"}  # by programs that follow a link
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _ELSEWHERE = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -97,7 +99,8 @@ class Snapshot:
             if any(path == known or path.startswith(f"{known}/") for known in self.state["paths"]):
                 continue
             for name in files_below(self.root, path):
-                copy(self.root / name, self._files / name)
+                if is_there(place(self.root, name)):
+                    copy(place(self.root, name), self._files / name)
             self.state["paths"].append(path)
         self.save()
 
@@ -106,13 +109,13 @@ class Snapshot:
 
         A file that is linked elsewhere too (uv and conda link those of packages to their caches)
         is linked once more, because whoever changes it in place would break all of them; any
-        other file is copied.
+        other file is copied, and so is one of another file system.
         """
         source, target = self.root / path, self.folder / "environments" / path
         if path in self.state["environments"] or not source.is_dir():
             return
         shutil.rmtree(target, ignore_errors=True)  # of a copy that was cut off
-        shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
+        mirror(source, target)
         self.state["environments"].append(path)
         self.save()
 
@@ -124,7 +127,8 @@ class Snapshot:
     def wait(self) -> None:
         """Wait until nothing that an update has begun in the background writes here."""
         if self.folder.is_dir():
-            with self.lock.open("a") as lock:
+            # Where files can't be locked, nothing is begun in the background.
+            with self.lock.open("a") as lock, contextlib.suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX)
 
     @property
@@ -149,7 +153,7 @@ class Snapshot:
 
     def record_written(self, paths: Iterable[str]) -> None:
         """Note files as the update has written them."""
-        self.plan({path: digest(self.root / path) for path in paths})
+        self.plan({path: digest(place(self.root, path)) for path in paths})
 
     def head(self) -> str:
         """The commit that is checked out now."""
@@ -181,27 +185,21 @@ class Snapshot:
         """
         kept = Kept(self.root)
         for name in self.changed():
-            if digest(self.root / name) != self.state["written"][name]:
+            file = place(self.root, name)
+            if digest(file) != self.state["written"][name]:
                 kept.add(name)
             if is_there(self._files / name):
-                copy(self._files / name, self.root / name)
+                copy(self._files / name, file)
             else:
-                (self.root / name).unlink()
-                remove_empty_folders(self.root, (self.root / name).parent)
+                file.unlink()
+                remove_empty_folders(self.root, file.parent)
         self._restore_index()
         return kept.paths
 
     def restore_environments(self) -> None:
-        """Put the copies of environments in the place of what they have become."""
+        """Make environments again what they were; one that is a link, or a mount, stays so."""
         for path in self.state["environments"]:
-            target, saved = self.root / path, self.folder / "environments" / path
-            if not saved.is_dir():
-                continue  # interrupted when this was done
-            aside = self.folder / "replaced" / path
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                target.rename(aside)
-            saved.rename(target)
+            mirror(self.folder / "environments" / path, self.root / path)
 
     def discard(self) -> None:
         """Forget what is saved."""
@@ -251,7 +249,7 @@ class Snapshot:
         )
 
     def _is_as_saved(self, name: str) -> bool:
-        now, saved = self.root / name, self._files / name
+        now, saved = place(self.root, name), self._files / name
         return _same(now, saved) or not (is_there(now) or is_there(saved))
 
     def _restore_index(self) -> None:
@@ -317,10 +315,12 @@ def git_env() -> dict[str, str]:
 def files_below(root: Path, path: str) -> list[str]:
     """All files and links of a path, relative to the root, without caches; none if it is missing.
 
-    A folder that is a link counts as a link: what is behind it belongs to somebody else.
+    A folder that is a link counts as a link: what is behind it belongs to somebody else. But what
+    is in `.gaiaflow` is the project's, wherever that leads.
     """
     top = root / path
-    if any(parent.is_symlink() for parent in top.parents if root in parent.parents):
+    inside = [parent for parent in top.parents if root in parent.parents]
+    if any(parent.is_symlink() and parent.name != ".gaiaflow" for parent in inside):
         return []
     if top.is_symlink() or top.is_file():
         return [path]
@@ -330,6 +330,12 @@ def files_below(root: Path, path: str) -> list[str]:
         folders[:] = [name for name in folders if name not in CACHES and name not in links]
         found += [(Path(folder) / name).relative_to(root).as_posix() for name in [*names, *links]]
     return sorted(found)
+
+
+def place(root: Path, path: str) -> Path:
+    """Where the content of a path of the project is that an update may change."""
+    file = root / path
+    return file.resolve() if path in WRITTEN_THROUGH else file
 
 
 class Kept:
@@ -342,7 +348,7 @@ class Kept:
         self.paths: list[str] = []
 
     def add(self, path: str) -> None:
-        source = self._root / path
+        source = place(self._root, path)
         if is_there(source):
             copy(source, self._root / self._folder / path)
             self.paths.append(f"{self._folder}/{path}")
@@ -365,8 +371,10 @@ def _same(one: Path, other: Path) -> bool:
         return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
     if not one.is_file() or not other.is_file():
         return False
-    same_mode = one.stat().st_mode == other.stat().st_mode
-    return same_mode and one.read_bytes() == other.read_bytes()
+    mine, its = one.stat(), other.stat()
+    if (mine.st_mode, mine.st_size) != (its.st_mode, its.st_size):
+        return False
+    return os.path.samestat(mine, its) or one.read_bytes() == other.read_bytes()
 
 
 def is_there(path: Path) -> bool:
@@ -388,12 +396,37 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    path = Path(source)
-    if not path.is_symlink() and path.stat().st_nlink > 1:
-        os.link(source, target)
-    else:
-        shutil.copy2(source, target, follow_symlinks=False)
+def mirror(source: Path, target: Path) -> None:
+    """Make a folder the same as another, by touching only what differs.
+
+    Nothing is renamed: the two may be on different file systems, and either may be a link. What is
+    cut off can be done again.
+    """
+    target = target.resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    wanted = {entry.name: entry for entry in os.scandir(source)}
+    for there in os.scandir(target):
+        entry = wanted.get(there.name)
+        kept = entry and entry.is_dir(follow_symlinks=False)
+        if there.is_dir(follow_symlinks=False) and not kept:
+            shutil.rmtree(there.path)
+        elif not entry or (kept and not there.is_dir(follow_symlinks=False)):
+            Path(there.path).unlink()
+    for name, entry in wanted.items():
+        if entry.is_dir(follow_symlinks=False):
+            mirror(Path(entry.path), target / name)
+        elif not _same(Path(entry.path), target / name):
+            (target / name).unlink(missing_ok=True)
+            _link_or_copy(Path(entry.path), target / name)
+    shutil.copystat(source, target)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    if not source.is_symlink() and source.stat().st_nlink > 1:
+        with contextlib.suppress(OSError):  # another file system, or one without such links
+            os.link(source, target)
+            return
+    shutil.copy2(source, target, follow_symlinks=False)
 
 
 def remove_empty_folders(root: Path, folder: Path) -> None:
@@ -407,7 +440,8 @@ def remove_empty_folders(root: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        copies = Snapshot(Path(__file__).resolve().parents[2]).abort()
+        # Not resolved: `.gaiaflow` may be a link to another place.
+        copies = Snapshot(Path(__file__).absolute().parents[2]).abort()
     except SnapshotError as error:
         sys.exit(f"error: {error}")
     for path_of_copy in copies:

@@ -31,5 +31,7 @@ class Stamp:
     def _digest(self) -> str:
         digest = hashlib.sha256()
         for source in self.sources:
-            digest.update(source.read_bytes() if source.exists() else b"missing")
+            # Without CRLF: git converts line ends, and nothing is to be made anew for that.
+            data = source.read_bytes().replace(b"\r\n", b"\n") if source.exists() else b"missing"
+            digest.update(data)
         return digest.hexdigest()

@@ -19,23 +19,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
 from packaging.version import InvalidVersion, Version
 from plumbum import cli
 
-from gaiaflow import console, environments, settings
-from gaiaflow.errors import GaiaflowError
+from gaiaflow import console, envfile, environments, settings
+from gaiaflow.errors import GaiaflowError, explain
 from gaiaflow.snapshot import Snapshot, SnapshotError, git_env
 
-DONE, FAILED, CONFLICTS = 0, 1, 3
+DONE, FAILED, CONFLICTS, HALFWAY = 0, 1, 3, 4
 
 _ABORT = "python3 mlops_manager.py update --abort"
 _CONTINUE = "python3 mlops_manager.py update --continue"
 _CONTINUES = f"Finish it: {_CONTINUE}. Or go back: {_ABORT}"
+_MERGED = f"The update is merged, but not finished. {_CONTINUES}"
+_HALF_BACK = f"The project is not back as it was. When that is mended: {_ABORT}"
 _SHOWN = 12  # paths in a list
 _MARKER = re.compile(rb"(?m)^(<<<<<<< yours|>>>>>>> Gaiaflow .*)\r?$")
 _MADE = (".gaiaflow/project.stamp", "uv.lock", "pixi.lock")
 _NEEDED = ("copier", "copier_template_extensions", "jinja2_time", "plumbum")
 _HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+
+
+class Halfway(GaiaflowError):
+    """An update has changed the project, and is not finished."""
+
+    exit_code = HALFWAY
 
 
 class Update(cli.Application):
@@ -44,7 +53,8 @@ class Update(cli.Application):
     DESCRIPTION_MORE = """
 Needs a clean git tree. Saves the project first; a failure brings it back by itself.
 
-Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong use, 3 conflicts to resolve by hand.
+Exit codes: 0 done (or nothing to do), 1 failed and nothing has changed, 2 wrong use, 3 conflicts to
+resolve by hand, 4 halfway: `--continue` finishes the update, and `--abort` takes it back.
 """
 
     check = cli.Flag("--check", help="only say whether there is a newer release")
@@ -83,8 +93,10 @@ def _the_only_one(root: Path) -> Iterator[None]:
     with (root / ".gaiaflow" / "update.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise GaiaflowError("An update of this project is running: wait for its end.") from None
+        except OSError:
+            pass  # a file system that has no locks, as Lustre may be mounted
         yield
 
 
@@ -127,18 +139,28 @@ def origin(root: Path) -> tuple[str, str]:
         GaiaflowError: the answers file is missing or has neither.
     """
     path = root / ".copier-answers.yml"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    found = dict(re.findall(r"(?m)^(_commit|_src_path): ['\"]?(.*?)['\"]?$", text))
-    if len(found) < 2:
+    try:
+        # The base loader takes every value as it is written: 0.10 is no number.
+        found = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader) if path.is_file() else {}
+        source, commit = str(found["_src_path"]), str(found["_commit"])
+    except (yaml.YAMLError, LookupError, TypeError):
         raise GaiaflowError(
             "`.copier-answers.yml` does not say from where this project was made.\n"
             "git can bring it back: git log --oneline -- .copier-answers.yml"
-        )
-    source = found["_src_path"].removeprefix("git+")
+        ) from None
+    source = source.removeprefix("git+")
     for short, host in _HOSTS.items():
         if source.startswith(short):
             source = f"{host}{source.removeprefix(short)}.git"
-    return source, found["_commit"]
+    if source.startswith("~"):
+        source = str(Path(source).expanduser())
+    if ":" not in source and not Path(source).is_absolute():
+        raise GaiaflowError(
+            f"`.copier-answers.yml` says that the template is at {source}, which depends on the "
+            "folder in which the project was generated.\n"
+            "Write its URL, or its whole path, behind `_src_path:` there, and commit that."
+        )
+    return source, commit
 
 
 def _check(root: Path, as_json: bool) -> int:
@@ -172,11 +194,14 @@ def _update(root: Path, version: str | None) -> int:
         snapshot = Snapshot(root)
         ours = snapshot.state != began
         merged = ours and snapshot.state["phase"] == "merged"
-        if ours and not merged:
-            _tell_of_copies(snapshot.abort())
+        if merged:
+            with _halfway(_MERGED):
+                raise
+        if ours:
+            with _halfway(_HALF_BACK):
+                _tell_of_copies(snapshot.abort())
         if isinstance(error, GaiaflowError):
-            now = f"It is merged. {_CONTINUES}" if merged else "The project is as it was before."
-            raise GaiaflowError(f"{error}\n{now}") from None
+            raise GaiaflowError(f"{error}\nThe project is as it was before.") from None
         raise
     snapshot = Snapshot(root)
     if not snapshot or not snapshot.state["written"]:
@@ -208,6 +233,12 @@ def _finish(root: Path) -> int:
     snapshot = Snapshot(root)
     if not snapshot or snapshot.state["phase"] == "started":
         raise GaiaflowError(f"There is no update to continue. If one was cut off: {_ABORT}")
+    with _halfway(_MERGED):
+        return _bring_along(root, snapshot)
+
+
+def _bring_along(root: Path, snapshot: Snapshot) -> int:
+    """Environments and services, after a merge whose conflicts are resolved."""
     if left := unresolved(root, snapshot):
         console.print_error("Some files still have conflicts:")
         for path in left:
@@ -247,12 +278,32 @@ def _abort(root: Path) -> int:
         kept = snapshot.abort()
     except SnapshotError as error:
         raise GaiaflowError(str(error)) from None
+    except OSError as error:
+        raise Halfway(f"{explain(error)}\n{_HALF_BACK}") from None
     _tell_of_copies(kept)
     console.err.print("The project is as it was before the update.")
     if running:
         environments.say("Services are running: restarting them")
         _manage(root, "restart")
     return DONE
+
+
+@contextmanager
+def _halfway(advice: str) -> Iterator[None]:
+    """What fails in here leaves the project changed: the message and the exit code say so.
+
+    Raises:
+        Halfway: it failed.
+    """
+    try:
+        yield
+    except (GaiaflowError, SnapshotError) as error:
+        raise Halfway(f"{error}\n{advice}") from None
+    except OSError as error:
+        raise Halfway(f"{explain(error)}\n{advice}") from None
+    except KeyboardInterrupt:
+        environments.say(advice)
+        raise
 
 
 def unresolved(root: Path, snapshot: Snapshot) -> list[str]:
@@ -289,6 +340,9 @@ def _tell_of_copies(paths: list[str]) -> None:
 
 
 def _refuse_if_not_ready(root: Path) -> None:
+    settings.read_identity(root)  # what can't be read now could not be read after the merge
+    if (root / ".env").exists():
+        envfile.read(root / ".env")
     snapshot = Snapshot(root)
     pending = _pending(snapshot)
     if pending and snapshot.state["phase"] == "started":

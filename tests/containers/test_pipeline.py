@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -66,6 +67,19 @@ def test_mlflow_holds_the_run_and_the_model(environment: Project, run: Any) -> N
     assert found["artifacts"]["landcover.png"] > 50_000
     assert tracked["champion"] == 1
     assert environment.probe("predict") == ["Water", "Vegetation"]
+
+
+def test_files_go_into_the_store_and_out_of_it(
+    containers: Project, run: Any, tmp_path: Path
+) -> None:
+    listed = containers.manage("ls", "landcover/", "--json").json()
+    [map_] = [entry for entry in listed if entry["key"].endswith("/landcover.tif")]
+    file, back = tmp_path / "map.tif", tmp_path / "back.tif"
+    assert containers.manage("get", map_["key"], str(file)).code == 0
+    assert file.stat().st_size == map_["size"]
+    assert containers.manage("put", str(file), "copies/").code == 0
+    assert containers.manage("get", "copies/map.tif", str(back)).code == 0
+    assert back.read_bytes() == file.read_bytes()
 
 
 def test_a_failing_task_shows_its_log(containers: Project) -> None:

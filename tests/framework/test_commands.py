@@ -10,19 +10,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = "from gaiaflow.commands import main; main()"
-
-
-def command(root: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    environ = {**os.environ, "PYTHONPATH": str(root), "TERM": "dumb"}
-    return [sys.executable, "-B", "-c", RUN, *arguments], environ
-
-
-def manage(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line, environ = command(root, *arguments)
-    return subprocess.run(
-        line, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+from .commands import command, manage
 
 
 def answer(root: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -70,6 +58,16 @@ def test_where_nobody_can_be_asked_data_stay(bare_project: Path, data: Path) -> 
     done = manage(bare_project, "clean", "--data", "--yes")
     assert done.returncode == 0, done
     assert not data.exists()
+
+
+def test_in_a_container_no_command_runs(bare_project: Path, tmp_path: Path) -> None:
+    """JupyterLab has terminals there, too, and neither the settings nor an engine."""
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path), "GAIAFLOW_CONNECTED": "yes"}
+    line = [sys.executable, "-B", str(bare_project / "mlops_manager.py"), "stop"]
+    done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "in a terminal of the computer itself" in done.stderr
+    assert not (bare_project / ".gaiaflow").exists()
 
 
 def test_another_way_to_call_it(bare_project: Path, tmp_path: Path) -> None:

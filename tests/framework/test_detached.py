@@ -62,7 +62,7 @@ def test_what_does_not_concern_the_service_goes_on_in_it(project: Path) -> None:
     )
     try:
         shown = project / "terminal.log"
-        wait_for(lambda: "code" in shown.read_text(encoding="utf-8"))
+        wait_for(lambda: "code " in shown.read_text(encoding="utf-8"))
         assert "Nothing was running.\ncode 0" in shown.read_text(encoding="utf-8")
         assert service.is_running()
     finally:
@@ -75,7 +75,7 @@ def test_its_output_and_exit_code_are_passed_on(project: Path) -> None:
     service = serve(project, script)
     try:
         shown = project / "terminal.log"
-        wait_for(lambda: "code" in shown.read_text(encoding="utf-8"))
+        wait_for(lambda: "code " in shown.read_text(encoding="utf-8"))
         said = shown.read_text(encoding="utf-8")
         assert "There is no service 'mlfow'. Did you mean mlflow" in said
         assert "code 2" in said and service.is_running()

@@ -183,3 +183,16 @@ def test_an_engine_that_hangs_does_not_hang_the_doctor(project_root: Path) -> No
     assert "did not answer" in found["docker-engine"].found
     assert found["memory"].check == "memory"
     assert said == [1], "nothing, or too much, was said meanwhile"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_knows_no_checkmark(project_root: Path, encoding: str) -> None:
+    """With rich, as in the manager; without, the test of the text covers it."""
+    code = "import sys; from pathlib import Path; from gaiaflow.doctor.report import report; " + (
+        "report(Path(sys.argv[1]))"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(TEMPLATE), "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-c", code, str(project_root)]
+    done = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert done.stderr == b""
+    assert b"? operating-system" in done.stdout

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import envfile, environments, settings
+from gaiaflow import envfile, environments, inherited, settings
 from gaiaflow.doctor import OK, PROBLEM, WARNING, examine, files, kubernetes, machine, tools, wsl
 from gaiaflow.doctor import ports as doctor_ports
 from gaiaflow.doctor import system as systems
@@ -232,6 +232,12 @@ def test_clock(project_root: Path, tmp_path: Path) -> None:
     found = seen(look(project_root, machine.clock, environ))
     assert found.level == WARNING
     assert "the time of pyproject.toml is 3" in found.found and "s ahead of" in found.found
+    dag = project_root / "dags" / "forest" / "map.py"
+    dag.parent.mkdir(parents=True)
+    dag.touch()
+    os.utime(dag, (future + 10, future + 10))
+    found = seen(look(project_root, machine.clock, environ))
+    assert "the time of dags/forest/map.py is 3" in found.found
 
 
 def test_the_clock_of_wsl(project_root: Path, tmp_path: Path) -> None:
@@ -282,6 +288,31 @@ def test_proxy(project_root: Path) -> None:
     mended = {**proxied, "no_proxy": shown.stdout.strip()}
     assert mended["no_proxy"] == "127.0.0.1,localhost"
     assert seen(look(project_root, machine.proxy, mended)).level == OK
+    socks = {**mended, "ALL_PROXY": "socks5://proxy.example:1080", "https_proxy": ""}
+    assert (
+        "SOCKS, for tasks and downloads only"
+        in seen(look(project_root, machine.proxy, socks)).found
+    )
+
+
+def test_variables_that_are_left_out_are_named(project_root: Path) -> None:
+    assert look(project_root, machine.variables, {"HOME": "/home/me"}) is None
+    first = inherited.clean({"UV_FROZEN": "1", "AIRFLOW_CONFIG": "secret"})  # as in the manager
+    found = seen(look(project_root, machine.variables, first))
+    assert (found.level, found.found) == (
+        OK,
+        "left out for services and tasks: AIRFLOW_CONFIG, UV_FROZEN",
+    )
+
+
+def test_certificates_must_be_there(project_root: Path) -> None:
+    assert look(project_root, machine.certificates, {}) is None
+    there = {"SSL_CERT_FILE": str(project_root / "pyproject.toml")}
+    assert seen(look(project_root, machine.certificates, there)).level == OK
+    gone = {**there, "REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}
+    found = seen(look(project_root, machine.certificates, gone))
+    assert found.level == PROBLEM
+    assert "REQUESTS_CA_BUNDLE names /nowhere/ca.pem, which is not there" in found.found
 
 
 # --- Ports ---------------------------------------------------------------------------------------

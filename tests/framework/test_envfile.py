@@ -54,6 +54,8 @@ def test_what_is_written_is_read_again(
         ("NAME= # why", ""),
         ("NAME=ü ☃", "ü ☃"),
         ("NAME=a\r", "a"),
+        ("NAME='a\nOTHER=b\n'  # why", "a\nOTHER=b\n"),
+        ('NAME="\na"', "\na"),
     ],
 )
 def test_what_a_person_may_write(file: Path, line: str, value: str) -> None:
@@ -98,6 +100,8 @@ def test_an_update_changes_values_and_no_other_byte(
         ("  export PORT = 8080", "  export PORT = 9090"),
         ("# PORT=8080", "# PORT=8080"),
         ("SPORT=8080", "SPORT=8080"),
+        ("KEY='a\nPORT=8080\n'\nPORT=8080", "KEY='a\nPORT=8080\n'\nPORT=9090"),
+        ("PORT='80\n80' # ours\nA=1", "PORT=9090 # ours\nA=1"),
     ],
 )
 def test_an_update_keeps_what_stands_beside_the_value(file: Path, line: str, updated: str) -> None:
@@ -117,6 +121,7 @@ def test_an_update_keeps_what_stands_beside_the_value(file: Path, line: str, upd
         ('A="secret', 1, "quote in the value of A is not closed"),
         ("A=secret\nB=1\nA=secret", 3, "A is set a second time, after line 1"),
         ("A=1\x0c\x85\nsecret", 2, "expected NAME=value"),
+        ("A='1\n2'\n\nsecret", 4, "expected NAME=value"),
     ],
 )
 def test_a_bad_line_is_named_and_its_value_is_not(
@@ -146,11 +151,33 @@ def test_secrets_are_the_owners_alone(file: Path) -> None:
     try:
         envfile.write(file, "A=1\n")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        file.chmod(0o644)
-        envfile.update(file, {"A": "2"})
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o400, 0o664])
+def test_the_mode_that_a_person_chose_stays(file: Path, mode: int) -> None:
+    """As where a group shares a project; `doctor` says what is too open."""
+    put(file, "A=1\n")
+    file.chmod(mode)
+    envfile.update(file, {"A": "2"})
+    assert envfile.read(file) == {"A": "2"}
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_a_link(file: Path, there: bool) -> None:
+    place = file.parent / "secrets"
+    place.mkdir()
+    file.symlink_to("secrets/settings")
+    if there:
+        put(place / "settings", "A=1\n")
+        envfile.update(file, {"A": "2"})
+    else:
+        envfile.write(file, "A=2\n")
+    assert file.is_symlink() and not (place / "settings").is_symlink()
+    assert (place / "settings").read_text(encoding="utf-8") == "A=2\n"
+    assert list(place.iterdir()) == [place / "settings"]
 
 
 @pytest.mark.parametrize("call", ["fsync", "fdopen"])

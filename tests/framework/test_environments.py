@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gaiaflow import environments
+from gaiaflow.errors import GaiaflowError
 
 from .doctor import manage, only, script
 
@@ -59,3 +60,61 @@ def test_where_there_is_none_nothing_is_remembered(bare_project: Path, tmp_path:
     code = f"remember_uv(Path({str(bare_project)!r})); print(2)"
     assert find(bare_project, only(tmp_path), code) == "2"
     assert not (bare_project / ".gaiaflow").exists()
+
+
+def in_workspace(folder: Path, table: str) -> Path:
+    """A uv project in somebody's workspace."""
+    (folder / "pyproject.toml").write_text(f"[tool.uv.workspace]\n{table}\n", encoding="utf-8")
+    root = folder / "packages" / "forest"
+    root.mkdir(parents=True)
+    project = "[project]\nname = 'forest'\nversion = '0'\nrequires-python = '>=3.10'\n"
+    (root / "pyproject.toml").write_text(f"{project}dependencies = []\n", encoding="utf-8")
+    (root / "uv.lock").touch()
+    return root
+
+
+def test_a_member_of_a_uv_workspace_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    root = in_workspace(tmp_path, 'members = ["packages/*"]')
+    for make in (environments.make_project, environments.lock_project):
+        with pytest.raises(GaiaflowError, match=r'exclude = \["packages/forest"\]'):
+            make(root, "uv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["packages", "pyproject.toml"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'members = ["packages/*"]\nexclude = ["packages/forest"]',
+        'members = ["packages/*"]\nexclude = ["packages/f*"]',
+        'members = ["apps/*"]',
+        "",
+    ],
+)
+def test_outside_of_the_workspace_all_is_as_usual(tmp_path: Path, table: str) -> None:
+    root = in_workspace(tmp_path, table)
+    environments.check_workspace(root)
+    (root / "uv.lock").unlink()
+    subprocess.run([environments.find_uv(), "lock", "--offline"], cwd=root, check=True)
+    assert (root / "uv.lock").exists()  # uv sees it like we do
+    assert not (tmp_path / "uv.lock").exists()
+
+
+@pytest.mark.parametrize("name", ["$HOME", "100 %", "a%41"])
+def test_a_path_that_services_misread_is_refused(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    with pytest.raises(GaiaflowError, match="Rename the folder so that its path has neither"):
+        environments.make_airflow(root)
+    assert not root.exists()
+    environments.check_path(tmp_path / "sure? 5 $")
+
+
+def test_stop_needs_no_whole_environment(bare_project: Path, tmp_path: Path) -> None:
+    """One that was cut off while it was made, say, and nothing has ever run."""
+    script(environments.airflow_python(bare_project), "exit 1")
+    done = manage(bare_project, only(tmp_path), "stop")
+    assert (done.returncode, done.stderr) == (0, "Nothing was running.\n")
+
+
+def test_the_managers_run_where_python_trusts_no_folder(bare_project: Path, tmp_path: Path) -> None:
+    done = manage(bare_project, {**only(tmp_path), "PYTHONSAFEPATH": "1"}, "stop")
+    assert (done.returncode, done.stderr) == (0, "Nothing was running.\n")

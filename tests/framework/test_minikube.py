@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,21 @@ class Manager:
         return str(config["clusters"][0]["cluster"]["server"])
 
     def object(self, path: str) -> Any:
-        import urllib.request
-
         request = urllib.request.Request(
             f"{self.api}/{path}", headers={"Authorization": "Bearer only-for-tests"}
         )
         with urllib.request.urlopen(request) as answer:
             return json.loads(answer.read())
+
+    def create(self, name: str, values: dict[str, str]) -> None:
+        """A secret as kubectl makes it."""
+        body = {"metadata": {"name": name}, "stringData": values}
+        request = urllib.request.Request(
+            f"{self.api}/api/v1/namespaces/default/secrets",
+            data=json.dumps(body).encode(),
+            headers={"Authorization": "Bearer only-for-tests"},
+        )
+        urllib.request.urlopen(request).close()
 
     def secret(self, name: str) -> dict[str, str]:
         data = self.object(f"api/v1/namespaces/default/secrets/{name}")["data"]
@@ -205,7 +214,51 @@ def test_secrets(manage: Manager, tmp_path: Path) -> None:
         assert "3 4" not in call
 
 
-def test_own_variables_of_env_and_not_ours(manage: Manager) -> None:
+def test_a_secret_of_somebody_else_keeps_its_values(manage: Manager) -> None:
+    """As one by the name of ours, which kubectl has made as in production."""
+    env = settings.load(manage.root).env
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    manage.create("gaiaflow", {**{key: env[key] for key in keys}, "MORE": "mine"})
+    assert manage("start").returncode == 0  # the same values: nothing to say
+    assert manage.secret("gaiaflow")["MORE"] == "mine"
+    manage.create("archive", {"TOKEN": "mine"})
+    refused = manage("secret", "archive", "TOKEN=other")
+    assert refused.returncode == 1
+    assert "a secret 'archive' already that Gaiaflow has not made" in refused.stderr
+    assert "another TOKEN" in refused.stderr
+    assert "delete secret archive" in refused.stderr
+    assert manage("secret", "archive", "USER=me").returncode == 0
+    assert manage.secret("archive") == {"TOKEN": "mine", "USER": "me"}
+
+
+def test_what_the_cluster_refuses_is_said_in_its_words(manage: Manager) -> None:
+    assert manage("start").returncode == 0
+    (manage.home / "denied").write_text("create secrets")
+    refused = manage("secret", "archive", "TOKEN=s3cr3t")
+    assert refused.returncode == 1
+    assert 'cannot create resource "secrets"' in refused.stderr
+    assert "s3cr3t" not in refused.stderr
+
+
+def test_a_certificate_that_is_not_trusted_is_called_so(manage: Manager) -> None:
+    assert manage("start").returncode == 0
+    port = (manage.home / "serviceaccount" / "port").read_text()
+    text = manage.config.read_text(encoding="utf-8")
+    known = yaml.safe_load(text)
+    for item in known["clusters"]:
+        item["cluster"] = {"server": f"https://127.0.0.1:{port}"}
+    manage.config.write_text(yaml.safe_dump(known), encoding="utf-8")
+    said = manage("secret", "list")
+    assert said.returncode == 1
+    assert "The certificate of the cluster is not trusted" in said.stderr
+    assert "does not answer" not in said.stderr
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_own_variables_of_env_and_not_ours(manage: Manager, tmp_path: Path, linked: bool) -> None:
+    if linked:
+        (manage.root / ".env").rename(tmp_path / "settings")
+        (manage.root / ".env").symlink_to(tmp_path / "settings")
     with (manage.root / ".env").open("a") as env:
         env.write("EARTHDATA_TOKEN=abc\n")
     assert manage("start").returncode == 0

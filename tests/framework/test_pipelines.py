@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from gaiaflow.pipelines import Task, import_error_text, overview
+from gaiaflow import settings
+from gaiaflow.pipelines import Airflow, Task, import_error_text, overview
 
 ROOT = Path("/home/me/Wälder (alt)")
 DAG = ROOT / "dags" / "landcover.py"
@@ -103,3 +105,14 @@ def mapped(*states: str) -> list[Task]:
 def test_mapped_tasks_are_counted(states: list[str], shown: tuple[str, str]) -> None:
     tasks = [Task("search", "success", 1, -1, 0.5), *mapped(*states)]
     assert list(overview(tasks)) == [("search", "success", ""), ("map", *shown)]
+
+
+def test_a_file_of_the_future_was_changed_now_at_the_latest(project_root: Path) -> None:
+    """As from an archive, or from a machine whose clock is wrong."""
+    airflow = Airflow(settings.load(project_root))
+    file = project_root / "dag.py"
+    file.touch()
+    future = time.time() + 3600
+    os.utime(file, (future, future))
+    assert airflow._unchanged_since(file, time.time() + 1)
+    assert not airflow._unchanged_since(file, time.time() - 1)

@@ -99,11 +99,13 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def cluster(double: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def cluster(
+    double: Path, project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cluster]:
     config_file = tmp_path / "kube_config_inline"
     config_file.write_bytes((double / "kubeconfig.json").read_bytes())
     monkeypatch.setattr(pod_operator, "_KUBE_CONFIG", config_file)
-    monkeypatch.setattr(pod_operator, "_package", lambda: "forest_watch")
+    monkeypatch.setattr(pod_operator, "_ROOT", project_root)
     monkeypatch.setattr(Pods._list.retry, "sleep", lambda _: None)
     monkeypatch.setenv("GAIAFLOW_IMAGE", IMAGE)
     monkeypatch.setenv("GAIAFLOW_NAME", "forest-watch-123")
@@ -388,8 +390,6 @@ def test_the_documented_variables_are_enough(
     assert cluster.task("prod").reach()["MLFLOW_EXPERIMENT_NAME"] == "of-the-team"
 
 
-def test_the_package_names_the_experiment(
-    project_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pod_operator, "_ROOT", project_root)
-    assert pod_operator._package() == "forest_watch"
+def test_dags_may_be_deployed_without_their_project(cluster: Cluster, project_root: Path) -> None:
+    (project_root / "pyproject.toml").unlink()
+    assert "MLFLOW_EXPERIMENT_NAME" not in cluster.task("prod").reach()

@@ -18,6 +18,7 @@ from gaiaflow.services import SERVICES
 from gaiaflow.settings import PORTS, Project
 
 from .conftest import TEMPLATE
+from .doctor import NOBODY, only_root
 
 NAMES = [service.name for service in SERVICES]
 
@@ -139,3 +140,20 @@ def test_a_claimed_port_is_taken_for_others(project: Project) -> None:
     assert move(project).port("MLFLOW_PORT") != port
     other.communicate("")
     assert taken(project, NAMES) is None  # who has ended claims nothing
+
+
+@only_root
+def test_a_socket_of_another_users_object_store_takes_its_port(project: Project) -> None:
+    """The store would use it, and can't: in /tmp only its owner may remove it."""
+    port = numbers(project, ["object-store"])[-1]
+    path = Path(f"/tmp/seaweedfs-admin-grpc-{port}.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+    try:
+        assert taken(project, NAMES) is None  # ours, left by a crash: the store replaces it
+        os.chown(path, NOBODY, NOBODY)
+        assert taken(project, NAMES) == port
+        assert str(path) in ports.holder(port)
+        assert taken(move(project), NAMES) is None
+    finally:
+        path.unlink()

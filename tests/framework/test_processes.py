@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -153,3 +155,21 @@ def test_a_long_log_is_set_aside(
         processes.spawn(command, os.environ, project_root, "mlflow", log).wait()
     assert log.read_text() == "second\n"
     assert log.with_suffix(".old.log").read_text() == "first-line\n"
+
+
+def test_sockets_go_with_their_service_but_not_those_of_others(project_root: Path) -> None:
+    record = project_root / "record.json"
+    with TemporaryDirectory() as folder:  # a short path
+        mine, other = Path(folder, "mine.sock"), Path(folder, "file.sock")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(mine))
+        other.touch()  # no socket
+        command = [sys.executable, "-c", ""]
+        process = processes.spawn(command, os.environ, project_root, "x", project_root / "log")
+        gone = Path(folder, "gone.sock")
+        processes.remember(record, process, project_root, [mine, other, gone])
+        process.wait()
+        leader = processes.recall(record, project_root)
+        assert leader
+        processes.remove_sockets(leader)
+        assert list(Path(folder).iterdir()) == [other]

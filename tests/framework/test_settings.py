@@ -70,6 +70,15 @@ def test_compose_is_told_what_pyproject_says(project_root: Path) -> None:
     assert envfile.read(project_root / ".env")["OBJECT_STORE"] == "rustfs"
 
 
+def test_the_package_may_lie_in_src(project_root: Path) -> None:
+    project = settings.load(project_root)
+    assert project.source == project.package
+    (project_root / "src" / project.package).mkdir(parents=True)
+    assert project.source == "src"
+    (project_root / project.package).mkdir()
+    assert project.source == project.package
+
+
 def test_containers_never_run_as_root(project_root: Path) -> None:
     assert settings.load(project_root).env["CONTAINER_UID"] == str(os.getuid() or 50000)
 

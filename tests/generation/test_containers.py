@@ -119,8 +119,10 @@ def test_the_package_images_are_alike() -> None:
         assert {"tool", "environment", "dependencies", "package"} <= set(found)
         tails.append(found["package"].partition("\nENV HOME=/tmp")[2])
         assert "PATH=/opt/env/venv/bin:$PATH" in found["environment"]
+        for stage in ("environment", "package"):  # the package may lie in src/
+            assert "PYTHONPATH=/opt/project:/opt/project/src " in found[stage]
     assert tails[0] and tails[1] == tails[2] == tails[0]
-    order = ["COPY gaiaflow", "ARG PACKAGE", "COPY ${PACKAGE}", "USER"]  # what changes most: last
+    order = ["COPY gaiaflow", "ARG SOURCE", "COPY ${SOURCE}", "USER"]  # what changes most: last
     places = [tails[0].index(f"\n{line}") for line in order]
     assert places == sorted(places)
 
@@ -171,9 +173,7 @@ def test_the_context_has_no_secrets_and_no_data() -> None:
     copied = re.findall(
         r"(?m)^COPY (?!--from)(.+) \S+$", "".join(path.read_text("utf-8") for path in DOCKERFILES)
     )
-    needed = {
-        name.replace("${PACKAGE}", "forest_watch") for line in copied for name in line.split()
-    }
+    needed = {name.replace("${SOURCE}", "forest_watch") for line in copied for name in line.split()}
     assert {"pyproject.toml", "gaiaflow", "forest_watch", "environment.yml", "pixi.lock"} <= needed
     assert [name for name in needed if ignored.match_file(name)] == []
 
@@ -386,7 +386,7 @@ def project(made: Made, tmp_path: Path) -> Path:
 # What a person may add to .env, and what the manager tells Compose.
 NOT_SET_AT_FIRST = {
     *("TASK_MEMORY", "GAIAFLOW_KEEP_FAILED"),
-    *("GAIAFLOW_SECRETS", "DOCKER_SOCKET", "DOCKER_GROUP"),
+    *("GAIAFLOW_SECRETS", "DOCKER_SOCKET", "DOCKER_GROUP", "PACKAGE_SOURCE"),
 }
 
 

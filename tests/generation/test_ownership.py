@@ -87,6 +87,9 @@ def test_secrets_are_ignored_by_git(render: Render, git: Git, tmp_path: Path) ->
     git(project, "init")
     secret = [".env", ".gaiaflow/x", ".venv/x", "kube_config_inline", "data/scene.tif", ".pixi/x"]
     assert git(project, "check-ignore", *secret).split() == secret
+    for name in (".gaiaflow", ".venv", ".pixi", ".conda"):  # on a cluster, often in scratch space
+        (project / name).symlink_to(tmp_path)
+        assert git(project, "check-ignore", name).split() == [name]
     kept = ["uv.lock", "pixi.lock", ".env.example", "data/README.md", ".copier-answers.yml"]
     result = subprocess.run(["git", "-C", project, "check-ignore", *kept], check=False)
     assert result.returncode == 1

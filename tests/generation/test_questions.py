@@ -11,7 +11,7 @@ from copier.errors import UserMessageError
 
 from extensions.preflight import BOOLEANS
 from tests.conftest import ROOT
-from tests.generation.conftest import Copier, files_of
+from tests.generation.conftest import Copier, Git, files_of
 
 NAMED = ("-d", "project_name=Forest Watch", "-d", "setup=none")
 COPY = ("copy", "--trust", "--defaults", "--skip-tasks")
@@ -106,8 +106,9 @@ def test_settings_questions_ownership_tasks_migrations_in_this_order() -> None:
         ("user_files=x", "no question 'user_files'"),
     ],
 )
+@pytest.mark.parametrize("quiet", [False, True], ids=["", "quiet"])
 def test_a_wrong_answer_is_refused(
-    copier_template: Path, tmp_path: Path, answer: str, reason: str
+    copier_template: Path, tmp_path: Path, answer: str, reason: str, quiet: bool
 ) -> None:
     name, _, value = answer.partition("=")
     with pytest.raises(UserMessageError) as refused:
@@ -118,6 +119,7 @@ def test_a_wrong_answer_is_refused(
             defaults=True,
             unsafe=True,
             skip_tasks=True,
+            quiet=quiet,
         )
     message = refused.value.message
     assert message.startswith(f"Nothing was generated.\n{name}: ") and reason in message
@@ -132,8 +134,62 @@ def test_all_wrong_answers_are_told_at_once(copier_template: Path, copier_comman
     assert "package_name: " in result.stderr and "setup: " in result.stderr
 
 
-def test_a_missing_name(copier_template: Path, copier_command: Copier, tmp_path: Path) -> None:
-    result = copier_command(*COPY, copier_template, "project")
+@pytest.mark.parametrize("options", [[], ["--quiet"]], ids=["", "quiet"])
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("license=WTFPL", "license: 'WTFPL' is not one of: MIT, "),
+        ("licence=MIT", "licence: There is no question 'licence'. Did you mean 'license'?"),
+    ],
+)
+def test_an_update_with_a_wrong_answer(
+    copier_template: Path,
+    copier_command: Copier,
+    git: Git,
+    tmp_path: Path,
+    options: list[str],
+    answer: str,
+    problem: str,
+) -> None:
+    project = tmp_path / "project"
+    assert copier_command("copy", *COPY[1:3], *NAMED, copier_template, "project").returncode == 0
+    before = files_of(project)
+    result = copier_command("update", *COPY[1:3], *options, "-d", answer, "project")
+    assert result.returncode == 1
+    assert f"Nothing was changed.\n{problem}" in result.stderr, result.stderr
+    assert "Trace" not in result.stderr
+    assert files_of(project) == before
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet"]], ids=["", "quiet"])
+def test_a_stored_answer_that_is_wrong(
+    copier_template: Path, copier_command: Copier, git: Git, tmp_path: Path, options: list[str]
+) -> None:
+    """One that was edited by hand is named; one that no release asks for is no obstacle."""
+    project = tmp_path / "project"
+    assert copier_command("copy", *COPY[1:3], *NAMED, copier_template, "project").returncode == 0
+    answers = project / ".copier-answers.yml"
+    text = answers.read_text(encoding="utf-8")
+    answers.write_text(f"{text}forgotten: x\n", encoding="utf-8")
+    git(project, "commit", "--quiet", "-am", "by hand")
+    result = copier_command("update", *COPY[1:3], *options, "project")
+    assert result.returncode == 0, result.stderr
+    assert answers.read_text(encoding="utf-8") == text
+    answers.write_text(text.replace("seaweedfs", "floppy"), encoding="utf-8")
+    git(project, "commit", "--quiet", "-am", "by hand again")
+    result = copier_command("update", *COPY[1:3], *options, "project")
+    assert result.returncode == 1 and "Trace" not in result.stderr
+    assert ".copier-answers.yml has answers that can't be used.\nobject_store: 'floppy' is not" in (
+        result.stderr
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet"]], ids=["", "quiet"])
+def test_a_missing_name(
+    copier_template: Path, copier_command: Copier, tmp_path: Path, options: list[str]
+) -> None:
+    result = copier_command(*COPY, *options, copier_template, "project")
     assert result.returncode == 1
     assert "project_name: it has no default. Add: -d project_name=" in result.stderr
     assert not (tmp_path / "project").exists()
@@ -146,14 +202,15 @@ def test_words_for_yes_and_no_mean_to_copier_what_they_mean_to_us(word: str) -> 
     assert cast_to_bool(word) is (word in {"true", "t", "yes", "y", "on", "1"})
 
 
+@pytest.mark.parametrize("options", [[], ["--quiet"]], ids=["", "quiet"])
 def test_a_folder_that_is_not_empty(
-    copier_template: Path, copier_command: Copier, tmp_path: Path
+    copier_template: Path, copier_command: Copier, tmp_path: Path, options: list[str]
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "README.md").write_text("mine\n")
     before = files_of(project)
-    result = copier_command(*COPY, *NAMED, copier_template, "project")
+    result = copier_command(*COPY, *options, *NAMED, copier_template, "project")
     assert result.returncode == 1
     assert "not empty (README.md). Name a new or empty folder." in result.stderr
     assert files_of(project) == before

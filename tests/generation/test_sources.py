@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,13 +105,14 @@ def test_a_folder_name_with_spaces_and_umlauts(
     assert (tmp_path / "Wälder 1 #" / "forest_watch" / "__init__.py").exists()
 
 
-def test_a_path_that_airflow_misreads_is_refused(
-    copier_template: Path, copier_command: Copier, tmp_path: Path
+@pytest.mark.parametrize("name", ["$HOME", "100 %"])
+def test_a_path_that_services_misread_is_refused(
+    copier_template: Path, copier_command: Copier, tmp_path: Path, name: str
 ) -> None:
-    result = copier_command(*COPY, copier_template, "$HOME/project")
+    result = copier_command(*COPY, copier_template, f"{name}/project")
     assert result.returncode == 1
-    assert "has a $, which Airflow reads as the beginning of a variable" in result.stderr
-    assert not (tmp_path / "$HOME").exists()
+    assert "has a $ or a %, which Airflow and MLflow do not take as they are" in result.stderr
+    assert not (tmp_path / name).exists()
 
 
 def test_the_first_commit_has_every_file_whatever_a_person_ignores(
@@ -130,7 +132,10 @@ def test_the_first_commit_has_every_file_whatever_a_person_ignores(
     assert result.returncode == 0, result.stderr
     project = tmp_path / "project"
     tracked = set(git(project, "ls-files").splitlines())
-    written = {name for name in files_of(project) if name != ".env"}
+    secret = (".env", ".gaiaflow/")
+    written = {
+        name for name in files_of(project) if name == ".env.example" or not name.startswith(secret)
+    }
     assert tracked == written
 
 
@@ -224,3 +229,25 @@ def test_installed_distribution_is_metadata_only(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert all(".dist-info/" in name for name in names)
+
+
+@pytest.mark.parametrize("source", ["clone", "folder/../clone"])
+def test_a_relative_path_is_stored_as_a_whole_one(
+    clone: Path, copier_command: Copier, tmp_path: Path, source: str
+) -> None:
+    """Copier stores it as typed, and an update would look for it from another folder."""
+    (tmp_path / "folder").mkdir()
+    made = copier_command(*COPY, "--vcs-ref=0.0.1", source, "project")
+    assert made.returncode == 0, made.stderr
+    project = tmp_path / "project"
+    assert answers(project)["_src_path"] == str(clone.resolve())
+    updated = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--quiet"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert updated.returncode == 0, updated.stderr
+    assert answers(project)["_commit"] == "100.0.0"
+    assert answers(project)["_src_path"] == str(clone.resolve())

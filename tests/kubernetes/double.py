@@ -95,8 +95,9 @@ class Pod:
         for spec, env in zip(specs, envs, strict=True):
             try:
                 self.containers[spec["name"]] = self._start(spec, env)
-            except NotFound as error:
-                self.problem = ("ErrImagePull", str(error))
+            except NotFound:
+                denied = "pull access denied, repository does not exist or may need authorization"
+                self.problem = ("ErrImagePull", f"failed to pull image: {denied}")
                 if spec.get("imagePullPolicy") == "Never":
                     said = f'Container image "{spec["image"]}" is not present with pull policy of'
                     self.problem = ("ErrImageNeverPull", f"{said} Never")

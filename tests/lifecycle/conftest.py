@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ RELEASES: dict[str, str] = {
     release["version"]: release["commit"]
     for release in tomllib.loads((Path(__file__).parent / "releases.toml").read_text())["release"]
 }
-PARTS = ["CHANGES.md", "copier.yml", "extensions", "tasks", "template"]
+PARTS = [".gitattributes", "CHANGES.md", "copier.yml", "extensions", "tasks", "template"]
 
 
 def git(folder: Path, *arguments: str, check: bool = True) -> str:
@@ -119,6 +120,33 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     commit(path, "the made-up release after that")
     git(path, "tag", synthetic.NEW)
     return History(path, tmp_path_factory.mktemp("generated"))
+
+
+def release_after(history: History, project: Path, step: str) -> Path:
+    """A release after the made-up ones, in a clone that the project is made to come from.
+
+    Args:
+        history: all releases.
+        project: it is committed.
+        step: the body of the class of its one migration.
+
+    Returns:
+        The clone, which lies beside the project.
+    """
+    template = project.parent / "template"
+    git(project.parent, "clone", "--quiet", str(history.path), str(template))
+    git(template, "checkout", "--quiet", synthetic.NEW)
+    (template / "tasks" / "migrations" / "v903_0_0.py").write_text(
+        "import time\nfrom pathlib import Path\n\nfrom tasks.migrations import Step\n\n\n"
+        f"class Special(Step):\n{textwrap.indent(step, '    ')}\n\n\nMIGRATION = [Special()]\n"
+    )
+    commit(template, "a special release")
+    git(template, "tag", "903.0.0")
+    answers = project / ANSWERS
+    text = answers.read_text(encoding="utf-8").replace(str(history.path), str(template))
+    answers.write_text(text, encoding="utf-8")
+    commit(project, "another template")
+    return template
 
 
 def command_of(project: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:

@@ -96,6 +96,7 @@ def write_old(repository: Path) -> None:
         "changed.py": SHARED.encode(),
         "answers.py.jinja": b"FLAVOUR = '{{ flavour }}'\nCOLOUR = '{{ colour }}'\n# {{ mood }}\n",
         "picture.bin": bytes(range(256)),
+        ".gitattributes": b"windows.txt -text\n",
         "windows.txt": SHARED.replace("\n", "\r\n").encode(),
         "latin.txt": LATIN * 3 + SHARED.encode(),
         "no_newline.txt": SHARED.encode().rstrip(),

@@ -263,7 +263,7 @@ with DAG("maps", schedule_interval=None):
     PythonOperator(task_id="one", python_callable=first)
 """
     made = dags.rewrite(before, "peat")
-    assert b"task_factory(task_id='one', func_path=\"peat:first\")" in made.data
+    assert b'task_factory(task_id="one", func_path="peat:first")' in made.data
     assert b"from peat" not in made.data and b"schedule=None" in made.data
     assert not made.notes
 
@@ -319,6 +319,13 @@ from gaiaflow.core.operators import FromTask
 with DAG("own", schedule="@daily", catchup=False) as dag:
     create_task(task_id="a", func_path="peat_maps.own:a", func_kwargs={"x": 1}, mode="dev", dag=dag)
     create_task(
+        task_id="positions",
+        func_path="peat_maps.own:two",
+        func_args=[FromTask(task="a"), 3],
+        mode="dev",
+        dag=dag,
+    )
+    create_task(
         task_id="b",
         func_path="peat_maps.own:b",
         func_kwargs={"a": FromTask(task="a", key="a")},
@@ -362,7 +369,7 @@ def test_the_original(
     )
     own = own.replace("{{ cookiecutter.package_name }}", "peat_maps")
     (project / "dags" / "own.py").write_text(own)
-    (project / "peat_maps" / "own.py").write_text("OWN = 1\n")
+    (project / "peat_maps" / "own.py").write_text("def two(one, other, params): ...\n")
     with (project / ".github" / "workflows" / "unittest.yml").open("a") as workflow:
         workflow.write("# ours\n")
     git(project, "init", "--quiet")

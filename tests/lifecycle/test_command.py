@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.lifecycle.conftest import (
     commit,
     git,
     manage,
+    release_after,
 )
 from tests.lifecycle.test_properties import state_of
 
@@ -111,17 +113,19 @@ def test_what_is_refused(project: Path) -> None:
     (project / "gaiaflow" / "errors.py").write_text("<<<<<<< yours\n")
     marked = manage(project, "update", "--continue")
     assert marked.returncode == 1 and "errors.py, line 1" in marked.stderr, marked.stderr
-    assert "undo.py" in marked.stderr and "Traceback" not in marked.stderr
+    assert "git status" in marked.stderr and "Traceback" not in marked.stderr
 
 
-def test_an_update_that_is_killed(project: Path) -> None:
-    """Amid Copier's own pass, when the tree is half at the new release."""
-    commit(project, "our work")
+def test_an_update_that_is_killed(history: History, project: Path) -> None:
+    """When the files are written, and `.env` is not."""
+    release_after(
+        history, project, "def settings(self, text):\n    while True:\n        time.sleep(0.1)"
+    )
     before = state_of(project)
     command, env = command_of(project, "update")
     running = psutil.Popen(command, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
-    while synthetic.NEW not in (project / ANSWERS).read_text(encoding="utf-8"):
+    while "903.0.0" not in (project / ANSWERS).read_text(encoding="utf-8"):
         assert running.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGSTOP)
@@ -132,18 +136,99 @@ def test_an_update_that_is_killed(project: Path) -> None:
     assert state_of(project) != before
     again = manage(project, "update")
     assert again.returncode == 1 and "--abort" in again.stderr
-    later = {"gaiaflow/stamps.py", "README.md", "notebooks/new.ipynb"}  # a person works on
+    edited = project / "gaiaflow" / "stamps.py"  # a person works on
+    edited.write_text("# later\n")
+    later = {"README.md", "notebooks/new.ipynb"}
     for name in later:
         with (project / name).open("a", encoding="utf-8") as file:
             file.write("# later\n")
-    aborted = manage(project, "update", "--abort")
+    git(project, "add", "README.md")
+    git(project, "commit", "--quiet", "--message", "went on")
+    (project / "gaiaflow" / "errors.py").unlink()  # as if it had been killed amid the framework
+    broken = manage(project, "update", "--abort")
+    assert broken.returncode == 1 and "undo.py" in broken.stderr
+    undo = [sys.executable, str(project / ".gaiaflow" / "update" / "undo.py")]
+    aborted = subprocess.run(undo, capture_output=True, text=True, check=False)
     assert aborted.returncode == 0, aborted.stderr
+    assert ".gaiaflow/kept/1/gaiaflow/stamps.py" in aborted.stderr
+    assert (project / ".gaiaflow" / "kept" / "1" / "gaiaflow" / "stamps.py").exists()
+    after = state_of(project)
     for name in later:
-        assert "# later\n" in (project / ".gaiaflow" / "kept" / "1" / name).read_text()
-    assert ".gaiaflow/kept/1/notebooks/new.ipynb" in aborted.stderr
+        assert after[name][1].endswith(b"# later\n")
+    unchanged = before.keys() - later
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
+    assert git(project, "status", "--porcelain") == "?? notebooks/new.ipynb\n"
+    assert git(project, "log", "-1", "--format=%s") == "went on\n"
+    assert manage(project, "update", "--abort").returncode == 1  # once is enough
+
+
+def test_an_interrupted_update_changes_nothing(history: History, project: Path) -> None:
+    """Ctrl-C at a terminal, when the files are written."""
+    release_after(
+        history, project, "def settings(self, text):\n    while True:\n        time.sleep(0.1)"
+    )
+    before = state_of(project)
+    command, env = command_of(project, "update")
+    running = psutil.Popen(
+        command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 300
+    while "903.0.0" not in (project / ANSWERS).read_text(encoding="utf-8"):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
     assert state_of(project) == before
     assert git(project, "status", "--porcelain") == ""
-    assert manage(project, "update", "--abort").returncode == 1  # once is enough
+
+
+def test_nothing_is_called_merged_that_is_not(history: History, project: Path) -> None:
+    """The update before this one was taken back by hand; what it saved is still there."""
+    assert manage(project, "update").returncode == 0
+    git(project, "checkout", "--quiet", "--", ".")
+    git(project, "clean", "--quiet", "--force", "-d")
+    commit(project, "as before")
+    release_after(history, project, "def answers(self, answers):\n    raise RuntimeError('broken')")
+    before = state_of(project)
+    failed = manage(project, "update")
+    assert failed.returncode == 1 and "broken" in failed.stderr
+    assert "as it was before" in failed.stderr and "It is merged" not in failed.stderr
+    assert state_of(project) == before
+
+
+@pytest.mark.parametrize(
+    "missing", ["gaiaflow", "gaiaflow/bootstrap.py", "gaiaflow/doctor", "gaiaflow/engine.py"]
+)
+def test_a_framework_with_a_part_missing_says_what_helps(project: Path, missing: str) -> None:
+    commit(project, "all")
+    path = project / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    commands = [("update", "--abort"), ("doctor",)] if "engine" not in missing else []
+    for command in commands:
+        done = manage(project, *command)
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert f"No module named '{missing.removesuffix('.py').replace('/', '.')}" in done.stderr
+        assert "git status gaiaflow" in done.stderr and "undo.py" not in done.stderr
+    (project / ".gaiaflow" / "update").mkdir()
+    (project / ".gaiaflow" / "update" / "undo.py").touch()
+    done = manage(project, "status")
+    assert done.returncode == 0 or "python3 .gaiaflow/update/undo.py" in done.stderr, done.stderr
+    git(project, "checkout", "--quiet", "--", "gaiaflow")
+    assert manage(project, "status").returncode == 0
+
+
+def test_an_update_from_within_git(project: Path) -> None:
+    """As an alias, a hook or `git rebase --exec` runs it: git points at the repository by name."""
+    commit(project, "our work")
+    head = git(project, "rev-parse", "HEAD")
+    command, env = command_of(project, "update")
+    env |= {"GIT_DIR": str(project / ".git"), "GIT_INDEX_FILE": str(project / ".git" / "index")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert git(project, "rev-parse", "HEAD") == head
+    assert "902.0.0" in (project / ANSWERS).read_text(encoding="utf-8")
 
 
 def test_nonsense_in_the_answers_changes_nothing(project: Path) -> None:
@@ -154,8 +239,61 @@ def test_nonsense_in_the_answers_changes_nothing(project: Path) -> None:
     before = state_of(project)
     done = manage(project, "update")
     assert done.returncode == 1 and "as it was" in done.stderr, done.stderr
-    assert "Invalid choice" in done.stderr and "Traceback" not in done.stderr
+    assert "object_store: 'floppy' is not one of" in done.stderr and "Traceback" not in done.stderr
     assert state_of(project) == before
+
+
+def test_settings_that_are_a_link_with_a_value_over_several_lines(project: Path) -> None:
+    place = project / ".gaiaflow" / "secrets"
+    (project / ".env").rename(place)
+    with place.open("a", encoding="utf-8") as env:
+        env.write("PRIVATE_KEY='-----BEGIN\nabc=\n-----END'\n")
+    before = place.read_text(encoding="utf-8")
+    place.chmod(0o640)
+    (project / ".env").symlink_to(place)
+    done = manage(project, "update")
+    assert done.returncode == 0, done.stderr
+    after = place.read_text(encoding="utf-8")
+    assert "MADE_UP_NEW=" in after and "PRIVATE_KEY='-----BEGIN\nabc=\n-----END'\n" in after
+    assert (project / ".env").is_symlink() and place.stat().st_mode & 0o777 == 0o640
+    assert manage(project, "update", "--abort").returncode == 0
+    assert place.read_text(encoding="utf-8") == before and (project / ".env").is_symlink()
+
+
+def test_settings_that_cannot_be_read_stop_an_update_before_it_begins(project: Path) -> None:
+    with (project / ".env").open("a", encoding="utf-8") as env:
+        env.write("nonsense\n")
+    before = state_of(project)
+    done = manage(project, "update")
+    assert done.returncode == 1 and ".env, line " in done.stderr, done.stderr
+    assert state_of(project) == before
+
+
+def test_an_environment_that_fails_after_the_merge(project: Path) -> None:
+    """Exit code 1 would say that the project is as it was."""
+    edit(
+        project,
+        "pyproject.toml",
+        '    "boto3',
+        '    "gone @ file:///nowhere/gone.tar.gz",\n    "boto3',
+    )
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    commit(project, "a dependency that is nowhere")
+    before = state_of(project)
+    done = manage(project, "update")
+    assert done.returncode == 4, done.stderr
+    assert "is merged" in done.stderr and "--continue" in done.stderr
+    assert "step_three" in (project / "gaiaflow" / "made_up" / "changed.py").read_text()
+    assert manage(project, "update", "--abort").returncode == 0
+    assert state_of(project) == before
+
+
+def test_airflows_environment_that_fails_after_the_merge(project: Path) -> None:
+    lock = project / "gaiaflow" / "locks" / "airflow.txt"
+    lock.write_text("gone @ file:///nowhere/gone.tar.gz\n")
+    done = manage(project, "update", "--continue")
+    assert done.returncode == 4 and "undo.py" in done.stderr, done.stderr
 
 
 def test_check(project: Path) -> None:

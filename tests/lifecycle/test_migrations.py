@@ -26,7 +26,7 @@ from tasks.migrations import (
 from tasks.rendering import ANSWERS, read_answers
 from tests.conftest import ROOT
 from tests.lifecycle import synthetic
-from tests.lifecycle.conftest import PRESENT, History, commit, git
+from tests.lifecycle.conftest import PRESENT, History, commit, git, release_after
 from tests.lifecycle.test_properties import state_of
 
 TEXT = b"".join(b"line %d\n" % number for number in range(20))
@@ -156,20 +156,8 @@ def test_a_failing_migration_leaves_the_project_as_it_was(
     (project / "gaiaflow" / "errors.py").write_bytes(b"\0 mine\n")
     (project / "mlops_manager.py").unlink()
     commit(project, "our work")
-    template = tmp_path / "template"
-    git(tmp_path, "clone", "--quiet", str(history.path), str(template))
-    git(template, "checkout", "--quiet", synthetic.NEW)
-    (template / "tasks" / "migrations" / "v903_0_0.py").write_text(
-        "from tasks.migrations import Step\n\n\n"
-        f"class Broken(Step):\n    def {method}(self, *arguments):\n"
-        "        raise RuntimeError('broken')\n\n\nMIGRATION = [Broken()]\n"
-    )
-    commit(template, "a broken release")
-    git(template, "tag", "903.0.0")
-    answers = project / ".copier-answers.yml"
-    text = answers.read_text(encoding="utf-8").replace(str(history.path), str(template))
-    answers.write_text(text, encoding="utf-8")
-    commit(project, "another template")
+    raising = "raise RuntimeError('broken')"
+    release_after(history, project, f"def {method}(self, *arguments):\n    {raising}")
     before = state_of(project)
     with pytest.raises((Exception, SystemExit)):
         run_update(str(project), defaults=True, overwrite=True, unsafe=True, quiet=True)

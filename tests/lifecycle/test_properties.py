@@ -119,7 +119,8 @@ def update_without_copier(history: History, pair: tuple[str, str], project: Path
         for path in state_of(folder):
             if any(each.is_theirs(path) for each in both):
                 (folder / path).unlink()
-    work.after((snapshot.folder / "theirs" / ANSWERS).read_text(encoding="utf-8"))
+    text = (snapshot.folder / "theirs" / ANSWERS).read_text(encoding="utf-8")
+    work.after(re.sub(r"(?m)^#.*\n", "", text))
 
 
 class Lost(AssertionError):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from copier import run_update
 
-from gaiaflow.snapshot import KEPT, Snapshot, SnapshotError, copy
+from gaiaflow.snapshot import KEPT, MISSING, Snapshot, SnapshotError, copy, digest_of
 
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git
@@ -17,16 +21,37 @@ from tests.lifecycle.test_properties import state_of
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A file of the framework, saved, and one of the user's; an update has begun."""
+    """Two files of the framework and one of the user's; an update is about to write."""
     root = tmp_path / "project"
     (root / "gaiaflow").mkdir(parents=True)
     (root / "gaiaflow" / "ours.py").write_text("ours\n")
+    (root / "gaiaflow" / "dropped.py").write_text("dropped\n")
     (root / "theirs.py").write_text("theirs\n")
     (root / ".gitignore").write_text("/.gaiaflow/\n")
     git(root, "init", "--quiet")
     commit(root, "all")
-    Snapshot.take(root, ["gaiaflow"])
+    planned = dict.fromkeys(("gaiaflow/ours.py", "gaiaflow/added.py"), digest_of(b"merged\n"))
+    planned["gaiaflow/dropped.py"] = MISSING
+    snapshot = Snapshot.take(root, planned)
+    snapshot.plan(planned)
     return root
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder of another file system, as scratch space on a cluster is."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    with TemporaryDirectory(dir=memory, prefix="gaiaflow-") as folder:
+        yield Path(folder)
+
+
+def move(path: Path, to: Path) -> None:
+    """Move a folder to another place and leave a link to it."""
+    shutil.copytree(path, to, symlinks=True)
+    shutil.rmtree(path)
+    path.symlink_to(to)
 
 
 def kept(project: Path, number: int) -> dict[str, str]:
@@ -37,23 +62,31 @@ def kept(project: Path, number: int) -> dict[str, str]:
 
 def test_work_after_a_cut_off_update_is_kept(project: Path) -> None:
     before = state_of(project)
-    for name in ("gaiaflow/ours.py", "gaiaflow/new.py", "theirs.py", "new.py", "left.rej"):
+    written = ("gaiaflow/added.py", "gaiaflow/dropped.py", "gaiaflow/ours.py")
+    for name in (*written, "gaiaflow/new.py", "theirs.py", "new.py", "left.rej"):
         (project / name).write_text("later\n")
-    git(project, "clone", "--quiet", ".", "cloned")
+    git(project, "add", "new.py", "gaiaflow")
     names = Snapshot(project).abort()
-    assert (project / "cloned" / "theirs.py").read_text() == "theirs\n"
-    shutil.rmtree(project / "cloned")
-    assert state_of(project) == before
-    written = ("gaiaflow/new.py", "gaiaflow/ours.py", "new.py", "theirs.py")
     assert kept(project, 1) == dict.fromkeys(written, "later\n")
     assert sorted(names) == [f"{KEPT}/1/{name}" for name in written]
+    assert git(project, "diff", "--cached", "--name-only") == "gaiaflow/new.py\nnew.py\n"
+    for name in ("gaiaflow/new.py", "new.py", "left.rej"):  # theirs: an update has nothing to do
+        assert (project / name).read_text() == "later\n"
+        (project / name).unlink()
+    assert (project / "theirs.py").read_text() == "later\n"
+    (project / "theirs.py").write_text("theirs\n")
+    assert state_of(project) == before
 
 
 def test_what_an_update_does_itself_is_not_kept(project: Path) -> None:
-    (project / "gaiaflow" / "ours.py").write_text("half\n")
-    (project / "theirs.py").write_text("saved by an editor meanwhile\n")
-    assert Snapshot(project).restore() == [f"{KEPT}/1/theirs.py"]
-    assert (project / "gaiaflow" / "ours.py").read_text() == "ours\n"
+    before = state_of(project)
+    (project / "gaiaflow" / "added.py").write_text("merged\n")
+    (project / "gaiaflow" / "dropped.py").unlink()  # and the third is not written yet
+    snapshot = Snapshot(project)
+    assert sorted(snapshot.changed()) == ["gaiaflow/added.py", "gaiaflow/dropped.py"]
+    assert snapshot.restore() == []
+    assert state_of(project) == before
+    assert not (project / KEPT).exists()
 
 
 def test_each_abort_keeps_apart(project: Path) -> None:
@@ -69,11 +102,16 @@ def test_each_abort_keeps_apart(project: Path) -> None:
 
 
 def test_commits_after_a_cut_off_update_are_left_alone(project: Path) -> None:
+    (project / "gaiaflow" / "ours.py").write_text("merged\n")
     (project / "theirs.py").write_text("later\n")
-    commit(project, "went on")
-    with pytest.raises(SnapshotError, match="there are commits since") as raised:
+    git(project, "commit", "--quiet", "--message", "went on", "theirs.py")
+    assert Snapshot(project).committed() == []
+    git(project, "commit", "--quiet", "--message", "in part", "gaiaflow/ours.py")
+    with pytest.raises(SnapshotError, match=r"committed \(gaiaflow/ours.py\)") as raised:
         Snapshot(project).abort()
-    assert "reset" not in str(raised.value) and "revert" not in str(raised.value)
+    assert "in part" in str(raised.value) and "went on" not in str(raised.value)
+    assert "reset" not in str(raised.value)
+    assert (project / "gaiaflow" / "ours.py").read_text() == "merged\n"
     assert (project / "theirs.py").read_text() == "later\n"
 
 
@@ -85,6 +123,69 @@ def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         copy(tmp_path / "missing", target)
     assert list(target.parent.iterdir()) == [target]
     assert target.read_text() == "there\n"
+
+
+@pytest.mark.parametrize("moved", [[], [".venv"], [".gaiaflow"], [".venv", ".gaiaflow"]])
+def test_an_environment_or_the_copies_on_another_file_system(
+    tmp_path: Path, elsewhere: Path, moved: list[str]
+) -> None:
+    root = tmp_path / "project"
+    packages = root / ".venv" / "lib"
+    packages.mkdir(parents=True)
+    (root / ".gaiaflow").mkdir()
+    (root / ".gaiaflow" / "project.stamp").write_text("old\n")
+    (root / ".gitignore").write_text("/.venv\n/.gaiaflow\n")
+    (packages / "module.py").write_text("first\n")
+    (packages / "becomes_a_folder").write_text("file\n")
+    (packages / "goes").mkdir()
+    (packages / "goes" / "__init__.py").write_text("\n")
+    (packages / "link").symlink_to("module.py")
+    for name in moved:
+        move(root / name, elsewhere / name)
+    cache = packages.resolve() / ".." / "cached.py"  # uv links to its cache where it can
+    cache.write_text("from a cache\n")
+    (packages / "linked.py").hardlink_to(cache)
+    git(root, "init", "--quiet")
+    commit(root, "all")
+    before = state_of(root), state_of((root / ".venv").resolve())
+
+    snapshot = Snapshot.take(root, [".gaiaflow/project.stamp"])
+    snapshot.cover_environment(".venv")
+    (root / ".gaiaflow" / "project.stamp").write_text("new\n")
+    snapshot.record_written([".gaiaflow/project.stamp"])
+    snapshot.save(phase="finished")
+    (packages / "linked.py").unlink()
+    (packages / "linked.py").write_text("newer\n")
+    (packages / "module.py").write_text("other\n")
+    (packages / "becomes_a_folder").unlink()
+    (packages / "becomes_a_folder").mkdir()
+    shutil.rmtree(packages / "goes")
+    (packages / "added.py").write_text("added\n")
+    undo = [sys.executable, ".gaiaflow/update/undo.py"]
+    done = subprocess.run(undo, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (state_of(root), state_of((root / ".venv").resolve())) == before
+    assert (root / ".gaiaflow" / "project.stamp").read_text() == "old\n"
+    assert cache.read_text() == "from a cache\n"
+    assert {name for name in moved if (root / name).is_symlink()} == set(moved)
+    assert not (root / ".gaiaflow" / "update").exists()
+
+
+def test_an_update_with_its_copies_on_another_file_system(
+    history: History, tmp_path: Path, elsewhere: Path
+) -> None:
+    project = history.generate(synthetic.OLD, tmp_path / "project")
+    (project / ".gaiaflow").mkdir(exist_ok=True)
+    move(project / ".gaiaflow", elsewhere / "state")
+    assert git(project, "status", "--porcelain") == ""  # a link is ignored, too
+    before = state_of(project)
+    run_update(str(project), vcs_ref=synthetic.NEW, defaults=True, overwrite=True, unsafe=True)
+    assert (project / "gaiaflow" / "made_up" / "part.py").exists()
+    undo = [sys.executable, str(project / ".gaiaflow" / "update" / "undo.py")]
+    done = subprocess.run(undo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert state_of(project) == before
+    assert (project / ".gaiaflow").is_symlink()
 
 
 def test_a_folder_that_is_a_link_is_refused(history: History, tmp_path: Path) -> None:

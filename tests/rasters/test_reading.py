@@ -208,6 +208,13 @@ def test_a_pixel_is_measured_on_the_ground(
     assert found.grid.is_north_up == north_up
 
 
+@pytest.mark.parametrize(("unit", "pixel"), [('"metre",1', 10), ('"foot",0.3048', 3.048)])
+def test_a_plan_without_a_place_has_a_unit(make: Make, scene: Any, unit: str, pixel: float) -> None:
+    crs = f'LOCAL_CS["Plan",UNIT[{unit}],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+    found = read(make(scene, crs=crs)).grid
+    assert found.pixel_metres == pytest.approx((pixel, pixel))
+
+
 # Files
 
 

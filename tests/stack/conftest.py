@@ -80,7 +80,6 @@ class Done:
 FOREIGN = {
     "AIRFLOW_CONFIG": "/nowhere/airflow.cfg",
     "AIRFLOW__CORE__AUTH_MANAGER": "nowhere.AuthManager",
-    "ALL_PROXY": "socks5://127.0.0.1:9",
     "AWS_DEFAULT_PROFILE": "nobody",
     "AWS_NO_SIGN_REQUEST": "YES",
     "GDAL_DATA": "/nowhere",
@@ -286,7 +285,7 @@ def generate(
     made: list[Project] = []
 
     def generate(name: str, **answers: str) -> tuple[Project, Done]:
-        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name} 100%41?")
+        project = Project(tmp_path_factory.mktemp("stack") / f"Größere {name}?")
         made.append(project)
         answers = {"project_name": name, "setup": "none", **answers}
         data = [f"--data={key}={value}" for key, value in answers.items()]

@@ -249,26 +249,49 @@ def test_servers_are_reached(stack: Stack) -> None:
 
 def test_failures(stack: Stack) -> None:
     run = stack.run("failing")
-    assert {task["task_id"]: task["state"] for task in run["tasks"]} == dict.fromkeys(
-        expected.RED, "failed"
+    red = expected.RED if stack.mode == "dev" else expected.RED | expected.RED_WITH_A_LIMIT
+    # One try each: another one would end in the same error.
+    assert {task["task_id"]: (task["state"], task["try_number"]) for task in run["tasks"]} == (
+        dict.fromkeys(red, ("failed", 1))
     )
     assert stack.xcoms(run) == {}
     logs = dict(sections(run["said"]))
-    for task, words in expected.RED.items():
+    for task, words in red.items():
         places = [logs[task].find(word) for word in words]
         assert -1 not in places, (task, words, logs[task])
         assert places == sorted(places), (task, words, logs[task])
 
 
 def test_a_timeout_ends_the_task_and_leaves_nothing(stack: Stack) -> None:
+    """Not even beside the next try, which writes the same keys."""
     run = stack.run("timeout")
-    assert run["state"] == "failed"
+    assert [(task["state"], task["try_number"]) for task in run["tasks"]] == [("failed", 2)]
     assert "sleeping" in run["said"]  # it was on its way, and its log was there as written
+    assert "AirflowTaskTimeout" in run["said"]
     wait_for(lambda: not left(stack))
+    if stack.mode in {"prod_local", "prod"}:
+        log = (stack.double / "pods.log").read_text(encoding="utf-8").splitlines()
+        lives = [line.split()[0] for line in log if line.split()[1].startswith("deaf-")]
+        assert lives[-4:] == ["made", "gone", "made", "gone"]
 
 
 def test_nothing_is_left(stack: Stack) -> None:
     assert not left(stack)
+
+
+def test_what_airflow_may_not_do_is_told_with_the_rule_that_is_missing(stack: Stack) -> None:
+    if stack.mode != "prod":
+        pytest.skip("one mode is enough, and a cluster of others keeps its rights")
+    denied = stack.double / "denied"
+    denied.write_text("create pods/exec", encoding="utf-8")
+    try:
+        run = stack.run("without_result")
+    finally:
+        denied.unlink()
+    tries = {task["task_id"]: task["try_number"] for task in run["tasks"]}
+    assert (tries["none"], tries["zero"]) == (1, 1)
+    assert "does not let Airflow create pods/exec in the namespace default" in run["said"]
+    assert 'resources: ["pods/exec"], verbs: ["get", "create"]' in run["said"]
 
 
 KEPT = """
@@ -280,26 +303,35 @@ from gaiaflow import create_task
 os.environ["GAIAFLOW_KEEP_FAILED"] = "yes"  # as .env would set it for all
 defaults = {{"mode": "{mode}", "owner": "tests", "retries": 1, "retry_delay": timedelta(0)}}
 with DAG("kept-{mode}", schedule=None, default_args=defaults):
-    create_task("raises", "forest_watch.utils.cases:fails")
+    create_task("leaves", "forest_watch.utils.cases:leave", {{"code": 1}})
 """
 
 
 def test_what_failed_stays_on_request(stack: Stack) -> None:
     """And what a try has left is gone when the next one comes, as after a crash of Airflow."""
-    if stack.mode in {"dev", "cluster"}:
-        pytest.skip("a process leaves nothing, and a cluster of others is left alone")
+    if stack.mode == "dev":
+        pytest.skip("a process leaves nothing")
     dag = stack.project.root / "dags" / "kept.py"
-    dag.write_text(KEPT.format(mode=stack.mode), encoding="utf-8")
+    dag.write_text(KEPT.format(mode=stack.suffix), encoding="utf-8")
     run = stack.run("kept")
+    dag.unlink()
     assert run["state"] == "failed"
     kept = left(stack)
+    if stack.mode == "cluster":
+        for pod in pods(stack, delete=True):
+            [base] = [c for c in pod["status"]["containerStatuses"] if c["name"] == "base"]
+            assert base["state"]["terminated"]["exitCode"] == 1
+            del pod["status"]
+            path = stack.double / f"cluster-{pod['metadata']['name']}.json"
+            path.write_text(json.dumps(pod), encoding="utf-8")
+        assert len(kept) == 2
+        return
     try:
         show = ("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}")
         states = execute("docker", *show, *kept, cwd=HERE).out.splitlines()
         tries = 1 if stack.mode == "dev_docker" else 2  # each pod has a name of its own
         assert states.count("exited 1") == tries, states
     finally:
-        dag.unlink()
         execute("docker", "rm", "--force", *kept, cwd=HERE)
 
 
@@ -309,28 +341,37 @@ from airflow.sdk import DAG
 from gaiaflow import create_task
 
 os.environ["GAIAFLOW_IMAGE"] = "gaiaflow-test/modes:never-built"
-with DAG("unbuilt-dev_docker", schedule=None, default_args={"mode": "dev_docker", "retries": 3}):
-    create_task("square", "forest_watch.utils.cases:square", {"number": 2})
+with DAG("unbuilt-{mode}", schedule=None, default_args={{"mode": "{mode}", "retries": 3}}):
+    create_task("square", "forest_watch.utils.cases:square", {{"number": 2}})
 """
 
 
 def test_an_image_that_was_not_built(stack: Stack) -> None:
     """It is not pulled: in a registry, anybody may have put something under the same name."""
-    if stack.mode != "dev_docker":
-        pytest.skip("a process has no image, and a cluster has its own ways to get one")
+    if stack.mode == "dev":
+        pytest.skip("a process has no image")
     dag = stack.project.root / "dags" / "unbuilt.py"
-    dag.write_text(UNBUILT, encoding="utf-8")
+    dag.write_text(UNBUILT.format(mode=stack.suffix), encoding="utf-8")
     run = stack.run("unbuilt")
     dag.unlink()
     assert [task["try_number"] for task in run["tasks"]] == [1]  # to try again is of no use
-    assert "There is no image gaiaflow-test/modes:never-built" in run["said"]
-    assert "python3 mlops_manager.py build" in run["said"]
+    if stack.mode == "dev_docker":
+        assert "There is no image gaiaflow-test/modes:never-built" in run["said"]
+        assert "python3 mlops_manager.py build" in run["said"]
+    elif stack.mode == "prod":
+        assert "pull access denied" in run["said"]
+        assert "kubectl describe pod" in run["said"]
+    else:
+        assert "never-built" in run["said"]
+        assert "python3 minikube_manager.py status" in run["said"]
+        assert "ErrImageNeverPull" in run["said"]
 
 
 def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
-    if stack.mode not in {"prod_local", "prod"}:
-        pytest.skip("the double has the manifests")
-    manifests = sorted(stack.double.glob("pod-*.json"))
+    if stack.mode in {"dev", "dev_docker"}:
+        pytest.skip("there are no pods")
+    kind = "cluster" if stack.mode == "cluster" else "pod"
+    manifests = sorted(stack.double.glob(f"{kind}-*.json"))
     assert manifests
     for path in manifests:
         pod = json.loads(path.read_text(encoding="utf-8"))
@@ -340,7 +381,9 @@ def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
         assert pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "gaiaflow"
         for container in pod["spec"]["containers"]:
-            assert all(isinstance(entry["value"], str) for entry in container.get("env", []))
+            assert all(
+                isinstance(entry.get("value", ""), str) for entry in container.get("env", [])
+            )
             assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
@@ -348,7 +391,9 @@ def test_pods_are_valid_and_have_no_rights(stack: Stack) -> None:
 def test_a_secret_is_shown_nowhere(stack: Stack) -> None:
     folders = [stack.project.root / ".gaiaflow" / "logs", stack.double]
     for file in (file for folder in folders for file in folder.rglob("*") if file.is_file()):
-        assert expected.SECRET not in file.read_text(encoding="utf-8", errors="ignore"), file
+        text = file.read_text(encoding="utf-8", errors="ignore")
+        assert expected.SECRET not in text, file
+        assert "pgrep" not in text, file  # of the provider's, which a slim image has not
 
 
 def sections(said: str) -> Iterator[tuple[str, str]]:
@@ -367,7 +412,26 @@ def left(stack: Stack) -> list[str]:
             if "gaiaflow.runner" in process.cmdline()
         ]
     if stack.mode == "cluster":
-        return []
+        return [pod["metadata"]["name"] for pod in pods(stack)]
     name = "gaiaflow.task" if stack.mode == "dev_docker" else "gaiaflow.double"
     done = execute("docker", "ps", "--all", "--quiet", "--filter", f"label={name}", cwd=HERE)
     return done.out.split()
+
+
+def pods(stack: Stack, delete: bool = False) -> list[Any]:
+    """The pods of the project in a real cluster."""
+    config = str(stack.project.root / "kube_config_inline")
+    code = f"""
+import json
+from kubernetes import client, config
+config.load_kube_config({config!r})
+api = client.CoreV1Api()
+mine = "gaiaflow.project={stack.project.env["COMPOSE_PROJECT_NAME"]}"
+found = api.list_namespaced_pod("default", label_selector=mine).items
+print(json.dumps(api.api_client.sanitize_for_serialization(found)))
+for pod in found if {delete} else []:
+    api.delete_namespaced_pod(pod.metadata.name, "default")
+"""
+    done = execute(airflow_python(stack.project), "-c", code, cwd=HERE)
+    found: list[Any] = done.json()
+    return found

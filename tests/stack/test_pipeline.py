@@ -113,6 +113,16 @@ def test_the_registry_holds_the_model(tracked: Any) -> None:
     assert tracked["outputs"][0]["type"] == "string"
 
 
+def test_the_map_can_be_taken_out(stack: Project, run: Any, tmp_path: Path) -> None:
+    keys = [entry["key"] for entry in stack.manage("ls", "landcover/", "--json").json()]
+    [key] = [key for key in keys if key.endswith("/landcover.tif")]
+    file = tmp_path / "map.tif"
+    done = stack.manage("get", key, str(file))
+    assert (done.code, done.out) == (0, f"{file}\n")
+    # And as docs/how-to/results.md has it for QGIS, whose GDAL reads it in the store.
+    assert stack.probe("gdal", key, str(file)) == {"same": True}
+
+
 def test_the_model_predicts_anywhere(stack: Project, run: Any, tmp_path: Path) -> None:
     assert stack.probe("predict", cwd=tmp_path) == ["Water", "Vegetation"]
 

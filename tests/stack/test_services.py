@@ -204,3 +204,9 @@ def test_start_when_all_is_up_changes_nothing(stack: Project) -> None:
     assert done.code == 0, done
     assert stack.pids() == before
     assert all(listens(int(stack.env[name])) for name in ("AIRFLOW_PORT", "OBJECT_STORE_PORT"))
+
+
+def test_a_pod_need_not_reach_the_store_of_mlflow(stack: Project) -> None:
+    """MLflow would send it there, to the address that it has itself, if the pod did not object."""
+    address = stack.url("MLFLOW_PORT").replace("127.0.0.1", "localhost")
+    assert stack.probe("far_store", address) == "of a pod"

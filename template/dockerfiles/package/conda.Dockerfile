@@ -17,7 +17,7 @@ ENV CONDA_PKGS_DIRS=/opt/env/cache/conda \
     PIP_CACHE_DIR=/opt/env/cache/pip \
     HOME=/tmp \
     PATH=/opt/env/venv/bin:$PATH \
-    PYTHONPATH=/opt/project \
+    PYTHONPATH=/opt/project:/opt/project/src \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/project
 USER 50000:0
@@ -50,16 +50,16 @@ RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp package
 COPY --from=dependencies /opt/env /opt/env
 ENV HOME=/tmp \
     PATH=/opt/env/bin:$PATH \
-    PYTHONPATH=/opt/project \
+    PYTHONPATH=/opt/project:/opt/project/src \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/project
 COPY mlops_manager.py ./
 COPY gaiaflow gaiaflow
 RUN python -m compileall -q gaiaflow
-ARG PACKAGE
+ARG SOURCE
 COPY pyproject.toml ./
-COPY ${PACKAGE} ${PACKAGE}
-RUN python -m compileall -q "${PACKAGE}"
+COPY ${SOURCE} ${SOURCE}
+RUN python -m compileall -q "${SOURCE}"
 ARG GAIAFLOW_COMMIT
 ENV GAIAFLOW_COMMIT=$GAIAFLOW_COMMIT
 USER 50000:0

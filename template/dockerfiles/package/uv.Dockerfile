@@ -23,7 +23,7 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/env/venv \
     UV_LINK_MODE=hardlink \
     HOME=/tmp \
     PATH=/opt/env/venv/bin:$PATH \
-    PYTHONPATH=/opt/project \
+    PYTHONPATH=/opt/project:/opt/project/src \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/project
 USER 50000:0
@@ -40,16 +40,16 @@ RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp package
 COPY --from=dependencies /opt/env /opt/env
 ENV HOME=/tmp \
     PATH=/opt/env/bin:$PATH \
-    PYTHONPATH=/opt/project \
+    PYTHONPATH=/opt/project:/opt/project/src \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/project
 COPY mlops_manager.py ./
 COPY gaiaflow gaiaflow
 RUN python -m compileall -q gaiaflow
-ARG PACKAGE
+ARG SOURCE
 COPY pyproject.toml ./
-COPY ${PACKAGE} ${PACKAGE}
-RUN python -m compileall -q "${PACKAGE}"
+COPY ${SOURCE} ${SOURCE}
+RUN python -m compileall -q "${SOURCE}"
 ARG GAIAFLOW_COMMIT
 ENV GAIAFLOW_COMMIT=$GAIAFLOW_COMMIT
 USER 50000:0

@@ -67,6 +67,7 @@ class LocalBackend(Backend):
     # --- start -------------------------------------------------------------------------------
 
     def start(self, chosen: Sequence[Service]) -> dict[str, str]:
+        environments.check_path(self.project.root)
         with self.lock():
             chosen = self.with_needs(chosen)
             try:

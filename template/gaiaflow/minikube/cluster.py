@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from gaiaflow.errors import GaiaflowError
 
@@ -38,20 +40,29 @@ class Cluster:
         """Make a secret, or change these keys of it and keep the others; whether it is new.
 
         Raises:
-            GaiaflowError: the cluster does not answer, or refuses it.
+            GaiaflowError: the cluster does not answer, or refuses it; or somebody else has made
+                the secret, with other values.
         """
-        body = client.V1Secret(
-            metadata=client.V1ObjectMeta(name=name, labels=_MANAGED), string_data=dict(values)
-        )
         with _explained():
-            known = self._core.list_namespaced_secret(NAMESPACE, label_selector=_SELECTOR).items
-            found = next((secret for secret in known if secret.metadata.name == name), None)
+            found = self._secret(name)
             if found is None:
+                metadata = client.V1ObjectMeta(name=name, labels=_MANAGED)
+                body = client.V1Secret(metadata=metadata, string_data=dict(values))
                 self._core.create_namespaced_secret(NAMESPACE, body)
                 return True
-            body.data = dict(found.data or {})
-            self._core.replace_namespaced_secret(name, NAMESPACE, body)
+            if not _MANAGED.items() <= (found.metadata.labels or {}).items():
+                _refuse_changes(found, values)
+            found.string_data = dict(values)
+            self._core.replace_namespaced_secret(name, NAMESPACE, found)
             return False
+
+    def _secret(self, name: str) -> Any:
+        try:
+            return self._core.read_namespaced_secret(name, NAMESPACE)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            return None
 
     def secrets(self) -> dict[str, list[str]]:
         """The secrets made by us: their names, and those of their keys.
@@ -122,6 +133,21 @@ class Cluster:
             )
 
 
+def _refuse_changes(secret: Any, values: Mapping[str, str]) -> None:
+    """Somebody else's secret may gain keys, but the values that it has stay."""
+    known = {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
+    changed = [
+        name for name, value in values.items() if known.get(name, value.encode()) != value.encode()
+    ]
+    if changed:
+        name = secret.metadata.name
+        raise GaiaflowError(
+            f"There is a secret {name!r} already that Gaiaflow has not made, and it has another "
+            f"{' and another '.join(changed)}.\nIf nobody needs it, delete it and try again: "
+            f"kubectl --kubeconfig kube_config_inline delete secret {name}"
+        )
+
+
 def _put(read: Callable[[], Any], create: Callable[[], Any], change: Callable[[], Any]) -> None:
     """Make an object, or change the one that is there."""
     try:
@@ -140,12 +166,26 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ApiException as error:
+        advice = "Is kube_config_inline of this cluster? Try: python3 minikube_manager.py config"
+        if error.status in {403, 409}:  # these messages hold names, never values
+            with suppress(KeyError, TypeError, ValueError):
+                advice = str(json.loads(error.body)["message"])
         raise GaiaflowError(
-            f"The cluster refused it: {error.status} {error.reason}.\n"
-            "Is kube_config_inline of this cluster? Anew: python3 minikube_manager.py config"
+            f"The cluster refused it: {error.status} {error.reason}.\n{advice}"
+        ) from None
+    except MaxRetryError as error:
+        if not isinstance(error.reason, SSLError):
+            raise GaiaflowError(_silent(error.reason or error)) from None
+        raise GaiaflowError(
+            f"The certificate of the cluster is not trusted: {error.reason}.\n"
+            "Write kube_config_inline again: python3 minikube_manager.py config"
         ) from None
     except (HTTPError, OSError) as error:
-        raise GaiaflowError(
-            f"The cluster does not answer ({type(error).__name__}).\n"
-            "Does it run? python3 minikube_manager.py status, ... start"
-        ) from None
+        raise GaiaflowError(_silent(error)) from None
+
+
+def _silent(error: Exception) -> str:
+    return (
+        f"The cluster does not answer ({type(error).__name__}).\n"
+        "Does it run? python3 minikube_manager.py status, ... start"
+    )

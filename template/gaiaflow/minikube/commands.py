@@ -186,7 +186,9 @@ class Secret(cli.Application):
         if self.env_file:
             file = Path(str(self.env_file))
             values = envfile.read(file)
-            if file.resolve() == project.root / ".env":  # not what keeps Airflow and the stack
+            if (
+                file.resolve() == (project.root / ".env").resolve()
+            ):  # not what keeps Airflow and the stack
                 values = settings.own_variables(project)
         for pair in pairs:
             key, given, value = pair.partition("=")

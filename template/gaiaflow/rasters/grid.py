@@ -50,7 +50,7 @@ class Grid:
         points = [_at(self.transform, column + x, row + y) for x, y in ((0, 0), (1, 0), (0, 1))]
         try:
             if not (self.crs.is_geographic or self.crs.is_projected):  # a plan without a place
-                factor = float(self.crs.linear_units_factor[1])
+                factor = float(self.crs.units_factor[1])
                 lengths = [math.dist(points[0], point) * factor for point in points[1:]]
             else:
                 xs, ys = zip(*points, strict=True)

@@ -87,8 +87,8 @@ def _env(project: Project) -> Mapping[str, str]:
 
 
 def _address(database: Path) -> str:
-    """The address of a SQLite database, in which `?` begins options and `%` an escaped byte."""
-    return f"sqlite:///{str(database).replace('%', '%25').replace('?', '%3F')}"
+    """The address of a SQLite database, in which a `?` would begin options."""
+    return f"sqlite:///{str(database).replace('?', '%3F')}"
 
 
 def _database(project: Project) -> Path:

@@ -78,18 +78,11 @@ def _healthy(project: Project, _: float) -> bool:
     """Whether the server answers, accepts our keys, has our bucket and can read what is in it."""
     if not listens(project.port("OBJECT_STORE_PORT")):
         return False  # boto3 costs a quarter of a second, this nothing
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = boto3.client(
-        "s3",
-        endpoint_url=project.url("OBJECT_STORE_PORT"),
-        aws_access_key_id=project.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=project.env["AWS_SECRET_ACCESS_KEY"],
-        region_name=project.env["AWS_DEFAULT_REGION"],
-        config=Config(proxies={}),  # no proxy between us and ourselves
-    )
+    from gaiaflow import objects
+
+    client = objects.connect(project)
     try:
         # Names are known before contents are: after a start these come from another server.
         bucket = project.env["S3_BUCKET"]

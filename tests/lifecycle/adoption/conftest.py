@@ -10,25 +10,25 @@ import pytest
 
 from tasks.adopt import REPOSITORY, render
 
-Template = Callable[[str, str], str]
+Template = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A file as the template renders it for an environment manager."""
-    rendered: dict[str, Path] = {}
+    """A file as the template renders it for an environment manager and a licence."""
+    rendered: dict[tuple[str, str], Path] = {}
 
-    def file(name: str, manager: str = "uv") -> str:
-        if manager not in rendered:
+    def file(name: str, manager: str = "uv", licence: str = "other") -> str:
+        if (manager, licence) not in rendered:
             answers: dict[str, Any] = {
                 "project_name": "Lakes",
                 "package_name": "lakes",
                 "environment_manager": manager,
-                "license": "other",
+                "license": licence,
                 "show_examples": False,
             }
             folder = tmp_path_factory.mktemp("rendered") / manager
-            rendered[manager] = render(str(REPOSITORY), answers, folder)
-        return (rendered[manager] / name).read_text(encoding="utf-8")
+            rendered[manager, licence] = render(str(REPOSITORY), answers, folder)
+        return (rendered[manager, licence] / name).read_text(encoding="utf-8")
 
     return file

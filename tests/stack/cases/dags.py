@@ -103,16 +103,20 @@ def secret(dag):
 
 
 def failing(dag):
-    task("raises", "fails")
+    again = {"retries": 2, "retry_delay": timedelta(0)}  # which would help none of them
+    task("raises", "fails", **again)
+    task("no_json", "no_json", **again)
+    task("large", "large", **again)
+    task("missing", "not_there", **again)
+    task("unexpected", "square", {"numbr": 1}, **again)
     task("exits", "leave", {"code": 3})
-    task("no_json", "no_json")
-    task("large", "large")
-    task("missing", "not_there")
-    task("unexpected", "square", {"numbr": 1})
+    if mode != "dev":  # where a task takes what there is
+        task("hungry", "take", {"megabytes": 300}, resources={"memory": "64Mi"})
 
 
 def timeout(dag):
-    task("slow", "slow", {"seconds": 600}, timeout=timedelta(seconds=6))
+    limit = timedelta(seconds=6)
+    task("deaf", "deaf", {"seconds": 600}, timeout=limit, retries=1, retry_delay=timedelta(0))
 
 
 def reach(dag):

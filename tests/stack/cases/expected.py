@@ -87,3 +87,9 @@ RED: dict[str, tuple[str, ...]] = {
     "missing": ("has no function 'not_there'",),
     "unexpected": ("unexpected keyword argument 'numbr'",),
 }
+RED_WITH_A_LIMIT = {
+    "hungry": (
+        "needed more memory than its limit of 64Mi and was killed (OOMKilled)",
+        'create_task(..., resources={"memory": "128Mi"',
+    ),
+}

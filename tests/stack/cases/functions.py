@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import signal
 import sys
 import time
 import urllib.request
@@ -74,9 +75,14 @@ def digest_of_secret(name):
     return hashlib.sha256(os.environ[name].encode()).hexdigest()
 
 
-def slow(seconds):
+def deaf(seconds):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as code of a library can be to a hint
     print("sleeping", flush=True)
     time.sleep(seconds)
+
+
+def take(megabytes):
+    return len(bytearray(megabytes << 20))
 
 
 def ask(variable, path):
