@@ -386,7 +386,8 @@ def project(made: Made, tmp_path: Path) -> Path:
 # What a person may add to .env, and what the manager tells Compose.
 NOT_SET_AT_FIRST = {
     *("TASK_MEMORY", "GAIAFLOW_KEEP_FAILED"),
-    *("GAIAFLOW_SECRETS", "DOCKER_SOCKET", "DOCKER_GROUP", "PACKAGE_SOURCE"),
+    *("GAIAFLOW_SECRETS", "DOCKER_SOCKET", "DOCKER_GROUP"),
+    *("GAIAFLOW_COMMIT", "PACKAGE_SOURCE"),
 }
 
 
