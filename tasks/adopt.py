@@ -12,12 +12,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]
+if missing := [name for name in ("copier", "libcst", "plumbum", "tomlkit") if not find_spec(name)]:
+    sys.exit(
+        f"error: {sys.executable} has no {' and no '.join(missing)}. Install it:\n"
+        f"{sys.executable} -m pip install --upgrade {REPOSITORY}"
+    )
 
 from pathspec import GitIgnoreSpec
 from plumbum import CommandNotFound, ProcessExecutionError, cli, local
@@ -343,7 +349,14 @@ def _project(plan: Plan, root: Path, base: dict[str, bytes], new: Entry) -> None
         name = "README.md" if "README.md" in readmes else readmes[0]
         known = name.endswith((".md", ".rst", ".txt"))
         facts["readme"] = name if known else {"file": name, "content-type": "text/plain"}
-    merged = project.merge(new.data.decode(), plan.found, as_made, sources.configured(root), facts)
+    pins: dict[str, str] = {}
+    if plan.answers["environment_manager"] == "conda":
+        names = ("environment.yml", "environment.yaml")
+        text = next((plan.before[name].data for name in names if name in plan.before), b"")
+        pins = conda.pins(text.decode(errors="replace"))
+    merged = project.merge(
+        new.data.decode(), plan.found, as_made, sources.configured(root), facts, pins
+    )
     _merged(plan, "pyproject.toml", Merged(merged.text, []))
     plan.notes += merged.notes
     declares = project.combined(plan.found).project

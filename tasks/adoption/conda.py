@@ -68,14 +68,15 @@ def merge(
     pip = [each for each in pip if each not in ("-e .", ".")]
     lines = new.rstrip("\n").split("\n")
     at = lines.index("  - pip:")
-    head = _merged(lines[:at], project.conda, as_made, "  - ", notes)
+    comment = at - 1 if lines[at - 1].startswith("  #") else at
+    head = _merged(lines[:comment], project.conda, as_made, "  - ", notes)
     tail = _merged(lines[at + 1 :], pip, as_made, "      - ", notes)
     known = {requirement_name(line.strip(" -").split(" #")[0]) for line in [*head, *tail]}
     tail = [
         *(f"      - {each}{_MARK}" for each in tools if requirement_name(each) not in known),
         *tail,
     ]
-    lines = [*head, lines[at], *tail]
+    lines = [*head, *lines[comment : at + 1], *tail]
     for each in (each for each in pip if each.startswith("-")):
         if each not in as_made:
             notes.append(f"{each}: stands, but the project's image has environment.yml only")
@@ -124,6 +125,16 @@ def _merged(
     if not made or indent == "  - ":
         return made + added
     return added + made
+
+
+def pins(text: str) -> dict[str, str]:
+    """Versions by package that an environment.yml asks for."""
+    found = read(text)
+    return {
+        requirement_name(each): version_of(each)
+        for each in [*found.conda, *found.pip]
+        if not each.startswith("-") and version_of(each)
+    }
 
 
 def version_of(spec: str) -> str:

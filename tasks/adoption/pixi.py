@@ -10,7 +10,7 @@ from tomlkit import parse
 from tomlkit.exceptions import ParseError
 
 from tasks.adoption.declared import Declared, is_framework
-from tasks.adoption.versions import python_fits
+from tasks.adoption.versions import overlap, python_fits, specifier
 
 _PACKAGES = ("dependencies", "pypi-dependencies", "host-dependencies", "build-dependencies")
 
@@ -45,9 +45,18 @@ def merge(
     missing = [each for each in template["workspace"]["channels"] if each not in channels]
     template["workspace"]["channels"] = [*channels, *missing]
     template["workspace"].update(workspace)
+    for package in pins(ours):  # in one environment a package has one version
+        for table in (template["feature"]["dev"]["dependencies"], template["pypi-dependencies"]):
+            table.pop(package, None)
     _merge(template, _without_framework(ours, notes), notes, name)
     for each, wanted in environments.items():
         _environment(template["environments"], each, wanted, notes)
+
+
+def pins(table: Mapping[str, Any]) -> dict[str, str]:
+    """Versions by package, in the default environment."""
+    packages = {**table.get("pypi-dependencies", {}), **table.get("dependencies", {})}
+    return {canonicalize_name(name): _version(wanted) for name, wanted in packages.items()}
 
 
 def _without_framework(table: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -81,20 +90,18 @@ def _merge(
             _merge(template[each], value, notes, name, each)
         elif key == "dependencies" and each == "python" and not python_fits(_version(value)):
             notes.append(f"python = {value!r}: Gaiaflow needs {old}, which stands")
-        else:
-            if key in _PACKAGES:
-                _leave(template, each)
-                if (
-                    old is not None
-                    and old != value
-                    and not (isinstance(value, str) and value == "*")
-                ):
-                    notes.append(
-                        f"{each} = {value!r}: yours stands, Gaiaflow was tested with {old}"
-                    )
-            if key in _PACKAGES and old is not None and value == "*":
-                continue
+        elif key not in _PACKAGES:
             template[each] = value
+        elif old is None or value != "*":  # any version: the template's does
+            _leave(template, each)
+            if old is not None and not _agree(value, old):
+                notes.append(f"{each} = {value!r}: yours stands, Gaiaflow was tested with {old}")
+            template[each] = value
+
+
+def _agree(one: Any, other: Any) -> bool:
+    first, second = specifier(_version(one)), specifier(_version(other))
+    return first is not None and second is not None and overlap(first, second)
 
 
 def _leave(template: dict[str, Any], package: str) -> None:

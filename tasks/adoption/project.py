@@ -10,7 +10,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tasks.adoption import pixi
+from tasks.adoption import pixi, toml_layout
 from tasks.adoption.declared import (
     ORIGINAL,
     TABLES,
@@ -20,7 +20,7 @@ from tasks.adoption.declared import (
     is_requirement,
     requirement_name,
 )
-from tasks.adoption.versions import overlap, requires_python
+from tasks.adoption.versions import overlap, requires_python, specifier
 
 # Of the template's tables for tools, what has to be there beside a table of the user's.
 NEEDED: Mapping[str, Mapping[str, Any]] = {
@@ -84,40 +84,51 @@ def _add_lines(lines: list[Any], more: Sequence[Any], notes: list[str], prefix: 
 def merge(
     new: str,
     found: Iterable[Declared],
-    as_made: Container[str] = (),
+    as_made: Mapping[str, Container[str]] | None = None,
     configured: Mapping[str, str] | None = None,
     facts: Mapping[str, Any] | None = None,
+    pinned: Mapping[str, str] | None = None,
 ) -> Merged:
     """The template's pyproject.toml with all that the project declares.
 
     Args:
         new: as the template renders it.
         found: what is declared, the most important first.
-        as_made: requirements that the original generated.
+        as_made: requirements that the original generated, by extra; "" is none.
         configured: tools that a file of their own configures: tool -> file.
         facts: fields of [project] that hold unless the project declares them.
+        pinned: versions by package that the project's environment.yml asks for.
     """
-    document = tomlkit.parse(new)
+    document = toml_layout.parse(new)
     whole = combined(found)
-    whole.project = {**(facts or {}), **whole.project}
-    notes = whole.notes
+    made_by_original = as_made or {}
+    notes: list[str] = []
     project: Any = document["project"]
     template_name = str(project["name"])
-    _metadata(project, whole.project, notes)
-    wanted = _without_framework(whole.dependencies, as_made, notes, "")
-    _put(project, "dependencies", _requirements(project["dependencies"], wanted, as_made, notes))
+    _metadata(project, {**(facts or {}), **whole.project}, notes)
+    main = made_by_original.get("", ())
+    pins = {**(pinned or {}), **pixi.pins(whole.tools.get("pixi", {}))}
+    wanted = _without_framework(whole.dependencies, main, notes, "")
+    _put(
+        project,
+        "dependencies",
+        _requirements(_loosened(project["dependencies"], pins), wanted, main, notes),
+    )
     for extra, lines in whole.project.get("optional-dependencies", {}).items():
-        kept = _without_framework(lines, as_made, notes, f"[{extra}] ")
+        kept = _without_framework(lines, made_by_original.get(extra, ()), notes, f"[{extra}] ")
         _put(project["optional-dependencies"], extra, kept)
     groups: Any = document["dependency-groups"]
     for group, lines in whole.groups.items():
-        kept = _without_framework(lines, as_made, notes, f"[{group}] ")
-        _put(groups, group, _requirements(groups.get(group, []), kept, as_made, notes))
-    _tools(document, whole, configured or {}, notes)
+        kept = _without_framework(lines, (), notes, f"[{group}] ")
+        _put(groups, group, _requirements(groups.get(group, []), kept, (), notes))
+    _put(groups, "dev", _loosened(groups["dev"], pins))
+    _tools(document, whole, notes)
+    _configured(document["tool"], whole, configured or {}, notes)
     _builds(document, whole)
     if "pixi" in document["tool"] and project["name"] != template_name:
         _rename(document["tool"]["pixi"], template_name, str(project["name"]))
-    return Merged(tomlkit.dumps(document), list(dict.fromkeys(notes)))
+    said = [*whole.notes, *(f"pyproject.toml: {note}" for note in notes)]
+    return Merged(toml_layout.dumps(document), list(dict.fromkeys(said)))
 
 
 def _metadata(project: Any, ours: dict[str, Any], notes: list[str]) -> None:
@@ -209,22 +220,39 @@ def _requirements(
     return [*made, *dict.fromkeys(line for lines in own.values() for line in lines), *others]
 
 
+def _loosened(template: Iterable[Any], pins: Mapping[str, str]) -> list[Any]:
+    """The template's requirements without a version that the project's environment can't have."""
+    made = []
+    for each in template:
+        pin = pins.get(requirement_name(each)) if isinstance(each, str) else None
+        allowed = specifier(pin) if pin else None
+        fits = allowed is None or overlap(Requirement(each).specifier, allowed)
+        made.append(each if fits else requirement_name(each))
+    return made
+
+
 def _agree(one: str, other: str) -> bool:
     first, second = Requirement(one), Requirement(other)
     return first.url is None and overlap(first.specifier, second.specifier)
 
 
-def _tools(document: Any, whole: Declared, configured: Mapping[str, str], notes: list[str]) -> None:
-    """Tables of tools: the user's stand, with what Gaiaflow needs."""
-    tool = document["tool"]
+def _configured(
+    tool: Any, whole: Declared, configured: Mapping[str, str], notes: list[str]
+) -> None:
+    """Tools that have a file: the template's table would be in its way, or of no use."""
     for name, file in configured.items():
         if name in tool and name not in whole.tools:
             needs = {"pytest": 'pythonpath = ".", for the tests of DAGs', "mypy": "files"}.get(name)
             notes.append(
-                f"{file}: configures {name} as before; the template's [tool.{name}] was left out"
-                + (f". Add: {needs}" if needs else "")
+                f"{file} configures {name} as before; the template's [tool.{name}] was left out"
+                + (f". Add to it: {needs}" if needs else "")
             )
             del tool[name]
+
+
+def _tools(document: Any, whole: Declared, notes: list[str]) -> None:
+    """Tables of tools: the user's stand, with what Gaiaflow needs."""
+    tool = document["tool"]
     for name, table in whole.tools.items():
         if name == "pixi" and "pixi" in tool:
             pixi.merge(tool["pixi"], table, str(document["project"]["name"]), notes)
@@ -272,7 +300,7 @@ def _hatch(template: Any, table: Mapping[str, Any]) -> None:
     build = table.get("build", {})
     says = {*build, *build.get("targets", {}).get("wheel", {})} & _CONTENTS
     if says:
-        del template["build"]
+        template["build"]["targets"]["wheel"].pop("packages")
     _overwrite(template, table)
 
 

@@ -67,11 +67,10 @@ def read(root: Path, base: Mapping[str, bytes] | None = None) -> list[Declared]:
     return found
 
 
-def of_original(base: Mapping[str, bytes]) -> set[str]:
-    """The requirements in pyproject.toml as the original generated it."""
+def of_original(base: Mapping[str, bytes]) -> dict[str, list[str]]:
+    """Requirements in pyproject.toml as the original generated it, by extra; "" is none."""
     declared = pyproject.parse(base.get("pyproject.toml", b"").decode()).get("project", {})
-    optional = declared.get("optional-dependencies", {}).values()
-    return {line for lines in [declared.get("dependencies", []), *optional] for line in lines}
+    return {"": declared.get("dependencies", []), **declared.get("optional-dependencies", {})}
 
 
 def requirement_files(root: Path) -> dict[str, str]:

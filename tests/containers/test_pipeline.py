@@ -8,7 +8,7 @@ from typing import Any
 import docker
 import pytest
 
-from .conftest import SERVICES, Project, containers_of, states
+from .conftest import SERVICES, Project, containers_of, exec_in, states
 
 STAGES = ["ingest", "validate", "features", "train", "evaluate", "register", "map"]
 
@@ -58,6 +58,21 @@ def test_products_are_in_the_object_store(environment: Project, run: Any) -> Non
     assert products == {
         *("scene.tif", "spectra.csv", "features.csv", "landcover.tif", "landcover.png")
     }
+
+
+def test_gdal_finds_the_object_store_where_tasks_run(
+    containers: Project, engine: docker.DockerClient
+) -> None:
+    code = (
+        "import os, affine, boto3, numpy as np; from gaiaflow.rasters import read, write_cog;"
+        "bucket = os.environ['S3_BUCKET'];"
+        "cog = write_cog(np.ones((1, 2, 2), 'uint8'), None, affine.Affine.scale(2), 0);"
+        "boto3.client('s3').put_object(Bucket=bucket, Key='probe.tif', Body=cog);"
+        "print(read(f's3://{bucket}/probe.tif').values.sum())"
+    )
+    scheduler = containers_of(engine, containers)["airflow-scheduler"]
+    ended, said = exec_in(scheduler, "/opt/env/venv/bin/python", "-c", code)
+    assert (ended, said.split()[-1:]) == (0, ["4.0"]), said
 
 
 def test_mlflow_holds_the_run_and_the_model(environment: Project, run: Any) -> None:

@@ -48,6 +48,7 @@ def test_every_check_is_made_and_documented(project_root: Path, tmp_path: Path) 
     )
     set_here = {"HTTPS_PROXY": "http://proxy.example", "SSL_CERT_FILE": __file__, "UV_FROZEN": "1"}
     environ = {**only(tmp_path), **set_here}
+    Path(environ["HOME"], ".netrc").write_text("machine archive.example login me password x\n")
     found = list(diagnose(examine(project_root, environ, top)))
     names = [finding.check for finding in found]
     assert names == [check.__name__.replace("_", "-") for check in doctor.CHECKS]

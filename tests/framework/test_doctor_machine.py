@@ -305,6 +305,24 @@ def test_variables_that_are_left_out_are_named(project_root: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("entry", ["default", "machine 127.0.0.1", "machine localhost"])
+def test_a_netrc_that_takes_the_place_of_our_password(
+    project_root: Path, tmp_path: Path, entry: str
+) -> None:
+    home = {"HOME": str(tmp_path)}
+    assert look(project_root, machine.passwords, home) is None
+    file = tmp_path / ".netrc"
+    file.write_text("machine urs.earthdata.example login me password secret\n")
+    file.chmod(0o600)
+    assert seen(look(project_root, machine.passwords, home)).level == OK
+    file.write_text(f"{file.read_text()}{entry} login anonymous password secret\n")
+    found = seen(look(project_root, machine.passwords, home))
+    assert found.level == PROBLEM
+    assert f"`{entry}`" in found.found and "secret" not in found.found
+    other = {**home, "NETRC": str(tmp_path / "none")}
+    assert look(project_root, machine.passwords, other) is None
+
+
 def test_certificates_must_be_there(project_root: Path) -> None:
     assert look(project_root, machine.certificates, {}) is None
     there = {"SSL_CERT_FILE": str(project_root / "pyproject.toml")}

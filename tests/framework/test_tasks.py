@@ -108,7 +108,8 @@ def test_a_dag_and_a_task_can_insist_on_a_mode(monkeypatch: pytest.MonkeyPatch) 
 def test_mlflow_is_told_who_logs(dag: DAG) -> None:
     task = create_task("train", "forest_watch.train:train")
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="train", map_index=-1, try_number=2)
-    tags = json.loads(task.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"])  # type: ignore[arg-type]
+    context: Any = {"ti": ti}
+    tags = json.loads(task.call_env(context)["MLFLOW_RUN_CONTEXT"])
     assert tags == {
         "mlflow.source.name": "forest_watch.train:train",
         "mlflow.source.type": "JOB",
@@ -118,10 +119,10 @@ def test_mlflow_is_told_who_logs(dag: DAG) -> None:
         "airflow.try_number": "2",
     }
     ti.map_index = 3
-    tags = json.loads(task.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"])  # type: ignore[arg-type]
+    tags = json.loads(task.call_env(context)["MLFLOW_RUN_CONTEXT"])
     assert tags["airflow.map_index"] == "3"
     own = create_task("own", "forest_watch.train:train", env={"MLFLOW_RUN_CONTEXT": {"a": "b"}})
-    assert own.call_env({"ti": ti})["MLFLOW_RUN_CONTEXT"] == '{"a": "b"}'  # type: ignore[arg-type]
+    assert own.call_env(context)["MLFLOW_RUN_CONTEXT"] == '{"a": "b"}'
 
 
 @pytest.mark.parametrize(("keep", "pod"), [("", "delete_pod"), ("yes", "delete_succeeded_pod")])

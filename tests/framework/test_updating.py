@@ -10,6 +10,7 @@ import pytest
 from gaiaflow import settings, updating
 from gaiaflow.errors import GaiaflowError
 from gaiaflow.snapshot import Snapshot
+from gaiaflow.stamps import Stamp
 from gaiaflow.updating import Halfway, origin
 
 LONG = "/somewhere/" + "a folder/" * 20 + "gaiaflow"
@@ -126,6 +127,19 @@ def test_exit_code_4_is_halfway(root: Path) -> None:
     assert updating._finish(root) == 0
 
 
+def test_an_interruption_after_the_merge_says_how_to_go_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    merged(root, "after\n", [])
+    monkeypatch.setattr(updating, "_services_run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        updating._finish(root)
+    assert "is merged" in capsys.readouterr().err
+
+
 def test_exit_code_4_is_also_for_a_way_back_that_is_blocked(root: Path) -> None:
     merged(root, "after\n", [])
     (root / "module.py").unlink()
@@ -138,6 +152,17 @@ def test_exit_code_4_is_also_for_a_way_back_that_is_blocked(root: Path) -> None:
     (root / "module.py").rmdir()
     assert updating._abort(root) == 0
     assert (root / "module.py").read_text() == "before\n"
+
+
+def test_converted_line_ends_make_no_environment_due(tmp_path: Path) -> None:
+    source = tmp_path / "lock.txt"
+    source.write_bytes(b"a==1\nb==2\n")
+    stamp = Stamp(tmp_path / "stamp", source, [source])
+    stamp.write()
+    source.write_bytes(b"a==1\r\nb==2\r\n")
+    assert stamp.is_fresh()
+    source.write_bytes(b"a==1\nb==3\n")
+    assert not stamp.is_fresh()
 
 
 def test_settings_behind_a_link_are_brought_back(root: Path) -> None:

@@ -345,7 +345,7 @@ def test_no_secret_is_in_a_command(running: dict[str, Service], made: Made, conf
         for name, value in env.items()
         if re.search("PASSWORD|SECRET|TOKEN|FERNET|ACCESS_KEY", name)
     }
-    assert len(secrets) == 10
+    assert len(secrets) == 11
     for name, service in running.items():
         words = [*(service["command"] or []), *(service["entrypoint"] or [])]
         words += service.get("healthcheck", {}).get("test", [])

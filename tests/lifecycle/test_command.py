@@ -275,8 +275,8 @@ def test_an_environment_that_fails_after_the_merge(project: Path) -> None:
     edit(
         project,
         "pyproject.toml",
-        '    "boto3',
-        '    "gone @ file:///nowhere/gone.tar.gz",\n    "boto3',
+        '    "spyndex',
+        '    "gone @ file:///nowhere/gone.tar.gz",\n    "spyndex',
     )
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / ".venv" / "bin" / "python").symlink_to(sys.executable)

@@ -63,13 +63,17 @@ def stranger(stack: Project) -> Any:
         "root": str(stack.root),
         "http": {name: [stack.url(name), PATHS] for name in OPEN},
         "grpc": [*range(first + 1, first + 5), *range(first + 10000, first + 10005)],
-        "sockets": [str(path) for path in Path("/tmp").glob("seaweedfs-*.sock")],
+        "sockets": [
+            str(path)
+            for port in range(first + 10000, first + 10005)
+            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")
+        ],
         "alias": stack.url("MLFLOW_PORT") + "/api/2.0/mlflow/registered-models/alias",
     }
     python = getattr(sys, "_base_executable", sys.executable)
     done = subprocess.run(
-        [python, "-I", "-"],
-        input=f"ASKED = {asked!r}\n" + STRANGER.read_text(encoding="utf-8"),
+        [python, "-I", "-c", STRANGER.read_text(encoding="utf-8")],
+        input=json.dumps(asked),
         cwd="/",
         env={},
         user=nobody,

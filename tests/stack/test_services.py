@@ -138,7 +138,16 @@ def test_blobs_are_not_given_away(stack: Project, keys: Any) -> None:
     first = int(stack.env["OBJECT_STORE_PORT"])
     weed = local[str(stack.root / ".gaiaflow" / "airflow" / "bin" / "weed")]
     command = f"fs.meta.cat /buckets/{stack.env['S3_BUCKET']}/keys/probe.txt\n"
+    certificate, key = (
+        stack.root / ".gaiaflow" / "certificates" / name for name in ("certificate.pem", "key.pem")
+    )
+    own = {
+        "WEED_GRPC_CA": certificate,
+        "WEED_GRPC_CLIENT_CERT": certificate,
+        "WEED_GRPC_CLIENT_KEY": key,
+    }
     shell = weed["-logtostderr", "shell", f"-master=127.0.0.1:{first + 1}.{first + 10001}"]
+    shell = shell.with_env(**{name: str(path) for name, path in own.items()})
     _, shown, _ = (shell << command).run(retcode=None, timeout=60)
     blobs = re.findall(r'"fileId":\s*"(\d+,[0-9a-f]+)"', shown)
     assert len(blobs) == 1, shown

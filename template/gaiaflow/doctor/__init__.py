@@ -38,6 +38,7 @@ CHECKS: tuple[Check, ...] = (
     machine.variables,
     machine.proxy,
     machine.certificates,
+    machine.passwords,
     ports.ports,
     machine.clock,
     docker.docker,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import netrc
 import os
 import re
 import shlex
@@ -178,6 +179,27 @@ def certificates(subject: Subject) -> Finding | None:
     fix = f"unset {name}    # and where it is set: grep {name} ~/.profile ~/.bashrc ~/.zshrc"
     found = f"{name} names {path}, which is not there: no https connection can be made"
     return Finding("certificates", PROBLEM, found, fix)
+
+
+def passwords(subject: Subject) -> Finding | None:
+    """Whether ~/.netrc leaves MLflow's clients the password of this project.
+
+    They use requests, which puts what the file has for a host in the place of any other password.
+    """
+    home = subject.environ.get("HOME") or str(Path.home())
+    path = Path(subject.environ.get("NETRC") or Path(home, ".netrc"))
+    try:
+        hosts = netrc.netrc(path).hosts
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):  # then requests reads nothing
+        return None
+    ours = next((name for name in ("127.0.0.1", "localhost", "default") if name in hosts), None)
+    if not ours:
+        return Finding("passwords", OK, f"{path} has none for this computer")
+    entry = ours if ours == "default" else f"machine {ours}"
+    found = f"{path} has an entry `{entry}`, which MLflow's clients send to this project's MLflow"
+    look = f"grep -n {ours} {shlex.quote(str(path))}"
+    fix = f"# Remove the entry, or name the hosts that it is for.\n{look}"
+    return Finding("passwords", PROBLEM, found, fix)
 
 
 def proxy(subject: Subject) -> Finding | None:

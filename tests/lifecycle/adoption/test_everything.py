@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.adoption import project, pyproject, sources
 from tasks.adoption.pyproject import parse
 from tests.conftest import ROOT
+from tests.lifecycle.adoption.conftest import Template
 from tests.lifecycle.conftest import History, commit, git
 
 PYPROJECT = """
@@ -397,3 +399,52 @@ def test_an_environment_that_nothing_reads(history: History, tmp_path: Path, man
     options = ("-d", f"environment_manager={manager}")
     said = adopted(history, tmp_path / "project", {"environment.yml": CONDA}, *options)
     assert "numpy=2.1" in said and "gdal" in said and "spyndex==0.4" in said
+
+
+def test_of_the_original_only_what_it_generated_is_left_out(template: Template) -> None:
+    generated = '[project]\nname = "x"\ndependencies = ["psycopg2-binary"]\nkeywords = ["here"]\n'
+    ours = generated.replace('"]\nkey', '", "asyncpg>=0.29"]\nkey')
+    as_made = sources.of_original({"pyproject.toml": generated.encode()})
+    merged = project.merge(template("pyproject.toml"), pyproject.read(ours, generated), as_made)
+    made = parse(merged.text)["project"]
+    assert "asyncpg>=0.29" in made["dependencies"] and "psycopg2-binary" not in merged.text
+    assert "keywords" not in made and not merged.notes
+
+
+PIXI_IN_PYPROJECT = """
+[project]
+name = "lakes"
+[project.urls]
+Homepage = "https://lakes.example.org"
+[tool.pixi.project]
+channels = ["conda-forge"]
+platforms = ["linux-64"]
+[tool.pixi.pypi-dependencies]
+lakes = { path = ".", editable = true }
+[tool.pixi.dependencies]
+numpy = "2.0.2.*"
+ruff = ">=0.15,<0.16"
+mlflow = ">=3.9,<4"
+gdal = "*"
+[tool.pixi.tasks.lint]
+cmd = "ruff check --fix"
+[tool.hatch.build.targets.wheel]
+include = ["lakes/**/*"]
+"""
+
+
+def test_pixi_in_pyproject(template: Template) -> None:
+    """One package has one version in an environment, and comments stay above their tables."""
+    merged = project.merge(template("pyproject.toml", "pixi"), pyproject.read(PIXI_IN_PYPROJECT))
+    made = parse(merged.text)
+    packages = made["tool"]["pixi"]["dependencies"]
+    assert packages["numpy"] == "2.0.2.*" and packages["gdal"] == "*" and "lakes" not in packages
+    assert "ruff" not in made["tool"]["pixi"]["feature"]["dev"]["dependencies"]
+    assert "numpy" in made["project"]["dependencies"]  # and not >=2.2
+    assert {"ruff", "pytest>=9.2"} <= set(made["dependency-groups"]["dev"])
+    assert made["tool"]["hatch"]["build"]["targets"]["wheel"] == {"include": ["lakes/**/*"]}
+    said = "\n".join(merged.notes)
+    assert "numpy = '2.0.2.*': yours stands" in said and "mlflow" not in said
+    assert 'gdal = "*"\n\n# From PyPI' in merged.text
+    assert '["lakes/**/*"]\n\n# What the framework needs' in merged.text
+    assert "[project.urls]" in merged.text and "\n\n[project.urls]" in merged.text

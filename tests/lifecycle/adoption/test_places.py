@@ -114,5 +114,12 @@ def test_a_second_package_and_other_configuration_are_named(
     code, said = adopt(history, project, "-d", "package_name=lakes")
     made = parse((project / "pyproject.toml").read_text())["tool"]
     assert code == 3 and "rivers: a package too" in said
-    assert "pytest.ini: configures pytest" in said and "setup.cfg: configures mypy" in said
+    assert "pytest.ini configures pytest" in said and "setup.cfg configures mypy" in said
     assert not {"pytest", "mypy"} & set(made) and "ruff" in made
+
+
+def test_a_python_without_the_tools_is_told_how_to_get_them(tmp_path: Path) -> None:
+    bare = [sys.executable, "-S", str(ROOT / "tasks" / "adopt.py"), str(tmp_path)]
+    done = subprocess.run(bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "tomlkit" in done.stderr
+    assert f"-m pip install --upgrade {ROOT}" in done.stderr and "Traceback" not in done.stderr

@@ -1,16 +1,18 @@
 """Ask everything of a running project as another user. Prints what came of it as JSON.
 
-Read from standard input after a line that sets ASKED; standard library only.
+What to ask is JSON on standard input. Standard library only: it runs as `python -I -c`.
 """
 
 import json
 import os
 import socket
 import ssl
+import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
-ASKED: dict
+ASKED = json.load(sys.stdin)
 
 # HTTP/2: the client's preface with an empty frame of settings; a server answers with its own.
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
@@ -67,7 +69,7 @@ def opens(path: str) -> bool:
 def readable() -> "list[str]":
     found = []
     for name in (".env", ".gaiaflow", ".gaiaflow/logs", ".gaiaflow/data", ".gaiaflow/run"):
-        if os.access(os.path.join(ASKED["root"], name), os.R_OK):
+        if os.access(Path(ASKED["root"], name), os.R_OK):
             found.append(name)
     return found
 
