@@ -18,26 +18,24 @@ MLFLOW_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *MLFLOW_CREDENTIALS)
 CREDENTIALS_SECRET = "gaiaflow"  # the Kubernetes secret that holds them
 
-# Everything else of `settings.client_env` that is no secret.
+# How every client of MLflow behaves, wherever its server is.
+MLFLOW_CLIENT = {
+    # Artifacts go through the MLflow server: a client need not reach its object store.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # It would run uv at each logged model; a model names its requirements itself.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+}
+
+# Everything else that clients are told and that is not a secret.
 _CLIENT = (
     "AWS_DEFAULT_REGION",
     "AWS_EC2_METADATA_DISABLED",
-    "MLFLOW_DISABLE_TELEMETRY",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD",
     "MLFLOW_EXPERIMENT_NAME",
-    "MLFLOW_UV_AUTO_DETECT",
     "S3_BUCKET",
+    *MLFLOW_CLIENT,
 )
-
-# Through the MLflow server, whose object store a client need not reach; settings.client_env says
-# the same, and why.
-_WAYS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
-    "MLFLOW_UV_AUTO_DETECT": "false",
-}
 
 
 def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
@@ -48,7 +46,7 @@ def client_env(here: Mapping[str, str], *, local: bool) -> dict[str, str]:
         local: whether the servers are those of the stack on this machine, which tasks reach by
             name; else the worker's own addresses hold for its tasks too.
     """
-    known = _WAYS | {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
+    known = MLFLOW_CLIENT | {name: here[name] for name in (*_CLIENT, *ADDRESSES) if here.get(name)}
     if local:
         known |= ADDRESSES
     return {**known, **gdal_env(known.get("AWS_ENDPOINT_URL", ""))}

@@ -244,12 +244,7 @@ def client_env(project: Project) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": project.url("MLFLOW_PORT"),
         **{name: project.env[name] for name in endpoints.MLFLOW_CREDENTIALS},
         "MLFLOW_EXPERIMENT_NAME": project.package,
-        # Artifacts go through the MLflow server: a client need not reach its object store.
-        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
-        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # It would run uv at each logged model; a model names its requirements itself.
-        "MLFLOW_UV_AUTO_DETECT": "false",
+        **endpoints.MLFLOW_CLIENT,
         **_no_proxy(),
     }
 

@@ -19,15 +19,16 @@ PATHS = {"AWS_VIRTUAL_HOSTING": "FALSE"}
 )
 def test_gdal_asks_the_store_that_boto3_asks(endpoint: str, gdal: dict[str, str]) -> None:
     told = endpoints.client_env({"AWS_ENDPOINT_URL": endpoint}, local=False)
-    assert told == {"AWS_ENDPOINT_URL": endpoint, **gdal, **PATHS}
+    assert told == {"AWS_ENDPOINT_URL": endpoint, **gdal, **PATHS, **endpoints.MLFLOW_CLIENT}
 
 
 def test_without_an_endpoint_everybody_asks_amazon() -> None:
-    assert endpoints.client_env({"S3_BUCKET": "scenes"}, local=False) == {"S3_BUCKET": "scenes"}
+    told = endpoints.client_env({"S3_BUCKET": "scenes"}, local=False)
+    assert told == {"S3_BUCKET": "scenes", **endpoints.MLFLOW_CLIENT}
 
 
 def test_the_servers_of_this_machine_have_names_inside() -> None:
     here = {"AWS_ENDPOINT_URL": "http://127.0.0.1:8083", "AWS_S3_ENDPOINT": "127.0.0.1:8083"}
     told = endpoints.client_env(here, local=True)
     gdal = {"AWS_S3_ENDPOINT": "object-store:8333", "AWS_HTTPS": "NO", **PATHS}
-    assert told == {**endpoints.ADDRESSES, **gdal}
+    assert told == {**endpoints.ADDRESSES, **gdal, **endpoints.MLFLOW_CLIENT}

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -37,6 +38,10 @@ def deaf(file):
         time.sleep(0.1)
 """
 
+CONTEXT: Any = {
+    "ti": SimpleNamespace(dag_id="dag", run_id="run", task_id="task", try_number=1, map_index=-1)
+}
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -52,19 +57,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_data_error_is_not_tried_again(project: Path) -> None:
     with pytest.raises(AirflowFailException, match="mine:wrong failed: see above"):
-        create_task("wrong", "mine:wrong").execute({})
+        create_task("wrong", "mine:wrong").execute(CONTEXT)
 
 
 def test_an_error_that_may_pass_is(project: Path) -> None:
     with pytest.raises(RuntimeError, match="mine:out_of_reach failed with exit code 1"):
-        create_task("out_of_reach", "mine:out_of_reach").execute({})
+        create_task("out_of_reach", "mine:out_of_reach").execute(CONTEXT)
 
 
 def test_arguments_that_cannot_travel_are_not_tried_again(project: Path) -> None:
     task: Any = create_task("wrong", "mine:wrong", {"scene": "s"})
     task.function_arguments["scene"] = object()  # as of another task that is not of ours
     with pytest.raises(AirflowFailException, match="'scene' in the arguments is no JSON value"):
-        task.execute({})
+        task.execute(CONTEXT)
 
 
 def test_nothing_is_left_of_a_function_whose_time_is_up(project: Path, tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_nothing_is_left_of_a_function_whose_time_is_up(project: Path, tmp_path:
 
     def work() -> None:
         try:
-            task.execute({})
+            task.execute(CONTEXT)
         except BaseException as error:
             ended.append(error)
 

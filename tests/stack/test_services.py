@@ -147,8 +147,8 @@ def test_blobs_are_not_given_away(stack: Project, keys: Any) -> None:
         "WEED_GRPC_CLIENT_KEY": key,
     }
     shell = weed["-logtostderr", "shell", f"-master=127.0.0.1:{first + 1}.{first + 10001}"]
-    shell = shell.with_env(**{name: str(path) for name, path in own.items()})
-    _, shown, _ = (shell << command).run(retcode=None, timeout=60)
+    as_owner = shell.with_env(**{name: str(path) for name, path in own.items()})
+    _, shown, _ = (as_owner << command).run(retcode=None, timeout=60)
     blobs = re.findall(r'"fileId":\s*"(\d+,[0-9a-f]+)"', shown)
     assert len(blobs) == 1, shown
     for method in ("GET", "DELETE", "PUT"):
