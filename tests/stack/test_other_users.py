@@ -22,9 +22,15 @@ from .test_services import ask, log_in
 
 STRANGER = HERE / "probes" / "stranger.py"
 
+# Whatever the path, but for its API: the page that asks for the log-in.
+AIRFLOW_PAGES = {
+    *("/", "/api", "/gaiaflow", "/gaiaflow?list-type=2", "/login", "/metrics", "/version"),
+    "/static-files/manifest.json",
+}
+
 # What answers everybody with success, and tells nothing of the project's work.
 OPEN = {
-    "AIRFLOW_PORT": {"/", "/execution/health"},  # the page that asks for the log-in
+    "AIRFLOW_PORT": {*AIRFLOW_PAGES, "/execution/health"},
     "MLFLOW_PORT": {"/health"},
     "JUPYTER_PORT": {"/", "/api", "/login"},
     "OBJECT_STORE_PORT": set(),
