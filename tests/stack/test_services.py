@@ -208,5 +208,4 @@ def test_start_when_all_is_up_changes_nothing(stack: Project) -> None:
 
 def test_a_pod_need_not_reach_the_store_of_mlflow(stack: Project) -> None:
     """MLflow would send it there, to the address that it has itself, if the pod did not object."""
-    address = stack.url("MLFLOW_PORT").replace("127.0.0.1", "localhost")
-    assert stack.probe("far_store", address) == "of a pod"
+    assert stack.probe("far_store", stack.env["MLFLOW_PORT"]) == "of a pod"

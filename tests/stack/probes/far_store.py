@@ -1,6 +1,6 @@
 """Log an artifact and fetch it as a pod that reaches MLflow, and not MLflow's store. Prints JSON.
 
-Usage: far_store.py ROOT ADDRESS_OF_MLFLOW
+Usage: far_store.py ROOT PORT_OF_MLFLOW
 
 A proxy that is not there stands between this program and every other address.
 """
@@ -14,7 +14,7 @@ import mlflow
 import gaiaflow
 from gaiaflow.endpoints import client_env
 
-address = sys.argv[2]
+address = f"http://localhost:{sys.argv[2]}"  # not what the store is called, 127.0.0.1
 gaiaflow.connect()
 for name in list(os.environ):
     if name.startswith(("AWS_", "MLFLOW_ENABLE_")) or name.lower().endswith("_proxy"):
