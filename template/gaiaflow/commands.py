@@ -25,8 +25,6 @@ from gaiaflow.updating import Update
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
-_LOGS = 3  # of tasks that failed, shown when a run has ended
-
 _START_IT = "Start it: python3 mlops_manager.py start"
 
 
@@ -220,7 +218,9 @@ class Run(cli.Application):
 
     def _show(self, airflow: Airflow, run: DagRun, seconds: float) -> None:
         failed = [task for task in run.tasks if task.state == "failed"]
-        for task in failed[:_LOGS]:
+        # Of a mapped task the first: the others often fail in the same way.
+        shown = list({task.task_id: task for task in reversed(failed)}.values())[::-1]
+        for task in shown:
             console.err.rule(f"log of {task.label}, try {task.try_number}")
             console.err.print(airflow.task_log(run, task), markup=False, soft_wrap=True)
         if self.as_json:
@@ -228,8 +228,8 @@ class Run(cli.Application):
         elif run.state == "success":
             console.out.print(f"{run.dag_id} is green after {seconds:.1f} s: {run.url}")
         else:
-            where = ", ".join(task.label for task in failed[:_LOGS]) or "no task"
-            if (more := len(failed) - _LOGS) > 0:
+            where = ", ".join(task.label for task in shown) or "no task"
+            if more := len(failed) - len(shown):
                 where += f" and {more} more"
             console.print_error(f"{run.dag_id} failed after {seconds:.1f} s in {where}.\n{run.url}")
 
