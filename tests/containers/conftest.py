@@ -79,13 +79,21 @@ def engine() -> Iterator[docker.DockerClient]:
     client.close()
 
 
+# Tasks and pods of tests/stack, which may run at the same time; they come and go.
+OF_TESTS_BESIDE = {"gaiaflow.double", "gaiaflow.task"}
+
+
 class Inventory:
     """What is on an engine, but for what a project's name marks as its own."""
 
     def __init__(self, client: docker.DockerClient, *names: str) -> None:
         # Other programs may use the engine, too: what comes and goes is compared by name.
         listed: dict[str, list[str | None]] = {
-            "containers": [found.name for found in client.containers.list(all=True)],
+            "containers": [
+                found.name
+                for found in client.containers.list(all=True, ignore_removed=True)
+                if not OF_TESTS_BESIDE & found.labels.keys()
+            ],
             "images": [
                 # One that was built anew meanwhile has no name any more, and still its label.
                 (found.tags or [found.labels.get("com.docker.compose.project", "")])[0]
