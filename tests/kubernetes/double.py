@@ -117,6 +117,7 @@ class Pod:
         limits = spec.get("resources", {}).get("limits", {})
         memory = limits.get("memory", "512Mi").replace("Mi", "m").replace("Gi", "g")
         user = self.manifest["spec"].get("securityContext", {}).get("runAsUser")
+        engine().images.get(spec["image"])  # else the engine would ask a registry
         return engine().containers.run(
             spec["image"],
             entrypoint=spec.get("command"),
