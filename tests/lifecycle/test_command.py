@@ -170,7 +170,13 @@ def test_an_interrupted_update_changes_nothing(history: History, project: Path) 
     before = state_of(project)
     command, env = command_of(project, "update")
     running = psutil.Popen(
-        command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # As in a terminal; a shell's background job would ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 300
     while "903.0.0" not in (project / ANSWERS).read_text(encoding="utf-8"):
