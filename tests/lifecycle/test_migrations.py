@@ -137,7 +137,7 @@ def test_imports(before: str, after: str) -> None:
 def test_imports_of_one_name() -> None:
     step = RenamedImport("gaiaflow.tasks:make", "gaiaflow:create")
     before = b"from gaiaflow.tasks import make, other\r\nmake()\r\n"
-    after = b"from gaiaflow.tasks import other\nfrom gaiaflow import create as make\r\nmake()\r\n"
+    after = b"from gaiaflow.tasks import other\r\nfrom gaiaflow import create as make\r\nmake()\r\n"
     assert step.code("x.py", before) == after
 
 
