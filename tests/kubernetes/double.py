@@ -255,7 +255,12 @@ class Cluster:
     async def list_pods(self, request: web.Request) -> web.Response:
         selector = request.query.get("labelSelector", "")
         found = [pod for pod in self.pods.values() if matches(selector, pod.manifest)]
-        items = [await asyncio.to_thread(pod.as_json) for pod in found]
+        items = []
+        for pod in found:
+            try:
+                items.append(await asyncio.to_thread(pod.as_json))
+            except NotFound:  # a test has removed its containers
+                self.pods.pop(pod.name, None)
         return web.json_response({"apiVersion": "v1", "kind": "PodList", "items": items})
 
     async def create_pod(self, request: web.Request) -> web.Response:
