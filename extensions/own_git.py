@@ -9,9 +9,11 @@ refuse every patch with an indented line.
 
 from __future__ import annotations
 
+import codecs
 import os
 from pathlib import Path
 
+import copier._main
 from jinja2 import Environment
 from jinja2.ext import Extension
 from plumbum import local
@@ -28,6 +30,8 @@ CONFIG = {
 
 def own_git(project: Path) -> bool:
     """Set up git for the rest of this Copier process, and for what it starts; always true."""
+    # Copier's own takes every name for UTF-8 in quotes, and fails at "Ü" without.
+    copier._main.normalize_git_path = path_of  # type: ignore[attr-defined]
     env = local.env
     for name in local["git"]("rev-parse", "--local-env-vars").split():
         if name in env and not name.startswith("GIT_CONFIG"):
@@ -41,6 +45,14 @@ def own_git(project: Path) -> bool:
         env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = key, value
     env["GIT_CONFIG_COUNT"] = str(count + len(CONFIG))
     return True
+
+
+def path_of(path: str) -> str:
+    """A path as git lists it: with special characters it is in quotes, and they are escaped."""
+    if not path.startswith('"'):
+        return path
+    escaped = path[1:-1].encode("utf-8", "surrogateescape")
+    return os.fsdecode(bytes(codecs.escape_decode(escaped)[0]))
 
 
 class OwnGitExtension(Extension):

@@ -415,10 +415,14 @@ def mirror(source: Path, target: Path) -> None:
     for name, entry in wanted.items():
         if entry.is_dir(follow_symlinks=False):
             mirror(Path(entry.path), target / name)
-        elif not _same(Path(entry.path), target / name):
+        elif not _same(Path(entry.path), target / name) or _age(entry.path) != _age(target / name):
             (target / name).unlink(missing_ok=True)
             _link_or_copy(Path(entry.path), target / name)
     shutil.copystat(source, target)
+
+
+def _age(path: str | Path) -> int:
+    return os.lstat(path).st_mtime_ns
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
