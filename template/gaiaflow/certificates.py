@@ -17,7 +17,7 @@ _NAME = "gaiaflow"
 
 
 def make(folder: Path) -> tuple[Path, Path]:
-    """The certificate and its key, readable by their owner only; made anew before they expire.
+    """The certificate and its key, readable by their owner only; replaced before they expire.
 
     It signs itself, so it is also the authority that the servers trust.
     """

@@ -17,7 +17,7 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest
 
 from gaiaflow import endpoints, resources
-from gaiaflow.function_task import GRACE, FunctionTask, keeps_failed
+from gaiaflow.function_task import GRACE, FunctionTask, identity_of, keeps_failed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,7 +61,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
         if gpus := self.requested["gpu"]:
             self.device_requests = [DeviceRequest(count=gpus, capabilities=[["gpu"]])]
         name = os.environ["GAIAFLOW_NAME"]
-        labels = {"gaiaflow.project": name, "gaiaflow.task": _identity(context)}
+        labels = {"gaiaflow.project": name, "gaiaflow.task": identity_of(context)}
         self.labels = labels
         keep = keeps_failed()
         try:
@@ -120,12 +120,6 @@ def _network() -> tuple[str, dict[str, str]]:
         return "host", known
     host = "host.docker.internal"  # what Docker Desktop calls this machine
     return "bridge", {name: value.replace("127.0.0.1", host) for name, value in known.items()}
-
-
-def _identity(context: Context) -> str:
-    """One task of one run, whichever try of it."""
-    ti = context["ti"]
-    return json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
 
 
 def _exit_code(error: DockerContainerFailedException) -> int | None:

@@ -286,6 +286,12 @@ def mapped_name(task: MappedOperator) -> str:
     return str(next(iter(mapped[0])))
 
 
+def identity_of(context: Context) -> str:
+    """One task of one run, whichever try of it."""
+    ti = context["ti"]
+    return json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
+
+
 def keeps_failed() -> bool:
     """Whether the container or pod of a failed task stays, to be looked at."""
     return os.environ.get("GAIAFLOW_KEEP_FAILED", "").lower() in {"1", "true", "yes"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import suppress
@@ -24,7 +23,7 @@ from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from gaiaflow import endpoints
-from gaiaflow.function_task import GRACE, FunctionTask, keeps_failed
+from gaiaflow.function_task import GRACE, FunctionTask, identity_of, keeps_failed
 from gaiaflow.pod_manager import TASK, Pods
 from gaiaflow.pod_troubles import Stuck, StuckError, refusal, terminated
 from gaiaflow.settings import read_toml
@@ -117,7 +116,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         self.container_resources = _resources(self.requested)
         name = os.environ.get("GAIAFLOW_NAME", "gaiaflow")
         self.labels = {"app.kubernetes.io/managed-by": "gaiaflow", "gaiaflow.project": name}
-        self.annotations = {TASK: _identity(context)}
+        self.annotations = {TASK: identity_of(context)}
         limit = self.execution_timeout + _AFTER_TIMEOUT if self.execution_timeout else _DEADLINE
         self.active_deadline_seconds = int(limit.total_seconds())
         try:
@@ -351,12 +350,6 @@ def _experiment() -> dict[str, str]:
     if not file.exists():
         return {}
     return {"MLFLOW_EXPERIMENT_NAME": str(read_toml(file)["tool"]["gaiaflow"]["package"])}
-
-
-def _identity(context: Context) -> str:
-    """One task of one run, whichever try of it."""
-    ti = context["ti"]
-    return json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
 
 
 def _secret(name: str, optional: bool) -> k8s.V1EnvFromSource:

@@ -31,7 +31,7 @@ class Stamp:
     def _digest(self) -> str:
         digest = hashlib.sha256()
         for source in self.sources:
-            # Without CRLF: git converts line ends, and nothing is to be made anew for that.
+            # Without CRLF: line ends that git has converted are not a reason to make it again.
             data = source.read_bytes().replace(b"\r\n", b"\n") if source.exists() else b"missing"
             digest.update(data)
         return digest.hexdigest()
