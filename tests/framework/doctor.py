@@ -68,12 +68,20 @@ def only(folder: Path, *programs: str) -> dict[str, str]:
     return {**os.environ, "PATH": str(places), "HOME": str(places)}
 
 
+def lone_python(folder: Path) -> str:
+    """A Python without packages (call it with -S), beside which no other program lies: no uv."""
+    link = folder / "alone" / "python"
+    if not link.exists():
+        link.parent.mkdir()
+        link.symlink_to(getattr(sys, "_base_executable", sys.executable))
+    return str(link)
+
+
 def manage(
     root: Path, environ: dict[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """Call the manager with a Python that has no packages at all."""
-    python = str(getattr(sys, "_base_executable", sys.executable))
-    command = [python, "-S", str(root / "mlops_manager.py"), *arguments]
+    command = [lone_python(root.parent), "-S", str(root / "mlops_manager.py"), *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 

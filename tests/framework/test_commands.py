@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from .commands import command, manage
+from .doctor import lone_python
 
 
 def answer(root: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -73,10 +74,9 @@ def test_in_a_container_no_command_runs(bare_project: Path, tmp_path: Path) -> N
 def test_another_way_to_call_it(bare_project: Path, tmp_path: Path) -> None:
     """It goes on in Airflow's environment in the same way, here as far as its making."""
     environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
-    python = str(getattr(sys, "_base_executable", sys.executable))
     said = []
     for call in (["-m", "gaiaflow"], ["mlops_manager.py"]):
-        line = [python, "-S", "-B", *call, "status"]
+        line = [lone_python(tmp_path), "-S", "-B", *call, "status"]
         done = subprocess.run(
             line, cwd=bare_project, env=environ, capture_output=True, text=True, check=False
         )

@@ -15,7 +15,7 @@ from gaiaflow import doctor
 from gaiaflow.doctor import OK, PROBLEM, diagnose, examine
 
 from .conftest import IDENTITY, TEMPLATE
-from .doctor import listening, manage, only, script
+from .doctor import listening, lone_python, manage, only, script
 
 DOCS = TEMPLATE.parent / "docs"
 
@@ -109,7 +109,7 @@ def test_with_rich_it_says_the_same(bare_project: Path, tmp_path: Path) -> None:
     )
     environ = {**only(tmp_path), "PYTHONPATH": str(bare_project)}
     outputs = []
-    for python, option in ((sys.executable, "-B"), (sys._base_executable, "-S")):  # type: ignore[attr-defined]
+    for python, option in ((sys.executable, "-B"), (lone_python(tmp_path), "-S")):
         command = [python, option, "-c", code, str(bare_project)]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done
@@ -137,11 +137,10 @@ def test_as_a_command_in_airflows_environment(bare_project: Path, tmp_path: Path
 
 
 def test_a_reader_that_has_seen_enough(bare_project: Path, tmp_path: Path) -> None:
-    python = str(getattr(sys, "_base_executable", sys.executable))
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [python, "-S", str(bare_project / "mlops_manager.py"), "doctor"],
+        [lone_python(tmp_path), "-S", str(bare_project / "mlops_manager.py"), "doctor"],
         env=only(tmp_path),
         stdout=writing,
         stderr=subprocess.PIPE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,14 @@ import pytest
 from gaiaflow import environments
 from gaiaflow.errors import GaiaflowError
 
-from .doctor import manage, only, script
+from .doctor import lone_python, manage, only, script
 
 
 def find(root: Path, environ: dict[str, str], code: str = "print(find_uv())") -> str:
     """What a Python without packages finds, or what it says."""
-    python = str(getattr(sys, "_base_executable", sys.executable))
     program = f"from gaiaflow.environments import *; from pathlib import Path; {code}"
     done = subprocess.run(
-        [python, "-S", "-B", "-c", program],
+        [lone_python(root.parent), "-S", "-B", "-c", program],
         cwd=root,
         env=environ,
         capture_output=True,
