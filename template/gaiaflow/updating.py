@@ -258,10 +258,10 @@ def _bring_along(root: Path, snapshot: Snapshot) -> int:
         snapshot.record_written(_MADE)  # if the next line fails halfway, they are brought back
         environments.make_project(root, manager)
         snapshot.record_written(_MADE)
+    snapshot.save(phase="finished")  # first: in a terminal of JupyterLab, the restart ends us
     if _services_run(root):
         environments.say("Services are running: restarting them")
         _manage(root, "restart")
-    snapshot.save(phase="finished")
     console.err.print(
         "The update is done. Run your tests, look at `git diff`, and commit:\n"
         "    git add --all && git commit -m 'Update Gaiaflow'\n"

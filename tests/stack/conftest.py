@@ -170,7 +170,7 @@ class Project:
     def probe(self, name: str, *arguments: str, cwd: Path | None = None, **environment: str) -> Any:
         """Run a program of probes/ in the project's own environment; the JSON that it prints."""
         script = HERE / "probes" / f"{name}.py"
-        command = [self.python, script, self.root, *map(Path, arguments)]
+        command: list[str | Path] = [self.python, script, self.root, *arguments]
         done = execute(*command, cwd=cwd or self.root, env=person(**environment))
         assert done.code == 0, done
         return json.loads(done.out.splitlines()[-1])

@@ -93,6 +93,7 @@ class Stack:
         elif mode == "prod":
             config.unlink(missing_ok=True)
             SERVICE_ACCOUNT.parent.mkdir(parents=True, exist_ok=True)
+            SERVICE_ACCOUNT.unlink(missing_ok=True)  # a link that a killed run has left
             SERVICE_ACCOUNT.symlink_to(self.double / "serviceaccount")
         elif mode == "cluster" and MINIKUBE:
             make_minikube(self.project)
