@@ -23,9 +23,8 @@ from typing import Any
 from gaiaflow import source
 
 LIMIT = 100_000  # bytes of JSON: as much as an environment variable carries everywhere
-FINAL = (
-    65  # the exit code after an error that every further try would repeat (sysexits: EX_DATAERR)
-)
+# The exit code after an error that every further try would repeat (sysexits.h: EX_DATAERR).
+FINAL = 65
 
 # Errors of the data and the code, as opposed to the network, a disk or memory.
 _FINAL_ERRORS = (

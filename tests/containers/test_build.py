@@ -35,7 +35,7 @@ def test_a_function_runs_in_it(
 
     load = ("python", "-m", "gaiaflow.runner", "forest_watch.model.classes:_none")
     done = execute("docker", "run", "--rm", image, *load, cwd=containers.root)
-    assert done.code == 1, done
+    assert done.code == 65, done  # no retry can help
     assert "has no function '_none'" in done.out + done.err
 
 
