@@ -93,7 +93,7 @@ class Stack:
         elif mode == "prod":
             config.unlink(missing_ok=True)
             SERVICE_ACCOUNT.parent.mkdir(parents=True, exist_ok=True)
-            SERVICE_ACCOUNT.unlink(missing_ok=True)  # a link that a killed run has left
+            SERVICE_ACCOUNT.unlink(missing_ok=True)  # a link that a killed run left
             SERVICE_ACCOUNT.symlink_to(self.double / "serviceaccount")
         elif mode == "cluster" and MINIKUBE:
             make_minikube(self.project)
@@ -323,6 +323,7 @@ def test_what_failed_stays_on_request(stack: Stack) -> None:
             [base] = [c for c in pod["status"]["containerStatuses"] if c["name"] == "base"]
             assert base["state"]["terminated"]["exitCode"] == 1
             del pod["status"]
+            pod |= {"apiVersion": "v1", "kind": "Pod"}  # the items of a list don't say it
             path = stack.double / f"cluster-{pod['metadata']['name']}.json"
             path.write_text(json.dumps(pod), encoding="utf-8")
         assert len(kept) == 2
