@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 _KIND, _MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 
-# MLflow's pages begin as those of a product for language models, with an assistant over them. What
-# a person has chosen there stays.
+# MLflow's pages begin as those of a product for language models, with an assistant over them and a
+# word on telemetry, which is off here. What a person has chosen there stays.
 _PREFERENCES = """<script>
 for (const [name, value] of [
   ["mlflow.workflowType_v1", '"machine_learning"'],
   ["mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true"],
+  ["mlflow.telemetry.info.alert.dismissed_v1", "true"],
 ]) if (localStorage.getItem(name) === null) localStorage.setItem(name, value);
 </script>"""
 
