@@ -48,7 +48,10 @@ PATHS = [
 # What answers everybody with success, and tells nothing of the project's work.
 OPEN = {
     # Whatever the path, but for its API: the page that asks for the log-in.
-    "AIRFLOW_PORT": {path for path in PATHS if not path.startswith("/api/")},
+    "AIRFLOW_PORT": {
+        "/execution/health",
+        *(path for path in PATHS if not path.startswith(("/api/", "/execution/"))),
+    },
     "MLFLOW_PORT": {"/health"},
     "JUPYTER_PORT": {"/", "/api", "/login"},
     "OBJECT_STORE_PORT": set(),
