@@ -3,7 +3,7 @@
 Random cases are tried twice over: with Copier, as people update, and by what our tasks do before
 and after Copier asks, which is much faster.
 
-GAIAFLOW_CASES says how many cases to try (150 if unset; two of three with Copier), GAIAFLOW_SEED
+GAIAFLOW_CASES says how many cases to try (72 if unset; two of three with Copier), GAIAFLOW_SEED
 others than those that CI tries. GAIAFLOW_SHRINK=no shows a failing case as it came, instead of
 making it small, which takes minutes:
 
@@ -35,7 +35,7 @@ from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import PRESENT, RELEASES, History, commit, git
 from tests.lifecycle.edits import SEED, Edit, answers, edits, env_values
 
-CASES = int(os.environ.get("GAIAFLOW_CASES", "150"))
+CASES = int(os.environ.get("GAIAFLOW_CASES", "72"))
 PAIRS = [
     *((release, PRESENT) for release in RELEASES),
     *((release, synthetic.NEW) for release in RELEASES),
