@@ -3,9 +3,10 @@
 Random cases are tried twice over: with Copier, as people update, and by what our tasks do before
 and after Copier asks, which is much faster.
 
-GAIAFLOW_CASES says how many cases to try (72 if unset; two of three with Copier), GAIAFLOW_SEED
-others than those that CI tries. GAIAFLOW_SHRINK=no shows a failing case as it came, instead of
-making it small, which takes minutes:
+GAIAFLOW_CASES says how many cases to try (72 if unset; two of three with Copier), but each test
+tries one at least: unset, it is 48 in either way. GAIAFLOW_SEED says others than those that CI
+tries. GAIAFLOW_SHRINK=no shows a failing case as it came, instead of making it small, which takes
+minutes:
 
     GAIAFLOW_CASES=1000 GAIAFLOW_SEED=7 python -m pytest tests/lifecycle -n 2 -k nothing
 """
