@@ -1,4 +1,4 @@
-"""Default answers that come from the person's machine."""
+"""Default answers from the user's machine."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def _git_user() -> dict[str, str]:
         git = local["git"]
     except CommandNotFound:
         return {}
-    # NUL separates the entries: a value may hold any other character.
+    # NUL separates the entries: a value may contain any other character.
     _, output, _ = git["config", "--null", "--get-regexp", USER].run(retcode=None)
     entries = (entry.partition("\n") for entry in output.split("\0") if entry)
     return {key: value for key, _, value in entries}
 
 
 def git_user(field: str) -> str:
-    """Return `name` or `email` of the person from git's configuration; empty without one.
+    """Return `name` or `email` from git's configuration, or "" if it is not set.
 
-    What the answer's own check would refuse is cleaned or left out: a default must be usable.
+    Values that the answer's validator would refuse are cleaned or dropped.
     """
     value = " ".join(_git_user().get(f"user.{field}", "").split())[:80]
     return value if value.isprintable() else ""

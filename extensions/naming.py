@@ -1,8 +1,7 @@
-"""From a project's name to the name of its Python package, and the rules for such names.
+"""Derive package names from project names, and validate them.
 
-A package name is valid when it can be imported everywhere in the project without hiding
-something else: Python itself, a package that the project or the framework depends on, or a
-folder of the project.
+A valid package name can be imported anywhere in the project without hiding something else:
+Python itself, a dependency of the project or the framework, or a folder of the project.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LETTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
 )
 
-# Standard library modules of Python 3.10 to 3.14 that not every one of them has.
+# Standard library modules that only some versions from Python 3.10 to 3.14 have.
 CHANGED_STDLIB = frozenset(
     """
     aifc annotationlib asynchat asyncore audioop binhex cgi cgitb chunk compression concurrent
@@ -38,7 +37,7 @@ CHANGED_STDLIB = frozenset(
     """.split()
 )
 
-# Folders and modules of a generated project, today's and the ones that names are kept for.
+# Folders and modules of a generated project, and names reserved for future ones.
 PROJECT_NAMES = frozenset(
     """
     build dags data dist docker docker_config dockerfiles docs env gaiaflow kube_config_inline
@@ -46,7 +45,7 @@ PROJECT_NAMES = frozenset(
     """.split()
 )
 
-# Import names that differ from the names of their distributions in the lock files.
+# Import names that differ from their distribution names in the lock files.
 IMPORT_NAMES = frozenset(
     """
     airflow attr bs4 dateutil docker dotenv git google jose jupyter jwt kubernetes markdown
@@ -66,7 +65,7 @@ def dependency_names() -> frozenset[str]:
 
 
 def reserved_reason(name: str) -> str | None:
-    """Say why a well-formed name is taken, or return None when it is free."""
+    """Return why a well-formed name is reserved, or None if it is free."""
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         return "is a Python keyword"
     if name in sys.stdlib_module_names or name in CHANGED_STDLIB:
@@ -74,7 +73,7 @@ def reserved_reason(name: str) -> str | None:
     if hasattr(builtins, name):
         return "is a Python built-in"
     if name in PROJECT_NAMES:
-        return "is the name of a folder or module of every project"
+        return "is the name of a folder or module in every project"
     if name in dependency_names():
         return "would hide a package that the project or its framework depends on"
     return None
@@ -98,10 +97,10 @@ def package_name(project_name: str) -> str:
 
 
 def package_name_problem(name: str) -> str:
-    """Say what is wrong with a package name and which one to take; empty when it is fine."""
+    """Return what is wrong with a package name, and a valid one; "" if nothing is."""
     suggestion = package_name(name)
     if len(name) > MAX_LENGTH:
-        reason = f"has {len(name)} characters, {MAX_LENGTH} are allowed"
+        reason = f"has {len(name)} characters; at most {MAX_LENGTH} are allowed"
     elif PATTERN.fullmatch(name):
         reason = reserved_reason(name) or ""
     elif not name:
@@ -109,8 +108,8 @@ def package_name_problem(name: str) -> str:
     elif name[0].isdigit():
         reason = "starts with a digit"
     else:
-        reason = "is not made of lower-case words (a-z, 0-9), each joined by one underscore"
-    # The suggestion first: where it is asked, the line is cut at the edge of the terminal.
+        reason = "is not made of lower-case words (a-z, 0-9) joined by single underscores"
+    # The suggestion comes first: the prompt cuts the line at the edge of the terminal.
     return f"Try '{suggestion}': '{name}' {reason}." if reason else ""
 
 

@@ -1,9 +1,9 @@
-"""Keep the person's git configuration out of Copier's own work in an update, and git out of theirs.
+"""Isolate the git commands of a Copier update from the user's configuration and repository.
 
-Copier commits in temporary folders. There a hook of the person's may fail, a file name that is not
-UTF-8 can't be read, and with `GIT_DIR` set (as in a hook or `git rebase --exec`) the commit would
-go to the person's own repository. Then it applies a patch to the project. As copier.yml lets it
-render nothing, that could only bring back what a person has deleted meanwhile; so git is told to
+Copier commits in temporary folders. There, the user's hooks may fail, file names that aren't UTF-8
+can't be read, and with `GIT_DIR` set (as in a hook or `git rebase --exec`) the commit would go to
+the user's repository. Then Copier applies a patch to the project. Because copier.yml lets it render
+nothing, the patch could only restore files that the user has just deleted, so git is configured to
 refuse every patch with an indented line.
 """
 
@@ -29,8 +29,8 @@ CONFIG = {
 
 
 def own_git(project: Path) -> bool:
-    """Set up git for the rest of this Copier process, and for what it starts; always true."""
-    # Copier's own takes every name for UTF-8 in quotes, and fails at "Ü" without.
+    """Configure git for this Copier process and its children; always True."""
+    # Copier's function expects every name to be quoted UTF-8, and fails on an unquoted "Ü".
     copier._main.normalize_git_path = path_of  # type: ignore[attr-defined]
     env = local.env
     for name in local["git"]("rev-parse", "--local-env-vars").split():
@@ -48,7 +48,7 @@ def own_git(project: Path) -> bool:
 
 
 def path_of(path: str) -> str:
-    """A path as git lists it: with special characters it is in quotes, and they are escaped."""
+    """Decode a path from git's output, which quotes and escapes special characters."""
     if not path.startswith('"'):
         return path
     escaped = path[1:-1].encode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
 """The tested version of a package, read from the lock that uv.lock is seeded from.
 
-environment.yml and the pixi tables ask for their versions here, so that all environment
-managers agree by construction.
+environment.yml and the pixi tables take their versions from here, so all environment managers
+agree by construction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 LOCK = Path(__file__).resolve().parents[1] / "template" / "gaiaflow" / "locks" / "project.txt"
-PYTHON = "3.12"  # what conda and pixi environments are made with
+PYTHON = "3.12"  # of conda and pixi environments
 
 
 @lru_cache(maxsize=1)
@@ -38,7 +38,7 @@ def pin(name: str, python: str = PYTHON) -> str:
     for requirement in _locked().get(canonicalize_name(name), []):
         if requirement.marker is None or requirement.marker.evaluate(target):
             return str(requirement.specifier).removeprefix("==")
-    raise KeyError(f"{LOCK.name} has no version of {name} for Python {python}; make the lock anew.")
+    raise KeyError(f"{LOCK.name} has no version of {name} for Python {python}: regenerate it.")
 
 
 class PinsExtension(Extension):

@@ -1,13 +1,14 @@
-"""Checks before the first question: the folder, and the answers given on the command line.
+"""Check the folder and the command line's answers before the first question.
 
-Copier checks an answer of `--data` only when its question's turn comes, shows a traceback, and
-passes over a question name that does not exist. `preflight()` says all of that in one sentence and
-before anything is written. Conditions in copier.yml call it, because Copier evaluates them even
-with `--quiet`, when it renders no messages.
+Copier checks an answer from `--data` only when it reaches the question, shows a traceback, and
+ignores unknown questions. `preflight()` reports all problems, one sentence each, before anything is
+written. Conditions in copier.yml call it because Copier evaluates them even with `--quiet`, when it
+renders no messages.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -23,11 +24,12 @@ from jinja2.runtime import Context
 COPIER_YML = Path(__file__).resolve().parents[1] / "copier.yml"
 BOOLEANS = {"true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0"}
 SHOWN = 4  # file names in a message
+OLDEST_PYTHON = (3, 11)
 
 
 @lru_cache(maxsize=1)
 def questions() -> dict[str, dict[str, Any]]:
-    """The questions of copier.yml that a person may answer, by name."""
+    """The questions of copier.yml that the user may answer, by name."""
     config = yaml.safe_load(COPIER_YML.read_text(encoding="utf-8"))
     return {
         name: question
@@ -37,41 +39,51 @@ def questions() -> dict[str, dict[str, Any]]:
 
 
 def folder_problem(folder: Path, answers_file: str) -> str:
-    """Say why a project can't be generated into this folder; empty when it can."""
+    """Return why a project can't be generated in this folder; "" if it can."""
     if not folder.exists():
         return ""
     if not folder.is_dir():
-        return f"'{folder}' is a file. Name a new folder for the project."
+        return f"'{folder}' is a file. Choose a new folder for the project."
     found = sorted(path.name for path in folder.iterdir() if path.name != ".git")
-    if not found or answers_file in found:  # an answers file: generated before, by this template
+    if not found or answers_file in found:  # generated from this template before
         return ""
     names = ", ".join(found[:SHOWN]) + (" ..." if len(found) > SHOWN else "")
     return (
-        f"The folder '{folder}' is not empty ({names}). Name a new or empty folder. "
+        f"The folder '{folder}' is not empty ({names}). Choose a new or empty folder. "
         "With --overwrite, files of the same name are replaced and all others stay."
     )
 
 
+def python_problem() -> str:
+    """Return why Copier's Python can't run the template; "" if it can."""
+    if sys.version_info >= OLDEST_PYTHON:
+        return ""
+    return (
+        f"Copier runs in Python {sys.version.split()[0]}, but Gaiaflow needs 3.11 or newer. "
+        "Install both in a newer Python, as https://github.com/bcdev/gaiaflow shows."
+    )
+
+
 def path_problem(folder: Path) -> str:
-    """Say why no project works at this path; empty when it does."""
+    """Return why a project can't work at this path; "" if it can."""
     if not {"$", "%"} & set(str(folder.resolve())):
         return ""
     return (
-        f"The path '{folder.resolve()}' has a $ or a %, which Airflow and MLflow do not take as "
-        "they are. Name a folder without it."
+        f"The path '{folder.resolve()}' contains $ or %, which Airflow and MLflow don't take "
+        "literally. Choose a folder without them."
     )
 
 
 def answer_problem(environment: Environment, name: str, value: object) -> str:
-    """Say what is wrong with one answer of the command line; empty when it is fine."""
+    """Return what is wrong with an answer from the command line; "" if nothing is."""
     question = questions().get(name)
     if question is None:
         close = get_close_matches(name, questions(), n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(questions())}."
+        hint = f"Did you mean '{close[0]}'?" if close else f"Choose from: {', '.join(questions())}."
         return f"There is no question '{name}'. {hint}"
     if question["type"] == "bool":
         valid = isinstance(value, bool) or str(value).lower() in BOOLEANS
-        return "" if valid else f"'{value}' is neither yes nor no. Write {name}=yes or {name}=no."
+        return "" if valid else f"'{value}' is neither yes nor no. Use {name}=yes or {name}=no."
     if choices := question.get("choices"):
         values = list(choices.values()) if isinstance(choices, Mapping) else choices
         return "" if value in values else f"'{value}' is not one of: {', '.join(values)}."
@@ -81,30 +93,30 @@ def answer_problem(environment: Environment, name: str, value: object) -> str:
 
 @pass_context
 def preflight(context: Context) -> bool:
-    """True: the generation or the update may begin.
+    """Return True if the generation or the update may begin.
 
     Raises:
-        UserMessageError: With one line for each thing that is wrong.
+        UserMessageError: with one line per problem.
     """
     conf = context["_copier_conf"]
     folder, data = Path(conf["dst_path"]), conf["data"]
     answers_file = str(conf["answers_file"])
-    problems = [path_problem(folder)]
+    problems = [python_problem(), path_problem(folder)]
     if not conf["overwrite"]:
         problems.append(folder_problem(folder, answers_file))
     named = {**conf["settings"].defaults, **conf["user_defaults"], **data}.get("project_name")
     if conf["defaults"] and named is None and not (folder / answers_file).exists():
         problems.append("project_name: it has no default. Add: -d project_name='Forest Watch'")
-    stored = "_src_path" in data  # in an update, the answers file passes for the command line
+    stored = "_src_path" in data  # in an update, data is the answers file
     for name, value in data.items():
         if stored and name not in questions():
-            continue  # of another release; Copier drops it
+            continue  # from another release; Copier drops it
         if problem := answer_problem(context.environment, name, value):
             problems.append(f"{name}: {problem}")
     if problems := list(filter(None, problems)):
         verdict = "Nothing was generated."
         if stored:
-            verdict = f"Nothing was changed: {answers_file} has answers that can't be used."
+            verdict = f"Nothing was changed: {answers_file} has invalid answers."
         elif (folder / answers_file).exists():
             verdict = "Nothing was changed."
         raise UserMessageError("\n".join([verdict, *problems]))

@@ -1,4 +1,4 @@
-"""Where the template comes from, in a way that stays true."""
+"""Store the template's location in a form that stays valid."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jinja2.ext import Extension
 
 
 def with_whole_source(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """The answers to store, with the whole path of a template that was named by a relative one.
+    """Return the answers to store, with a relative path to the template made absolute.
 
-    Copier stores the path as it was typed, and would look for it from wherever an update is run.
+    Copier stores the path as typed, and an update would resolve it from the current folder.
     """
     answers = dict(answers)
     folder = Path(str(answers.get("_src_path", ""))).expanduser()

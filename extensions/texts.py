@@ -1,7 +1,7 @@
-"""Filters that put free text into TOML, YAML, Python, JSON and Markdown.
+"""Filters that escape free text for TOML, YAML, Python, JSON and Markdown.
 
-Whatever the text holds (quotes, backslashes, braces, line breaks, control characters), the file
-that it lands in stays valid and says the same text.
+Whatever the text contains (quotes, backslashes, braces, line breaks, control characters), the file
+stays valid and shows the same text.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from jinja2.ext import Extension
 
 SHORT_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
-# What starts a construct of CommonMark or of GitHub's dialect anywhere in a line.
+# Starts a construct of CommonMark or GitHub's dialect anywhere in a line.
 MARKDOWN_INLINE = re.compile(r"([\\`*_{}\[\]<>|~$]|&(?=[#\w]))")
-# What starts one only at the beginning of a line: a heading, list, quote or rule.
+# Starts one only at the beginning of a line: a heading, list, quote or rule.
 MARKDOWN_START = re.compile(r"^(#|[-+=:](?=\W|$)|\d{1,9}(?=[.)]))")
 # A number sign after a space may close a heading.
 MARKDOWN_CLOSING = re.compile(r"(?<= )#")
 
 
 def one_line(text: str) -> str:
-    """All of the text on one line: runs of white space and control characters become a space."""
+    """The text on one line: each run of whitespace and control characters becomes a space."""
     visible = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(visible.split())
 
@@ -64,7 +64,7 @@ def as_json(text: str) -> str:
 
 
 def as_markdown(text: str) -> str:
-    """One line of Markdown that shows the text as it is, as a heading or a paragraph."""
+    """One line of Markdown that shows the text literally, as a heading or a paragraph."""
     line = MARKDOWN_INLINE.sub(r"\\\1", one_line(text))
     line = MARKDOWN_CLOSING.sub(r"\\#", line)
     if match := MARKDOWN_START.match(line):
@@ -74,7 +74,7 @@ def as_markdown(text: str) -> str:
 
 
 def as_paragraphs(text: str) -> str:
-    """Markdown paragraphs, one for each line that is not empty."""
+    """Markdown paragraphs, one per non-empty line."""
     return "\n\n".join(filter(None, map(as_markdown, text.splitlines())))
 
 

@@ -1,6 +1,6 @@
-"""Checks of the free-text answers.
+"""Validators of free-text answers.
 
-Every check returns a sentence that says what is wrong and what to do, or "" when all is well.
+Each returns a sentence that says what is wrong and what to do, or "" if the answer is valid.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ EMAIL = re.compile(r"""[^\s@<>()\[\],;:\\"]+@[^\s@<>()\[\],;:\\"]+""")
 def text_problem(text: str, limit: int = MAX_DESCRIPTION) -> str:
     """Any text that can be stored: not too long, and valid Unicode."""
     if any("\ud800" <= c <= "\udfff" for c in text):
-        return "The text holds bytes that are not valid UTF-8. Type it again."
+        return "The text contains bytes that are not valid UTF-8. Type it again."
     if len(text) > limit:
-        return f"The text has {len(text)} characters, {limit} are allowed. Shorten it."
+        return f"The text has {len(text)} characters; at most {limit} are allowed. Shorten it."
     return ""
 
 
@@ -37,16 +37,16 @@ def line_problem(text: str, limit: int = MAX_NAME) -> str:
 def project_name_problem(name: str) -> str:
     """One line of printable text with at least one visible character."""
     if not name.strip():
-        return "A project needs a name. Type one, for example: Forest Watch"
+        return "A project needs a name. Enter one, for example: Forest Watch"
     if name != name.strip():
         return f"The name starts or ends with a space. Use '{name.strip()}'."
     return line_problem(name)
 
 
 def email_problem(address: str) -> str:
-    """An e-mail address, or nothing."""
+    """An email address, or nothing."""
     if address and not EMAIL.fullmatch(address):
-        return f"'{address}' is not an e-mail address. Write name@example.org, or leave it empty."
+        return f"'{address}' is not an email address. Use name@example.org, or leave it empty."
     return line_problem(address, limit=254)
 
 

@@ -1,7 +1,7 @@
 """Bring an existing repository under the template: `python tasks/adopt.py PROJECT`.
 
-Run it with the Python that has Copier, from a clone of this repository. The project may come from
-the original cookiecutter, or be any repository with a Python package in it.
+Run it from a clone of this repository, with the Python that has Copier. The project may come from
+the original cookiecutter, or be any repository with a Python package.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]
 if missing := [name for name in ("copier", "libcst", "plumbum", "tomlkit") if not find_spec(name)]:
     sys.exit(
-        f"error: {sys.executable} has no {' and no '.join(missing)}. Install it:\n"
+        f"error: {sys.executable} lacks {' and '.join(missing)}. To install what is missing, run:\n"
         f"{sys.executable} -m pip install --upgrade {REPOSITORY}"
     )
 
 from pathspec import GitIgnoreSpec
 from plumbum import CommandNotFound, ProcessExecutionError, cli, local
 
-from gaiaflow import envfile, settings
-from gaiaflow.errors import GaiaflowError
-from gaiaflow.snapshot import Snapshot, copy
+from gaiaflow.project import envfile, settings
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.update.snapshot import Snapshot, copy
 
 from tasks.adoption import (
     conda,
@@ -51,12 +51,12 @@ from tasks.settings import identity_of
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 SAVED = ".gaiaflow/adopted"
-# Of tests/test_dags.py those that ask for more than that DAGs load.
+# The tests of tests/test_dags.py that check more than whether DAGs load.
 STRICT_TESTS = re.compile(rb"(?m)^(?=def test_(tasks|functions)_)")
-SKIP = b'@pytest.mark.skip(reason="for new DAGs; without this line also for those from before")\n'
+SKIP = b'@pytest.mark.skip(reason="existing DAGs may fail; delete this line to test them too")\n'
 PLACES = ["/dags", "/notebooks/README.md", "/tests", "/environment.y*ml", "/pixi.toml", "/.env"]
 YAML_LOADER = "dags/yaml_pipelines.py"
-# Of the user's files, those that a project can't do without, and under what names people have them.
+# The user files that every project needs, and the names that people give them.
 WANTED = {
     "README.md": ["README*"],
     "CHANGES.md": ["CHANGE*", "HISTORY*", "NEWS*"],
@@ -83,7 +83,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """For a person: what is new, changed, moved out, and what to look at."""
+        """The plan for a terminal: what is new, changed or moved out, and what to review."""
         new = sorted(self.after.keys() - self.before.keys())
         changed = sorted(
             p for p in self.after if p in self.before and self.after[p] != self.before[p]
@@ -94,42 +94,43 @@ class Plan:
         lines += ["", f"New: {len(new)} files in {', '.join(folders)}"]
         lines += ["", "Changed:", *(f"  {path}" for path in changed)] if changed else []
         if self.moved_out:
-            lines += ["", f"Moved out, to {SAVED}/:"]
+            lines += ["", f"Moved out to {SAVED}/:"]
             lines += [f"  {path}{why and f'  ({why})'}" for path, why in self.moved_out.items()]
         lines += ["", "Look at:", *(f"  {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines) + "\n"
 
 
 class Adopt(cli.Application):
-    """Bring an existing repository under the Gaiaflow template, with all of your work kept."""
+    """Bring an existing repository under the Gaiaflow template, and keep all of your work."""
 
     PROGNAME = "python tasks/adopt.py"
     DESCRIPTION_MORE = """
-The repository must be in git, with nothing uncommitted. What is moved out or changed stays in git
-and in .gaiaflow/adopted/; `python3 .gaiaflow/update/undo.py` in the project undoes all of it.
+The project must be in git, with nothing uncommitted. Files that are moved out or changed stay in
+git and in .gaiaflow/adopted/. To undo everything, run `python3 .gaiaflow/update/undo.py` in the
+project.
 
-Exit codes: 0 done, 1 failed (nothing was changed), 2 wrong use, 3 done, but look at the notes.
+Exit codes: 0 done, 1 failed (nothing was changed), 2 wrong use, 3 done, with notes to review.
 """
 
-    dry_run = cli.Flag("--dry-run", help="only show what would be done")
+    dry_run = cli.Flag("--dry-run", help="only show the plan")
     original = cli.SwitchAttr(
         "--original", cli.ExistingDirectory, help="a clone of the original cookiecutter"
     )
     template = cli.SwitchAttr(
-        "--template", str, help="where updates come from: URL or clone; else where this one is from"
+        "--template", str, help="URL or clone that updates come from (default: this clone's origin)"
     )
     data = cli.SwitchAttr(
         ["-d", "--data"],
         str,
         list=True,
         argname="NAME=VALUE",
-        help="an answer, if a guess is wrong",
+        help="an answer, to correct a guess",
     )
 
     def main(self, project: str) -> int:
         root = Path(project).resolve()
         if not root.is_dir():
-            say(f"error: there is no folder {root}")
+            say(f"error: The folder {root} doesn't exist.")
             return WRONG_USE
         try:
             given = dict(entry.split("=", 1) for entry in self.data)
@@ -148,13 +149,13 @@ Exit codes: 0 done, 1 failed (nothing was changed), 2 wrong use, 3 done, but loo
             say(f"error: {error}\nNothing was changed.")
             return FAILED
         say(
-            "Adopted. What next:\n"
+            "Adopted. Next steps:\n"
             f"  cd {root}\n"
-            "  git diff                                     # look through it\n"
-            "  python3 mlops_manager.py deps                # the environment\n"
+            "  git diff                                     # review the changes\n"
+            "  python3 mlops_manager.py deps                # create the environment\n"
             "  git add --all && git commit -m 'Adopt Gaiaflow'\n"
             "  python3 mlops_manager.py start\n"
-            "Or undo it all: python3 .gaiaflow/update/undo.py"
+            "To undo everything: python3 .gaiaflow/update/undo.py"
         )
         return LOOK if plan.notes else DONE
 
@@ -166,30 +167,34 @@ def check(root: Path) -> None:
         CannotAdopt: with what to do.
     """
     if (root / ANSWERS).exists():
-        raise CannotAdopt(f"{root} is a Gaiaflow project: python3 mlops_manager.py update")
+        raise CannotAdopt(
+            f"{root} is a Gaiaflow project. Update it instead: python3 mlops_manager.py update"
+        )
     code, _, _ = local["git"]["-C", str(root), "rev-parse", "--show-toplevel"].run(retcode=None)
     if code:
         raise CannotAdopt(
-            f"{root} is not in a git repository, so nothing could be taken back. Make it one:\n"
+            f"{root} is not in a git repository, so adoption couldn't be undone. Create one:\n"
             "git init && git add --all && git commit -m 'Before Gaiaflow'"
         )
     if changed := git(root, "status", "--porcelain", "--", ".").splitlines():
         raise CannotAdopt(
-            f"There are {len(changed)} changes that are not committed, such as {changed[0][3:]}.\n"
-            "git add --all && git commit -m 'Before Gaiaflow'"
+            f"There are {len(changed)} uncommitted changes, such as {changed[0][3:]}.\n"
+            "Commit them: git add --all && git commit -m 'Before Gaiaflow'"
         )
     if not git(root, "rev-list", "--all", "--max-count=1"):
-        raise CannotAdopt("The repository has no commit yet: git commit -m 'Before Gaiaflow'")
+        raise CannotAdopt(
+            "The repository has no commits yet. Make one: git commit -m 'Before Gaiaflow'"
+        )
 
 
 @contextmanager
 def original_clone(given: Any, root: Path) -> Iterator[Path | None]:
-    """A clone of the original, if the project is of its kind and one can be had."""
+    """A clone of the original, if the project comes from it and it can be cloned."""
     if given or not original.looks_original(root):
         yield Path(str(given)) if given else None
         return
     with TemporaryDirectory() as folder:
-        say(f"Looking at {original.URL} ...")
+        say(f"Cloning {original.URL} ...")
         try:
             subprocess.run(
                 ["git", "clone", "--quiet", original.URL, folder],
@@ -200,8 +205,8 @@ def original_clone(given: Any, root: Path) -> Iterator[Path | None]:
             )
         except (subprocess.SubprocessError, OSError):
             say(
-                "It can't be reached, so nobody can tell your changes from what it generated:\n"
-                "all of your side is kept. With a clone of it: --original CLONE"
+                "It can't be reached, so your changes can't be told from what it generated, and\n"
+                "all of your side is kept. If you have a clone, use --original CLONE."
             )
             yield None
             return
@@ -211,7 +216,7 @@ def original_clone(given: Any, root: Path) -> Iterator[Path | None]:
 def make_plan(
     root: Path, given: dict[str, str], clone: Path | None, template: str, folder: Path
 ) -> Plan:
-    """Find out what the repository is, and what is to be done; changes nothing."""
+    """Find out what the repository is and what to do, without changing anything."""
     found = sources.read(root)
     try:
         name = str(project.combined(found).project.get("name", ""))
@@ -223,7 +228,7 @@ def make_plan(
     base: dict[str, bytes] = {}
     source = "A repository with a Python package."
     if is_original:
-        source = "A project of the original cookiecutter; of which tag is unknown."
+        source = "A project of the original cookiecutter, tag unknown."
         made = original.find(clone, root, original_answers(root, answers)) if clone else None
         if made:
             base, source = made.files, f"A project of the original cookiecutter, {made.tag}."
@@ -237,12 +242,12 @@ def make_plan(
     plan.before = read_tree(root, sorted(concerned(root, new)))
     plan.after = dict(plan.before)
     if is_original and not base:
-        plan.notes.append(f"{SAVED}: what was moved out there may have changes of yours")
+        plan.notes.append(f"{SAVED}: the files moved there may contain your changes")
     if git(root, "rev-parse", "--show-prefix").strip():
-        plan.notes.append(".github: GitHub runs workflows from the top of a repository only")
+        plan.notes.append(".github: GitHub runs workflows from the top level of a repository only")
     if not place.inside:
         plan.notes += [
-            f"{each}: a package too; neither the distribution nor the image has it: "
+            f"{each}: also a package, but neither the distribution nor the image includes it; "
             f"add it to [tool.hatch.build.targets.wheel], or move it into {place.package}"
             for each in place.others
         ]
@@ -258,7 +263,7 @@ def make_plan(
 
 
 def _update_from_origin(plan: Plan) -> None:
-    """Colleagues and CI don't have this clone: updates come from where it was cloned from."""
+    """Take updates from this clone's origin, because colleagues and CI don't have the clone."""
     code, url, _ = local["git"]["-C", str(REPOSITORY), "remote", "get-url", "origin"].run(
         retcode=None
     )
@@ -270,7 +275,7 @@ def _update_from_origin(plan: Plan) -> None:
 
 
 def concerned(root: Path, new: Tree) -> set[str]:
-    """The files that adoption may have to do with: never data, which may be large."""
+    """The files that adoption may touch: never data, which may be large."""
     places = GitIgnoreSpec.from_lines([*original.REPLACED, *PLACES])
     tracked = git(root, "ls-files", "-z").split("\0")
     found = {path for path in tracked if path and places.match_file(path)} | set(new) | {".env"}
@@ -280,14 +285,14 @@ def concerned(root: Path, new: Tree) -> set[str]:
 def _move_out(
     plan: Plan, base: dict[str, bytes], new: Tree, whose: Owners, examples: bool | None
 ) -> None:
-    """The original's framework, and files that stand where ours have to.
+    """Move out the original's framework, and files that are in the way of ours.
 
-    `examples`: whether the package has those of the original; None if it is not of its kind.
+    `examples`: whether the package has the original's examples; None for other repositories.
     """
     is_original = examples is not None
     framework = GitIgnoreSpec.from_lines(whose.framework)
     replaced = GitIgnoreSpec.from_lines(original.REPLACED if is_original else [])
-    no_examples = ["/dags/example_*"] if examples is False else []  # what they call is missing
+    no_examples = ["/dags/example_*"] if examples is False else []  # they call missing functions
     unwanted = GitIgnoreSpec.from_lines([*original.REPLACED_IF_UNCHANGED, *no_examples])
     for path, entry in list(plan.before.items()):
         as_made = path in base and same_lines(base[path], entry.data)
@@ -300,17 +305,17 @@ def _move_out(
         ):
             continue
         edited = path in base and not as_made
-        why = "you had changed it" if edited else "" if path in base or is_original else "replaced"
-        plan.moved_out[path] = f"{YAML_LOADER} does its work" if loader else why
+        why = "you changed it" if edited else "" if path in base or is_original else "replaced"
+        plan.moved_out[path] = f"{YAML_LOADER} replaces it" if loader else why
         if edited:
-            plan.notes.append(f"{path}: you had changed it; ours takes its place")
+            plan.notes.append(f"{path}: you changed it; the template's version replaces it")
         elif why == "replaced" and not loader:
-            plan.notes.append(f"{path}: ours takes its place; yours is in {SAVED}/")
+            plan.notes.append(f"{path}: the template's version replaces it; yours is in {SAVED}/")
         del plan.after[path]
 
 
 def _take_in(plan: Plan, root: Path, base: dict[str, bytes], new: Tree, whose: Owners) -> None:
-    """The framework; shared files, merged; and the few of the user's that have to be there."""
+    """Add the framework, merge shared files, and add the user files that every project needs."""
     theirs = GitIgnoreSpec.from_lines(whose.user)
     for path, entry in new.items():
         ours = plan.after.get(path)
@@ -325,22 +330,22 @@ def _take_in(plan: Plan, root: Path, base: dict[str, bytes], new: Tree, whose: O
             text = merge_lines(entry.data.decode(), ours.data.decode(errors="surrogateescape"))
             _merged(plan, path, Merged(text, []))
         else:
-            note = "ours takes its place; take over what you need"
+            note = "the template's version replaces it; copy over what you need"
             _merged(plan, path, Merged(entry.data.decode(), [note]))
 
 
 def _merged(plan: Plan, path: str, merged: Merged) -> None:
-    """A merged file in the place of the user's."""
+    """Replace the user's file with a merged one."""
     old = plan.before.get(path)
     data = merged.text.encode(errors="surrogateescape")
     plan.after[path] = Entry(old.mode if old else "100644", data)
     if old:
-        plan.moved_out[path] = "merged; your version is kept there"
+        plan.moved_out[path] = "merged; this is your version"
     plan.notes += [f"{path}: {note}" for note in merged.notes]
 
 
 def _project(plan: Plan, root: Path, base: dict[str, bytes], new: Entry) -> None:
-    """pyproject.toml, with what other files declare too."""
+    """Merge pyproject.toml, including what other files declare."""
     as_made = sources.of_original(base)
     facts: dict[str, Any] = {}
     if texts := licences.files(root):
@@ -362,15 +367,15 @@ def _project(plan: Plan, root: Path, base: dict[str, bytes], new: Entry) -> None
     declares = project.combined(plan.found).project
     if plan.answers["license"] == licences.OTHER and texts and "license" not in declares:
         plan.notes.append(
-            f"pyproject.toml: {', '.join(texts)}: a text of yours; write which licence it is"
+            f"pyproject.toml: {', '.join(texts)}: unknown license; declare which one it is"
         )
-    if "pixi.toml" in plan.after:  # pixi would read it, and not pyproject.toml
+    if "pixi.toml" in plan.after:  # pixi would read it instead of pyproject.toml
         del plan.after["pixi.toml"]
-        plan.moved_out["pixi.toml"] = "its tables are in pyproject.toml"
+        plan.moved_out["pixi.toml"] = "its tables are now in pyproject.toml"
 
 
 def _conda(plan: Plan, base: dict[str, bytes], new: Tree) -> None:
-    """environment.yml, if conda makes the environment; else what nothing reads of it any more."""
+    """Merge environment.yml if conda manages the environment; otherwise note what is unread."""
     pyproject = plan.after["pyproject.toml"].data.decode()
     for path in ("environment.yml", "environment.yaml"):
         if path not in plan.before:
@@ -380,33 +385,33 @@ def _conda(plan: Plan, base: dict[str, bytes], new: Tree) -> None:
             old = base.get(path, b"").decode()
             template = new["environment.yml"].data.decode()
             if "environment.yml" in plan.before and path != "environment.yml":
-                plan.notes.append(f"{path}: nothing reads it; environment.yml is the one")
+                plan.notes.append(f"{path}: unread; only environment.yml is read")
                 continue
             read = [each.source for each in plan.found]
             groups = project.combined(plan.found).groups.values()
             tools = [each for lines in groups for each in lines if isinstance(each, str)]
             _merged(plan, "environment.yml", conda.merge(template, text, old, read, tools))
             if path != "environment.yml":
-                plan.notes.append(f"{path}: its packages are in environment.yml now; delete it")
+                plan.notes.append(f"{path}: its packages are now in environment.yml; delete it")
         else:
             missing = conda.unread(text, project.requirements_of(pyproject))
             plan.notes.append(
-                f"{path}: kept, but {plan.answers['environment_manager']} does not read it; "
-                f"add to pyproject.toml what you need of: {', '.join(missing) or '(nothing)'}"
+                f"{path}: kept, but {plan.answers['environment_manager']} doesn't read it; "
+                f"pyproject.toml lacks: {', '.join(missing) or '(nothing)'}"
             )
     if "environment.yml" in new and "environment.yml" not in plan.after:
         plan.after["environment.yml"] = new["environment.yml"]
 
 
 def merge_lines(new: str, ours: str) -> str:
-    """The project's lines, then those of the template that it lacks, as for .gitignore."""
+    """The project's lines, then the template's lines that it lacks, as in .gitignore."""
     lines = ours.splitlines()
     missing = [line for line in new.splitlines() if line.strip() and line not in lines]
     return "\n".join([*lines, "", "# Gaiaflow", *missing]).lstrip("\n") + "\n"
 
 
 def _rewrite_dags(plan: Plan, root: Path) -> None:
-    """DAGs load in Airflow 3, and their calls of the original's functions go on working."""
+    """Make DAGs load in Airflow 3, and keep their calls of the original's functions working."""
     package = str(plan.answers["package_name"])
 
     def knows(function: str) -> bool:
@@ -431,7 +436,7 @@ def _rewrite_dags(plan: Plan, root: Path) -> None:
 
 
 def _environment(plan: Plan, base: dict[str, bytes]) -> None:
-    """`.env`: ours, with fresh secrets, and below it all that the user has set."""
+    """Write our `.env` with fresh secrets, plus everything that the user set."""
     old = plan.before.get(".env")
     answers = read_answers(plan.after[ANSWERS].data)
     text = settings.env_text(identity_of(answers))
@@ -447,17 +452,17 @@ def _environment(plan: Plan, base: dict[str, bytes]) -> None:
         rest = [f"{name}={value}" for name, value in kept.items() if name not in known]
         if rest:
             text += "\n".join(["", "# From before Gaiaflow.", *rest]) + "\n"
-        plan.moved_out[".env"] = "your values are in the new one too"
+        plan.moved_out[".env"] = "your values are in the new one"
     plan.after[".env"] = Entry("100644", text.encode())
 
 
 def env_values(text: str) -> dict[str, str]:
-    """Assignments as they are written, also of a file with errors in it."""
+    """Assignments as written, even in a file with errors."""
     return dict(re.findall(r"(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*?)\s*$", text))
 
 
 def original_answers(root: Path, answers: dict[str, Any]) -> dict[str, Any]:
-    """The answers as the original called them."""
+    """The answers under the original's names."""
     package = answers["package_name"]
     names = ("project_name", "project_description", "author_name", "author_email")
     return {
@@ -480,12 +485,12 @@ def render(template: str, answers: dict[str, Any], target: Path) -> Path:
             template, target, data=answers, defaults=True, unsafe=True, skip_tasks=True, quiet=True
         )
     except (CopierError, ValueError) as error:
-        raise CannotAdopt(f"An answer does not fit: {error}. Say it with -d NAME=VALUE.") from None
+        raise CannotAdopt(f"An answer is invalid: {error}. Set it with -d NAME=VALUE.") from None
     return target
 
 
 def carry_out(root: Path, plan: Plan) -> None:
-    """Do what is planned, or nothing."""
+    """Carry out the plan, or change nothing."""
     tracked_env = bool(git(root, "ls-files", "--", ".env"))
     changed = [
         path
@@ -504,12 +509,12 @@ def carry_out(root: Path, plan: Plan) -> None:
             )
             (ignored / "NOTE.md").write_text(
                 "# Moved out when Gaiaflow was adopted\n\n"
-                f"As they were; git has them too.\n\n{listed}\n",
+                f"Unchanged copies; git has them too.\n\n{listed}\n",
                 encoding="utf-8",
             )
         write_tree(root, plan.before, plan.after)
         envfile.write(root / ".env", plan.after[".env"].data.decode())
-        (root / ".env").chmod(0o600)  # its secrets are fresh, whoever could read the old ones
+        (root / ".env").chmod(0o600)  # the secrets are fresh, so keep them private
         if tracked_env:
             git(root, "rm", "--cached", "--quiet", "--", ".env")
         snapshot.save(phase="merged", conflicts=[])
@@ -524,7 +529,7 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def say(text: str) -> None:
-    """Tell the user; results and progress alike."""
+    """Print results and progress to standard error."""
     sys.stderr.write(f"{text}\n")
 
 

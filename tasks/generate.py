@@ -1,7 +1,7 @@
-"""Run by Copier in a project that it has just written: secrets, git, and what `setup` asks for.
+"""Finish a project that Copier has just written: secrets, git, and the chosen `setup`.
 
-Whatever fails here ends with exit code 0 and a word on how to go on by hand: at any other code
-Copier would delete the project that it wrote.
+If a step fails, this prints the commands to run by hand and still exits with code 0: on any other
+code, Copier would delete the project.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Generate(cli.Application):
             return True
 
         identity = (self.package, self.environment_manager, self.object_store)
-        attempt(lambda: write_secrets(*identity), "python3 mlops_manager.py start     # makes .env")
+        attempt(lambda: write_secrets(*identity), "python3 mlops_manager.py start     # for .env")
         own_repository = not inside_repository()
         by_hand_commit = "git init && git add --all && git commit -m 'First commit'"
         if own_repository:
             attempt(lambda: first_commit(self.author, self.email), by_hand_commit)
         else:
-            say("The folder lies in a git repository: commit the new files there yourself.")
+            say("The folder is in an existing git repository: commit the new files there yourself.")
         if self.setup == "environment":
             attempt(lambda: manage(MANAGER, "deps"), "python3 mlops_manager.py deps")
         if self.setup == "start":
@@ -76,36 +76,38 @@ class Generate(cli.Application):
         if by_hand:
             commands = "\n".join(f"    {command}" for command in by_hand)
             say(
-                f"\nThe project is there, but not all is done. See above, then go on by hand:\n"
+                f"\nThe project was created, but some steps failed. Fix the errors, then run:\n"
                 f"    cd {shlex.quote(str(PROJECT))}\n{commands}\n"
             )
         return 0
 
 
 def forget_other_projects() -> None:
-    """Leave out what the shell has set for others, such as git's variables in a hook of its own."""
+    """Drop variables that the shell sets for other projects, such as git's in a hook."""
     sys.path.insert(0, str(PROJECT))
-    from gaiaflow import inherited  # the new project's own
+    from gaiaflow.project import inherited  # from the new project
 
     for name in inherited.left_out(local.env.getdict()):
         local.env.pop(name)
 
 
 def write_secrets(*identity: str) -> None:
-    """Make .env; one that is there keeps its secrets. And the folder that containers cover.
+    """Create the state folder and, unless it exists, `.env`.
 
-    In it is noted where uv lies: the Python that runs this may have one that is on no PATH.
+    The folder records where uv is: the Python that runs this may have one that isn't on PATH.
     """
-    from gaiaflow import envfile, environments, settings  # the new project's own
+    from gaiaflow.project import envfile, programs, settings  # from the new project
+    from gaiaflow.project.identity import Identity
+    from gaiaflow.project.paths import STATE
 
-    (PROJECT / ".gaiaflow").mkdir(mode=0o700, exist_ok=True)
-    environments.remember_uv(PROJECT)
+    (PROJECT / STATE).mkdir(mode=0o700, exist_ok=True)
+    programs.remember_uv(PROJECT)
     if not (PROJECT / ".env").exists():
-        envfile.write(PROJECT / ".env", settings.env_text(settings.Identity(*identity)))
+        envfile.write(PROJECT / ".env", settings.env_text(Identity(*identity)))
 
 
 def inside_repository() -> bool:
-    """Whether the project lies in a git repository already (or git cannot tell)."""
+    """Whether the project is already in a git repository; False without git."""
     try:
         code, _, _ = local["git"]["rev-parse", "--git-dir"].run(retcode=None)
     except CommandNotFound:
@@ -114,15 +116,15 @@ def inside_repository() -> bool:
 
 
 def first_commit(author: str, email: str) -> None:
-    """Make a repository with all files in one commit: what `copier update` compares with."""
+    """Create a repository and commit all files, which `copier update` requires."""
     git = local["git"]
     git("-c", "init.defaultBranch=main", "init", "--quiet")
-    git("-c", f"core.excludesFile={os.devnull}", "add", "--all")  # whatever else a person ignores
+    git("-c", f"core.excludesFile={os.devnull}", "add", "--all")  # whatever the user ignores
     commit("--message", "First commit, made by Gaiaflow", author=author, email=email)
 
 
 def keep_lock() -> None:
-    """Put the lock file of the environment into the first commit."""
+    """Add the environment's lock file to the first commit."""
     git = local["git"]
     if not (PROJECT / ".git").exists() or not (PROJECT / "uv.lock").exists():
         return
@@ -132,7 +134,7 @@ def keep_lock() -> None:
 
 
 def commit(*options: str, author: str = "", email: str = "") -> None:
-    """Commit as whom git knows, else as the author of the project; without hooks or signatures."""
+    """Commit as git's user, or else as the project's author, without hooks or signatures."""
     git = local["git"]["-c", "commit.gpgsign=false"]
     code, _, _ = git["var", "GIT_COMMITTER_IDENT"].run(retcode=None)
     if code != 0:
@@ -142,17 +144,17 @@ def commit(*options: str, author: str = "", email: str = "") -> None:
 
 
 def manage(manager: str, *arguments: str) -> None:
-    """Run one of the project's own commands in sight of the user."""
+    """Run one of the project's commands and show its output."""
     local[sys.executable][str(PROJECT / manager), arguments] & FG
 
 
 def seconds() -> int:
-    """The time since Copier wrote the project's files; before, it may have waited for answers."""
+    """Seconds since Copier wrote the project's files, without the time it waited for answers."""
     return round(time.time() - (PROJECT / ".copier-answers.yml").stat().st_mtime)
 
 
 def say(text: str) -> None:
-    """Tell the user; Copier shows standard error as it is."""
+    """Print to standard error, which Copier shows unchanged."""
     sys.stderr.write(f"{text}\n")
 
 

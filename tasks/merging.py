@@ -1,8 +1,8 @@
-"""Merge a project with a new release, file by file: what an update comes down to.
+"""Merge a project with a new release, file by file.
 
 Copier's own merge loses binary files, ignored files, and edits to files that were renamed or
-dropped; so an update does this instead, on three trees: the old release as
-it was generated (base), the project (ours) and the new release as it would be generated (theirs).
+dropped. An update merges three trees instead: the old release as generated (base), the project
+(ours) and the new release as generated (theirs).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 
 from plumbum import local
 
-from gaiaflow import snapshot
-from gaiaflow.snapshot import files_below, remove_empty_folders
+from gaiaflow.update import snapshot
+from gaiaflow.update.snapshot import files_below, remove_empty_folders
 
 FILE, PROGRAM, LINK = "100644", "100755", "120000"  # git's modes
 SCRIPT = b"#!"
@@ -25,7 +25,7 @@ SCRIPT = b"#!"
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, a program (an executable file) or a link, whose data is where it points."""
+    """A file, a program (an executable file), or a link, whose data is its target."""
 
     mode: str
     data: bytes
@@ -40,13 +40,13 @@ Tree = dict[str, Entry]
 
 @dataclass
 class Merge:
-    """The merged tree, and what became of the paths that the release changes."""
+    """The merged tree, and what happened to the paths that the release changes."""
 
     tree: Tree
     updated: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    merged: list[str] = field(default_factory=list)  # both sides' changes are in it
+    merged: list[str] = field(default_factory=list)  # with the changes of both sides
     conflicts: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # dropped by the release, edited by the user
     gone: list[str] = field(default_factory=list)  # changed by the release, deleted by the user
@@ -58,7 +58,7 @@ def read_tree(root: Path, paths: Iterable[str]) -> Tree:
 
 
 def read_entry(path: Path) -> Entry:
-    """A file or a link as it is on disk."""
+    """Read a file or a link from disk."""
     if path.is_symlink():
         return Entry(LINK, os.fsencode(path.readlink()))
     program = path.stat().st_mode & stat.S_IXUSR
@@ -66,7 +66,7 @@ def read_entry(path: Path) -> Entry:
 
 
 def digest_of(entry: Entry | None) -> str:
-    """What a snapshot's record calls an entry."""
+    """The digest of an entry in a snapshot's record."""
     if entry is None:
         return snapshot.MISSING
     if entry.mode == LINK:
@@ -77,16 +77,16 @@ def digest_of(entry: Entry | None) -> str:
 def write_tree(
     root: Path, before: Tree, after: Tree, aside: Callable[[str], object] = lambda path: None
 ) -> None:
-    """Turn the files of one tree into those of the other.
+    """Turn the files of one tree into those of another.
 
     Args:
         root: the folder.
         before: what is there.
-        after: what shall be there.
-        aside: is called with a path that is not as before, when it is about to be overwritten.
+        after: what should be there.
+        aside: called with each path that changed meanwhile, before it is overwritten.
 
     Raises:
-        OSError: a file could not be written, as where a folder has its name.
+        OSError: a file could not be written, for example because a folder has its name.
     """
     for path in differences(before, after):
         file, entry = root / path, after.get(path)
@@ -100,13 +100,13 @@ def write_tree(
 
 
 def differences(before: Tree, after: Tree) -> list[str]:
-    """The paths that are not the same in both; first those that go, to make room for others."""
+    """The paths that differ; removed ones come first, to make room for others."""
     changed = [path for path in before | after if before.get(path) != after.get(path)]
     return sorted(changed, key=lambda path: path in after)
 
 
 def _write_entry(path: Path, entry: Entry) -> None:
-    """Write a file or a link, whole or not at all."""
+    """Write a file or a link, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.parent / ".gaiaflow-draft"
     draft.unlink(missing_ok=True)
@@ -126,11 +126,11 @@ def _write_entry(path: Path, entry: Entry) -> None:
 
 
 def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:
-    """Apply to our tree what changed from base to theirs.
+    """Apply the changes from base to theirs to our tree.
 
-    What one side alone changed is taken; what both changed is merged line by line. Where that is
-    impossible, a text holds both versions between markers, and anything else stays ours. Line ends
-    are no change: git may have converted those of a whole project.
+    A change on one side is taken; changes on both sides are merged line by line. If that fails, a
+    text file gets both versions between markers, and any other file stays ours. Line endings don't
+    count as changes: git may have converted those of a whole project.
     """
     result = Merge(dict(ours))
     for path in sorted(base.keys() | theirs.keys()):
@@ -140,7 +140,7 @@ def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:
             if new and our.is_text and new.is_text:
                 new = Entry(new.mode, with_ends_of(our.data, new.data))
         if old == new or our == new:
-            continue  # nothing changed, or to the same
+            continue  # no change, or the same on both sides
         if our == old:
             if new is None:
                 del result.tree[path]
@@ -160,7 +160,7 @@ def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:
 
 
 def merge_entry(old: Entry | None, our: Entry, new: Entry, release: str) -> tuple[Entry, bool]:
-    """Merge one file; the second value says whether it went without a conflict."""
+    """Merge one file; the second value is False if there is a conflict."""
     old_mode = old.mode if old else FILE
     mode = new.mode if our.mode == old_mode else our.mode
     old_data = old.data if old else b""
@@ -175,7 +175,7 @@ def merge_entry(old: Entry | None, our: Entry, new: Entry, release: str) -> tupl
 
 
 def merge_lines(old: bytes, our: bytes, new: bytes, release: str) -> tuple[bytes, bool]:
-    """Merge three versions of a text, as git does; lines end as they do in ours."""
+    """Merge three versions of a text as git does, with our line endings."""
     if new.startswith(SCRIPT):
         our = with_ends_of(new, our)
     old, new = with_ends_of(our, old), with_ends_of(our, new)
@@ -195,7 +195,7 @@ def merge_lines(old: bytes, our: bytes, new: bytes, release: str) -> tuple[bytes
 
 
 def same(one: Entry | None, other: Entry | None) -> bool:
-    """Whether two files are the same but for their line ends."""
+    """Whether two files are the same except for line endings."""
     if one is None or other is None or one == other:
         return one == other
     texts = one.is_text and other.is_text and one.mode == other.mode
@@ -203,12 +203,12 @@ def same(one: Entry | None, other: Entry | None) -> bool:
 
 
 def same_lines(one: bytes, other: bytes) -> bool:
-    """Whether two texts are the same but for their line ends."""
+    """Whether two texts are the same except for line endings."""
     return one.replace(b"\r\n", b"\n") == other.replace(b"\r\n", b"\n")
 
 
 def with_ends_of(ours: bytes, text: bytes) -> bytes:
-    """A text whose lines end as they do in ours; but a script does not run with CRLF."""
+    """A text with our line endings, except that a script, which can't run with CRLF, has LF."""
     if _is_crlf(ours) and not text.startswith(SCRIPT):
         return text if _is_crlf(text) else text.replace(b"\n", b"\r\n")
     return text.replace(b"\r\n", b"\n") if _is_crlf(text) and b"\r\n" not in ours else text

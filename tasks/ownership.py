@@ -1,4 +1,4 @@
-"""Whose a path is: the classes of copier.yml, read where Copier itself does not run."""
+"""Read the ownership classes of copier.yml without Copier."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Owners:
 
     @property
     def ours(self) -> list[str]:
-        """The top paths of framework and shared files: plain paths, as a test makes sure."""
+        """The top paths of framework and shared files; a test ensures that they are plain paths."""
         return [pattern.strip("/") for pattern in (*self.framework, *self.shared)]
 
     @cached_property
@@ -33,12 +33,12 @@ class Owners:
         return GitIgnoreSpec.from_lines([*self.user, *self.generated])
 
     def is_theirs(self, path: str) -> bool:
-        """Whether an update has to leave the path alone."""
+        """Whether an update must leave the path alone."""
         return self._theirs.match_file(path)
 
 
 def owners(copier_yml: str, answers: Mapping[str, Any]) -> Owners:
-    """Read the classes of a release; they depend on the package's name and on no other answer."""
+    """Read the classes of a release, which depend only on the package's name."""
     config = yaml.safe_load(copier_yml)
     package = str(answers["package_name"])
     return Owners(

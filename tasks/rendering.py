@@ -1,4 +1,4 @@
-"""Render releases as Copier would generate them anew, without anything of the user's."""
+"""Render releases as Copier would generate them, without the user's files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from plumbum import local
 from tasks.ownership import Owners, owners
 
 ANSWERS = ".copier-answers.yml"
-AS_STORED = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")  # lines end as in the repository
+AS_STORED = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")  # line endings as in the repository
 
 
 def show(source: Path, ref: str, path: str) -> str:
-    """A file of a release; empty if it has none."""
+    """The text of a file in a release; empty if it doesn't exist."""
     code, text, _ = local["git"]["-C", str(source), "show", f"{ref}:{path}"].run(retcode=None)
     return str(text) if code == 0 else ""
 
 
 def questions(copier_yml: str) -> set[str]:
-    """The names that a release asks for, or computes."""
+    """The names of a release's questions and computed values."""
     return {name for name in yaml.safe_load(copier_yml) if not name.startswith("_")}
 
 
@@ -36,14 +36,14 @@ def read_answers(text: bytes | str) -> dict[str, Any]:
 def render(
     source: Path, ref: str, answers: Mapping[str, Any], target: Path, theirs: Sequence[Owners]
 ) -> None:
-    """Write the framework's and the shared files of a release into a new folder.
+    """Render the framework and shared files of a release into a new folder.
 
     Args:
         source: a git repository of the template.
         ref: a commit or tag of it.
-        answers: to the questions of that release.
+        answers: the answers to that release's questions.
         target: the folder.
-        theirs: whoever calls a path the user's, here, is right: it is left out.
+        theirs: a path that any of these assigns to the user is left out.
     """
     from copier import run_copy
 

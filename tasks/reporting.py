@@ -10,17 +10,17 @@ from pathlib import Path
 from tasks.merging import Merge
 from tasks.rendering import show
 
-SHOWN = 12  # paths in one line of the terminal
+SHOWN = 12  # paths per section in the terminal
 _HEADING = re.compile(r"(?m)^## (\S+).*$")
 
 
 def name(ref: str) -> str:
-    """A release as people call it: `0.2.0`, or a commit."""
+    """A release's display name: `0.2.0`, or a commit."""
     return ref.removeprefix("v")
 
 
 def changes(source: Path, old: str) -> str:
-    """The sections of CHANGES.md that the old release did not have, newest first."""
+    """The sections of CHANGES.md that the old release lacks, newest first."""
     known = set(_HEADING.findall(show(source, old, "CHANGES.md")))
     text = show(source, "HEAD", "CHANGES.md")
     found = list(_HEADING.finditer(text))
@@ -35,7 +35,7 @@ def changes(source: Path, old: str) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """All that there is to say after an update."""
+    """Everything to report after an update."""
 
     old: str
     new: str
@@ -46,19 +46,19 @@ class Report:
     changes: str
 
     def sections(self) -> list[tuple[str, list[str]]]:
-        """What happened, and to which paths; only what did happen."""
+        """What happened, and to which paths; without empty sections."""
         merge = self.merge
         listed = [
-            ("CONFLICT: both versions stand in the file", merge.conflicts),
+            ("CONFLICT: the file contains both versions", merge.conflicts),
             ("merged: your changes and the release's", merge.merged),
-            ("kept, because you changed them; the release dropped them", merge.kept),
-            ("stay deleted, as you wanted; the release changed them", merge.gone),
+            ("kept: you changed them, the release dropped them", merge.kept),
+            ("stay deleted: you deleted them, the release changed them", merge.gone),
             ("updated", merge.updated),
             ("new", merge.added),
             ("removed", merge.removed),
             ("imports rewritten in your code", self.code),
             ("settings in .env", self.settings),
-            ("put aside: somebody wrote these while the update ran", self.aside),
+            ("put aside: these were edited while the update ran", self.aside),
         ]
         return [(title, paths) for title, paths in listed if paths]
 
@@ -75,29 +75,29 @@ class Report:
                 lines += ["", f"{title}:", *(f"  {path}" for path in paths)]
             else:
                 lines += ["", f"{title}: {len(paths)} files"]
-        lines += ["", "All changes of the release: .gaiaflow/update/summary.md"]
+        lines += ["", "For the release's changes, see .gaiaflow/update/summary.md"]
         if following := self._next():
-            lines += ["", "What next:", *(f"  {line}" for line in following)]
+            lines += ["", "Next steps:", *(f"  {line}" for line in following)]
         return "\n".join(lines) + "\n"
 
     def _next(self) -> list[str]:
         manage = "python3 mlops_manager.py update"
-        undo = f"{manage} --abort       # or bring everything back as it was"
+        undo = f"{manage} --abort       # or undo the update"
         if not self.merge.conflicts:
             if "GAIAFLOW_UPDATE" in os.environ:
-                return []  # who called us goes on by itself
+                return []  # the caller continues
             return [
-                "git diff                                    # look through it",
+                "git diff                                    # review the changes",
                 f"{manage} --continue    # environments and services",
                 "git add --all && git commit                 # after your tests",
                 undo,
             ]
-        lines = ["edit the files above: keep what is right between <<<<<<< and >>>>>>>"]
+        lines = ["edit the files above: keep the right lines between <<<<<<< and >>>>>>>"]
         if any(path.endswith(".py") for path in self.merge.conflicts):
-            undo = "python3 .gaiaflow/update/undo.py   # or bring everything back as it was"
+            undo = "python3 .gaiaflow/update/undo.py   # or undo the update"
         return [
             *lines,
-            "git add FILE ...                            # for each that is resolved",
+            "git add FILE ...                            # for each resolved file",
             f"{manage} --continue    # environments and services",
             undo,
         ]

@@ -1,4 +1,4 @@
-"""Bring `.env` up to a release: renamed settings, then new ones; values are never changed."""
+"""Update `.env` for a release: renamed settings, then new ones; values never change."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gaiaflow import envfile, settings
-from gaiaflow.errors import GaiaflowError
+from gaiaflow.project import envfile, settings
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.identity import Identity
 
 from tasks.migrations.steps import Step
 
 
 def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = ()) -> list[str]:
-    """Rename and add what the release wants, with fresh secrets.
+    """Rename and add settings for the release, with fresh secrets.
 
     Args:
-        path: the file of settings.
-        answers: those of the project; some settings repeat them.
-        steps: what migrations do to settings.
+        path: the `.env` file.
+        answers: the project's answers; some settings repeat them.
+        steps: the steps of migrations.
 
     Returns:
-        A line on each change, without values. Nothing where there is no `.env`, or where it can't
-        be read: the commands of the project say what is wrong with it.
+        One line per change, without values. Empty if `.env` is missing or can't be read: the
+        project's commands report what is wrong with it.
     """
     if not path.is_file():
         return []
@@ -59,21 +60,21 @@ def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = (
 
 
 def _replace(path: Path, before: str, after: str) -> bool:
-    """Write the file, unless somebody has just written there."""
+    """Write the file, unless it has just been changed."""
     if path.read_bytes() != before.encode():
         return False
     envfile.write(path, after)
     return True
 
 
-def identity_of(answers: Mapping[str, Any]) -> settings.Identity:
-    """What a project is, by its answers; pyproject.toml may still be in conflict."""
+def identity_of(answers: Mapping[str, Any]) -> Identity:
+    """A project's identity from its answers; pyproject.toml may still have conflicts."""
     names = ("package_name", "environment_manager", "object_store")
-    return settings.Identity(*(str(answers[name]) for name in names))
+    return Identity(*(str(answers[name]) for name in names))
 
 
 def _free_port(value: str, known: Mapping[str, str]) -> str:
-    """The port, or the next one that no other setting is near; a service may take a few."""
+    """The port, or the next one that isn't near another setting's; a service may use a few."""
     taken = [int(v) for name, v in known.items() if name.endswith("_PORT") and v.isdigit()]
     port = int(value)
     while any(abs(port - other) < settings.OBJECT_STORE_PORTS for other in taken):

@@ -1,9 +1,8 @@
-"""Run by Copier before and after it asks the questions of an update.
+"""Update a project: Copier runs this before and after it asks the questions.
 
-Copier's own merge can lose work, so copier.yml lets it render nothing. `before` carries the answers
-along; `after` merges by tasks/merging.py, with what migrations carry along, into the project as it
-is by then. If anything fails, the project is as it was. In between, `render` makes the two releases
-in the background.
+Copier's own merge can lose work, so copier.yml lets it render nothing. `before` migrates the
+answers, `render` renders both releases in the background, and `after` runs migrations and merges
+(tasks/merging.py) into the project as it is by then. If anything fails, the project is restored.
 
 `python3 mlops_manager.py update` in a project does the rest: environments and services.
 """
@@ -29,7 +28,9 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "template")]  # this release's
 import yaml
 from plumbum import cli, local
 
-from gaiaflow.snapshot import Kept, Snapshot
+from gaiaflow.project import environments
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.update.snapshot import Kept, Snapshot
 
 from tasks import migrations, rendering, reporting
 from tasks.merging import (
@@ -70,10 +71,11 @@ class Update:
     new: str
 
     def before(self) -> bool:
-        """Carry the project's answers along; whether there is anything to render."""
+        """Migrate the project's answers; return whether there is anything to render."""
         stored = (self.project / ANSWERS).read_bytes()
         answers = read_answers(stored)
         refuse_links(self.project, self.source, self._owners(answers))
+        refuse_old_python(self.project)
         snapshot = Snapshot.prepare(self.project)
         (snapshot.folder / STORED).write_bytes(stored)
         changed = dict(answers)
@@ -95,7 +97,7 @@ class Update:
         return self.old != self.new or changed != answers
 
     def render(self, new_answers: Mapping[str, Any]) -> None:
-        """Write both releases, as generated anew, into the snapshot's folder."""
+        """Render both releases into the snapshot's folder."""
         folder = Snapshot(self.project).folder
         old_answers = read_answers((folder / STORED).read_bytes())
         both = self._owners(old_answers)
@@ -104,7 +106,7 @@ class Update:
         rendering.render(self.source, self.old, old_answers, folder / BASE, both)
         draft = folder / "draft"
         rendering.render(self.source, "HEAD", new_answers, draft, both)
-        draft.rename(folder / THEIRS)  # last: what is there is complete
+        draft.rename(folder / THEIRS)  # last: a sign that both are complete
 
     def after(self, answered: str) -> Report:
         """Merge the project with the new release.
@@ -114,7 +116,7 @@ class Update:
         """
         snapshot = Snapshot(self.project)
         if not (snapshot.folder / STORED).is_file():
-            raise SystemExit("error: the update has no beginning: tasks/update.py before")
+            raise SystemExit("error: No update was begun. Run the stage `before` first.")
         stored = Entry(FILE, (snapshot.folder / STORED).read_bytes())
         old_answers, new_answers = read_answers(stored.data), read_answers(answered)
         steps = migrations.due(self.source, self.old)
@@ -135,7 +137,7 @@ class Update:
             for step in steps:
                 step.files(base, ours, theirs)
             made = merge(base, ours, theirs, reporting.name(self.new))
-            code, rewritten = self._migrate_code(steps)
+            code, rewritten = self._migrate_code(steps, before, made.tree, theirs)
             before, after = {**before, **code}, {**made.tree, **rewritten}
             changed = [*differences(before, after), *made.conflicts]
             snapshot.cover(*changed, ".env")
@@ -144,29 +146,29 @@ class Update:
             mark_conflicts(self.project, made.conflicts, base, theirs)
             settings = update_env(self.project / ".env", new_answers, steps)
             snapshot.record_written([".env"] if settings else [])
-            if AIRFLOW_LOCK in snapshot.state["written"]:
-                snapshot.cover_environment(AIRFLOW)  # the next command brings it up to the lock
+            if AIRFLOW_LOCK in snapshot.record.written:
+                snapshot.cover_environment(AIRFLOW)  # the next command updates it to the lock
             news = changes(self.source, self.old)
-            report = Report(self.old, self.new, made, [*code], settings, kept.paths, news)
+            report = Report(self.old, self.new, made, [*rewritten], settings, kept.paths, news)
             summary = report.markdown()
             (snapshot.folder / "summary.md").write_text(summary, encoding="utf-8")
             snapshot.save(phase="merged", conflicts=made.conflicts)
         return report
 
     def _known_answers(self, snapshot: Snapshot, stored: Entry) -> set[str]:
-        """What the answers file may be by now, unless a person has changed it meanwhile."""
-        carried = snapshot.state["written"].get(ANSWERS, "")
+        """The digests that the answers file may have, unless the user has changed it meanwhile."""
+        carried = snapshot.record.written.get(ANSWERS, "")
         return {digest_of(stored), digest_of(None), carried}
 
     def _owners(self, answers: Mapping[str, Any]) -> list[Owners]:
-        """The classes of both releases: what either calls the user's is left alone."""
+        """The classes of both releases: a path that either assigns to the user is left alone."""
         return [rendering.owners_of(self.source, ref, answers) for ref in (self.old, "HEAD")]
 
     def _releases(
         self, snapshot: Snapshot, new_answers: Mapping[str, Any], answered: str
     ) -> tuple[Tree, Tree]:
-        """The old and the new release as generated anew; rendered already, if all went well."""
-        snapshot.wait()  # for the other process
+        """The old and the new release as generated, which `render` has usually done already."""
+        snapshot.wait()  # for the background process
         base, theirs = snapshot.folder / BASE, snapshot.folder / THEIRS
         answers = theirs / ANSWERS
         if not answers.exists() or read_answers(answers.read_bytes()) != new_answers:
@@ -174,12 +176,17 @@ class Update:
         trees = [
             read_tree(top, sorted(path.name for path in top.iterdir())) for top in (base, theirs)
         ]
-        comments = re.findall(rb"(?m)^#.*\n", trees[1][ANSWERS].data)  # the rest is of a copy
+        comments = re.findall(rb"(?m)^#.*\n", trees[1][ANSWERS].data)  # the rest comes from Copier
         trees[1][ANSWERS] = Entry(FILE, b"".join([*comments, answered.encode()]))
         return trees[0], trees[1]
 
-    def _migrate_code(self, steps: list[migrations.Step]) -> tuple[Tree, Tree]:
-        """The user's tracked Python files and notebooks in which imports change: before, after."""
+    def _migrate_code(
+        self, steps: list[migrations.Step], ours: Tree, merged: Tree, theirs: Tree
+    ) -> tuple[Tree, Tree]:
+        """Python files and notebooks whose imports change, before and after.
+
+        These are the user's tracked files, and the release's files that the user has edited.
+        """
         steps = migrations.of_kind(steps, migrations.RenamedImport)
         before: Tree = {}
         after: Tree = {}
@@ -187,27 +194,30 @@ class Update:
             return before, after
         for path in git(self.project, "ls-files", "-z", "--", "*.py", "*.ipynb").split("\0"):
             file = self.project / path
-            if file.is_symlink() or not file.is_file():
+            if path in ours or file.is_symlink() or not file.is_file():
                 continue
-            entry = read_entry(file)
+            before[path] = read_entry(file)
+        edited = {path: entry for path, entry in merged.items() if entry != theirs.get(path)}
+        for path, entry in {**edited, **before}.items():
             data = entry.data
-            for step in steps:
-                data = step.code(path, data)
+            if path.endswith((".py", ".ipynb")):
+                for step in steps:
+                    data = step.code(path, data)
             if data != entry.data:
-                before[path], after[path] = entry, Entry(entry.mode, data)
-        return before, after
+                after[path] = Entry(entry.mode, data)
+        return {path: before[path] for path in after if path in before}, after
 
     @contextmanager
     def _restored_if_it_fails(self, snapshot: Snapshot) -> Iterator[None]:
-        """Whatever goes wrong, the project is as it was.
+        """Restore the project if anything fails.
 
         Raises:
-            NotRestored: that, too, went wrong.
+            NotRestored: restoring it failed too.
         """
         try:
             yield
         except BaseException:
-            for number in INTERRUPTIONS:  # a second one must not stop this
+            for number in INTERRUPTIONS:  # a second one must not interrupt this
                 signal.signal(number, signal.SIG_IGN)
             try:
                 tell_of_copies(snapshot.restore())
@@ -218,14 +228,14 @@ class Update:
 
 
 class NotRestored(Exception):
-    """An update failed, and the project could not be brought back."""
+    """An update failed, and the project could not be restored."""
 
 
 def refuse_links(project: Path, source: Path, both: list[Owners]) -> None:
-    """Refuse a folder of ours that is a link: Copier would write to where it leads.
+    """Refuse framework folders that are links: the update would write to their targets.
 
     Raises:
-        SystemExit: there is one.
+        SystemExit: a folder is a link.
     """
     listed = git(source, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", "template").split("\0")
     paths = [path.removeprefix("template/").removesuffix(".jinja") for path in listed]
@@ -233,19 +243,39 @@ def refuse_links(project: Path, source: Path, both: list[Owners]) -> None:
     for folder in sorted({parent for path in ours for parent in Path(path).parents}):
         if (project / folder).is_symlink() and (project / folder).is_dir():
             raise SystemExit(
-                f"error: {folder} is a link, and an update would write to the folder behind it.\n"
-                "Put the files themselves there, commit that, and update again."
+                f"error: {folder} is a link, so the update would write to its target.\n"
+                "Replace it with a folder that contains the files, commit, and update again."
             )
 
 
+def refuse_old_python(project: Path) -> None:
+    """Refuse an Airflow environment in which the new release's commands could not run.
+
+    Raises:
+        SystemExit: its Python is too old.
+    """
+    folder = StateFolder(project).airflow
+    version = environments.python_of(folder)
+    if version and version < environments.OLDEST:
+        shown, oldest = (".".join(map(str, each)) for each in (version, environments.OLDEST))
+        raise SystemExit(
+            f"error: Airflow's environment has Python {shown}, and this release needs {oldest} or "
+            "newer. Nothing has changed.\n"
+            "Stop the services, create it again with a newer Python, and then update:\n"
+            "    python3 mlops_manager.py stop\n"
+            "    rm -r .gaiaflow/airflow    # your data is elsewhere\n"
+            "    python3.13 mlops_manager.py status"
+        )
+
+
 def mark_conflicts(project: Path, paths: list[str], base: Tree, theirs: Tree) -> None:
-    """Tell git of the conflicts, as a merge of git's own would: the three versions of each."""
+    """Record the conflicts in git as `git merge` would: the three versions of each file."""
     prefix = git(project, "rev-parse", "--show-prefix").strip()
     lines = []
     for path in paths:
         tracked = git(project, "ls-files", "--stage", "-z", "--", path).rstrip("\0")
         if not tracked:
-            continue  # ignored by git: the markers and the report have to do
+            continue  # ignored by git: only the markers and the report show it
         mode, blob, _ = tracked.partition("\t")[0].split()
         stages = [(mode, blob, 2)]
         for tree, stage in ((base, 1), (theirs, 3)):
@@ -260,18 +290,18 @@ def mark_conflicts(project: Path, paths: list[str], base: Tree, theirs: Tree) ->
 
 
 def tell_of_copies(paths: list[str]) -> None:
-    """Name what a person wrote while the update ran."""
+    """Name the copies of files that the user edited while the update ran."""
     for path in paths:
         sys.stderr.write(f"The later version is in {path}\n")
 
 
 def interrupt(number: int, frame: object) -> NoReturn:
-    """Turn a signal into an exception, so that the project is brought back."""
+    """Turn a signal into an exception, which restores the project."""
     raise SystemExit(128 + number)
 
 
 def hash_object(project: Path, data: bytes) -> str:
-    """Store a version of a file in git; its name there."""
+    """Store a version of a file in git and return its object name."""
     command = ["git", "-C", str(project), "hash-object", "-w", "--stdin"]  # plumbum feeds text only
     done = subprocess.run(command, input=data, capture_output=True, check=True)
     return done.stdout.decode().strip()
@@ -286,7 +316,7 @@ def git(project: Path, *arguments: str) -> str:
 
 
 class Stage(cli.Application):
-    """Keep what Copier would lose in an update."""
+    """Run one stage of an update."""
 
     source = cli.SwitchAttr("--source", cli.ExistingDirectory, mandatory=True)
     old = cli.SwitchAttr("--from", str, mandatory=True)
@@ -295,7 +325,7 @@ class Stage(cli.Application):
 
     def main(self, stage: str) -> int:
         for number in INTERRUPTIONS:
-            if signal.getsignal(number) != signal.SIG_IGN:  # by nohup
+            if signal.getsignal(number) != signal.SIG_IGN:  # under nohup
                 signal.signal(number, interrupt)
         update = Update(Path.cwd(), Path(str(self.source)), self.old, self.new)
         try:
@@ -308,15 +338,15 @@ class Stage(cli.Application):
                 sys.stderr.write(update.after(str(self.answers)).text())
         except NotRestored as error:
             sys.stderr.write(
-                f"error: the update failed, and the project could not be brought back: {error}\n"
-                "Mend that (is there space on the disk?), then: python3 .gaiaflow/update/undo.py\n"
+                f"error: The update failed, and the project could not be restored: {error}\n"
+                "Fix the cause (a full disk?), then run: python3 .gaiaflow/update/undo.py\n"
             )
             return 1
         except Exception as error:
             reason = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()
             sys.stderr.write(
-                f"error: the update failed, and the project is as it was before.\n{reason}\n"
-                "Please report this: https://github.com/bcdev/gaiaflow/issues\n"
+                f"error: The update failed, and the project is unchanged.\n{reason}\n"
+                "Please report this at https://github.com/bcdev/gaiaflow/issues\n"
             )
             if os.environ.get("GAIAFLOW_TRACEBACK"):
                 raise
@@ -324,7 +354,7 @@ class Stage(cli.Application):
         return 0
 
     def _render_in_background(self, project: Path) -> None:
-        """Render both releases while Copier does its work; `after` waits for the lock."""
+        """Render both releases while Copier works; `after` waits for the lock."""
         snapshot = Snapshot(project)
         lock = snapshot.lock.open("w")
         try:
@@ -333,7 +363,7 @@ class Stage(cli.Application):
             return  # a file system without locks: `after` renders them itself
         options = [f"--source={self.source}", f"--from={self.old}", f"--to={self.new}"]
         with (snapshot.folder / LOG).open("w") as log:
-            subprocess.Popen(  # goes on when this ends; the lock is free when it ends
+            subprocess.Popen(  # outlives this process, and holds the lock until it ends
                 [sys.executable, __file__, *options, "render"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,1 +1,1 @@
-"""Bring an existing repository under the template: what `tasks/adopt.py` is made of."""
+"""The parts of `tasks/adopt.py`, which brings an existing repository under the template."""

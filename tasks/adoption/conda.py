@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion
 from tasks.adoption.declared import ORIGINAL, Merged, is_framework, requirement_name
 from tasks.adoption.versions import python_fits, specifier
 
-_MARK = " # dev"  # of lines in the template's file: not in the project's image
+_MARK = " # dev"  # marks lines that the project's image leaves out
 
 
 @dataclass
@@ -42,7 +42,9 @@ def read(text: str) -> Environment:
             made.conda.append(each.strip())
         elif isinstance(each, Mapping):
             made.pip += [str(line).strip() for line in each.get("pip") or []]
-            made.notes += [f"{key}: {each[key]} was not taken over" for key in each if key != "pip"]
+            made.notes += [
+                f"{key}: {each[key]} was not carried over" for key in each if key != "pip"
+            ]
     made.channels = [str(each) for each in parsed.get("channels") or []]
     made.rest = {k: v for k, v in parsed.items() if k not in ("dependencies", "channels")}
     return made
@@ -56,9 +58,9 @@ def merge(
     Args:
         new: as the template renders it.
         ours: the project's.
-        base: as the original rendered it, or nothing.
+        base: as the original rendered it, or empty.
         included: requirements files whose contents are in pyproject.toml.
-        tools: requirements for development, which conda would not find there.
+        tools: development requirements, which conda doesn't read there.
     """
     template, project, made_by_original = read(new), read(ours), read(base)
     as_made = {*made_by_original.conda, *made_by_original.pip}
@@ -79,13 +81,13 @@ def merge(
     lines = [*head, *lines[comment : at + 1], *tail]
     for each in (each for each in pip if each.startswith("-")):
         if each not in as_made:
-            notes.append(f"{each}: stands, but the project's image has environment.yml only")
+            notes.append(f"{each}: kept, but the project's image includes only environment.yml")
     lines = _channels(lines, template.channels, project.channels, notes)
     for key, value in project.rest.items():
         if value == made_by_original.rest.get(key) or value == template.rest.get(key):
             continue
         if key in ("name", "prefix"):
-            notes.append(f"{key}: {value} is of no use: the environment is .conda/")
+            notes.append(f"{key}: {value} has no effect: the environment is .conda/")
         else:
             lines += yaml.safe_dump({key: value}, allow_unicode=True).rstrip("\n").split("\n")
     return Merged("\n".join(lines) + "\n", notes)
@@ -94,7 +96,7 @@ def merge(
 def _merged(
     lines: list[str], wanted: list[str], as_made: set[str], indent: str, notes: list[str]
 ) -> list[str]:
-    """A part of the file with what is wanted in it, each package in its place or at the end."""
+    """A part of the file with the wanted packages, each in its place or at the end."""
     place = {
         requirement_name(line.strip(" -").split(" #")[0]): number
         for number, line in enumerate(lines)
@@ -105,21 +107,21 @@ def _merged(
         name = requirement_name(each)
         if is_framework(name) or (name in ORIGINAL and each in as_made):
             if each not in as_made:
-                notes.append(f"{each}: left out, the framework has it in an environment of its own")
+                notes.append(f"{each}: left out; the framework has it in a separate environment")
             continue
         if each.startswith("-") or name not in place:
             added.append(f"{indent}{each}")
         elif each not in as_made and version_of(each):
             old = lines[place[name]].strip(" -").split(" #")[0]
             if name == "python" and not python_fits(version_of(each)):
-                notes.append(f"{each}: Gaiaflow needs {old}, which stands")
+                notes.append(f"{each}: replaced; Gaiaflow needs {old}")
             elif not (name == "python" and _contains(each, old)):
                 mark = _MARK if lines[place[name]].endswith(_MARK) else ""
                 made[place[name]] = f"{indent}{each}{mark}"
                 if not _contains(each, old):
-                    notes.append(f"{each}: yours stands, Gaiaflow was tested with {old}")
+                    notes.append(f"{each}: kept, but Gaiaflow was tested with {old}")
             elif each.replace(" ", "") != old:
-                notes.append(f"{each}: {old} stands, which is within it")
+                notes.append(f"{each}: narrowed to {old}")
     if added and indent == "  - ":
         made.append("  # From before Gaiaflow.")
     if not made or indent == "  - ":
@@ -128,7 +130,7 @@ def _merged(
 
 
 def pins(text: str) -> dict[str, str]:
-    """Versions by package that an environment.yml asks for."""
+    """The versions that an environment.yml requires, by package."""
     found = read(text)
     return {
         requirement_name(each): version_of(each)
@@ -138,7 +140,7 @@ def pins(text: str) -> dict[str, str]:
 
 
 def version_of(spec: str) -> str:
-    """What a conda or pip spec says besides the name: version, build, extras."""
+    """The parts of a conda or pip spec besides the name: version, build, extras."""
     text = spec.strip().rpartition("::")[2]
     found = re.match(r"[\w.-]+", text)
     return text[found.end() :].strip() if found else ""
@@ -155,9 +157,9 @@ def _contains(spec: str, pin: str) -> bool:
 def _channels(
     lines: list[str], template: list[str], project: list[str], notes: list[str]
 ) -> list[str]:
-    """The project's channels in their order, then those of the template's that are missing."""
+    """The project's channels in order, then those of the template that are missing."""
     if "defaults" in project:
-        notes.append("the channel defaults was left out: it is not free for everybody to use")
+        notes.append("the channel defaults was left out: it is not free for everyone")
     ours = [each for each in project if each not in ("defaults", "nodefaults")]
     wanted = [*ours, *(each for each in template if each not in ours)]
     start = lines.index("channels:") + 1
@@ -165,11 +167,11 @@ def _channels(
 
 
 def unread(text: str, pyproject: Callable[[str], list[str]]) -> list[str]:
-    """Packages of a file that is not read any more, which pyproject.toml does not have like this.
+    """Packages of an unread environment.yml that pyproject.toml lacks, or has in other versions.
 
     Args:
         text: the environment.yml.
-        pyproject: the requirements for a name in pyproject.toml.
+        pyproject: returns the requirements for a name in pyproject.toml.
     """
     found = read(text)
     missing = []

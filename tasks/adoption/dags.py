@@ -1,4 +1,4 @@
-"""Rewrite DAG files of the original so that they load in Airflow 3; all else in them stays."""
+"""Rewrite the original's DAG files for Airflow 3; everything else in them stays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.migrations.steps import RenamedImport
 
 _STANDARD = "airflow.providers.standard"
 
-# Where names of Airflow 2 and of the original are now.
+# Where names from Airflow 2 and the original are now.
 IMPORTS: Sequence[RenamedImport] = (
     RenamedImport("airflow:DAG", "airflow.sdk:DAG"),
     RenamedImport("airflow.models:DAG", "airflow.sdk:DAG"),
@@ -42,12 +42,12 @@ IMPORTS: Sequence[RenamedImport] = (
     RenamedImport("gaiaflow.core.operators", "task_factory"),
     RenamedImport("gaiaflow.core", "task_factory"),
 )
-# Modules that are gone, and what to do about it.
+# Removed modules, and what to use instead.
 GONE = {
     "airflow.operators.subdag": "Airflow 3 has no SubDagOperator: use a TaskGroup",
-    "airflow.contrib": "Airflow 3 has no airflow.contrib: look for a provider",
-    "utils": "utils.py of the original is gone: minikube_manager.py gateway",
-    "docker_config": "docker_config.py of the original is gone: mlops_manager.py image",
+    "airflow.contrib": "Airflow 3 has no airflow.contrib: use a provider",
+    "utils": "the original's utils.py is gone: use minikube_manager.py gateway",
+    "docker_config": "the original's docker_config.py is gone: use mlops_manager.py image",
 }
 # The arguments of a PythonOperator, and what task_factory calls them.
 _ARGUMENTS = {"task_id": "task_id", "op_kwargs": "func_kwargs", "retries": "retries", "dag": "dag"}
@@ -55,28 +55,28 @@ _ARGUMENTS = {"task_id": "task_id", "op_kwargs": "func_kwargs", "retries": "retr
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A DAG file for Airflow 3, and what a person has to look at."""
+    """A DAG file for Airflow 3, and notes for review."""
 
     data: bytes
     notes: list[str]
 
 
 def rewrite(data: bytes, package: str, knows: Callable[[str], bool] | None = None) -> Rewritten:
-    """Change imports, `schedule_interval`, and PythonOperators that call the package.
+    """Rewrite imports, `schedule_interval`, and PythonOperators that call the package.
 
-    The package lives in the project's environment and not in Airflow's, so a PythonOperator of one
-    of its functions becomes a `task_factory` call, if that has all the arguments it needs.
+    The package is in the project's environment, not in Airflow's, so a PythonOperator with one of
+    its functions becomes a `task_factory` call, if that supports all of its arguments.
 
     Args:
         data: the file.
         package: the project's package.
-        knows: whether the parameters of a function ("package.module:function") can be told.
+        knows: whether the parameters of a function ("package.module:function") are known.
     """
     for step in IMPORTS:
         data = step.code("dag.py", data)
     module = python_code.parse(data)
     if module is None:
-        return Rewritten(data, ["this is not Python that can be read; nothing was changed"])
+        return Rewritten(data, ["can't be parsed as Python; nothing was changed"])
     imports = _Imports()
     module.visit(imports)
     functions = {
@@ -113,7 +113,7 @@ class _Imports(cst.CSTVisitor):
 
     def __init__(self) -> None:
         self.modules: set[str] = set()
-        self.names: dict[str, tuple[str, str]] = {}  # as it is called here -> module, name
+        self.names: dict[str, tuple[str, str]] = {}  # local name -> module, name
 
     def visit_Import(self, node: cst.Import) -> None:
         self.modules |= {alias.evaluated_name for alias in node.names}
@@ -128,13 +128,13 @@ class _Imports(cst.CSTVisitor):
 
 
 class _Calls(cst.CSTTransformer):
-    """Rewrites calls that Airflow 3 does not take like this."""
+    """Rewrite calls that Airflow 3 no longer accepts."""
 
     def __init__(self, functions: Mapping[str, str], knows: Callable[[str], bool]) -> None:
         self.functions = functions
         self.knows = knows
         self.notes: list[str] = []
-        self.made = False  # a call of task_factory
+        self.made = False  # a task_factory call
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:
         called = python_code.source_of(updated_node.func).rpartition(".")[2]
@@ -145,7 +145,7 @@ class _Calls(cst.CSTTransformer):
             args = [new if each is old else each for each in updated_node.args]
             return updated_node.with_changes(args=args)
         if called == "KubernetesPodOperator":
-            self.notes.append("KubernetesPodOperator: create_task runs tasks in pods itself")
+            self.notes.append("KubernetesPodOperator: use create_task, which can use pods")
         if called in ("create_task", "task_factory"):
             self._look_at(called, named)
         if called == "PythonOperator" and "python_callable" in named:
@@ -153,19 +153,19 @@ class _Calls(cst.CSTTransformer):
         return updated_node
 
     def _look_at(self, called: str, named: Mapping[str, cst.Arg]) -> None:
-        """What the original's functions took, and ours can't."""
+        """Note arguments that the original's functions took and ours don't."""
         if "image" in named:
             image = python_code.source_of(named["image"].value)
-            self.notes.append(f"{called}(image={image}): tasks run in the project's own image now")
+            self.notes.append(f"{called}(image={image}): tasks now run in the project's image")
         for name in {"mode", "env"} & named.keys():
             mode = python_code.source_of(named[name].value)
             if mode.strip("\"'") != "dev":
-                self.notes.append(f"{called}({name}={mode}): GAIAFLOW_MODE in .env says it for all")
+                self.notes.append(f"{called}({name}={mode}): GAIAFLOW_MODE in .env applies to all")
         if "func_args" in named and "func_path" in named:
             path = python_code.source_of(named["func_path"].value)
             if not self.knows(path.strip("\"'")):
                 self.notes.append(
-                    f"{called}(func_path={path}, func_args=...): name the arguments, in func_kwargs"
+                    f"{called}(func_path={path}, func_args=...): use func_kwargs instead"
                 )
 
     def _python(self, node: cst.Call, named: dict[str, cst.Arg]) -> cst.Call:
@@ -174,7 +174,7 @@ class _Calls(cst.CSTTransformer):
         if function not in self.functions or unknown or len(named) < len(node.args):
             if function in self.functions:
                 self.notes.append(f"PythonOperator of {function}: use gaiaflow.create_task instead")
-            # The context always is provided.
+            # Airflow 3 always provides the context.
             kept = [each for each in node.args if each is not named.get("provide_context")]
             return (
                 node.with_changes(args=_ended(kept, node)) if len(kept) < len(node.args) else node
@@ -192,7 +192,7 @@ class _Calls(cst.CSTTransformer):
 
 
 def _ended(arguments: Sequence[cst.Arg], node: cst.Call) -> list[cst.Arg]:
-    """Arguments with the last one ended as the last one of the call was."""
+    """The arguments, with the last one ending as the call's last argument did."""
     if not arguments:
         return []
     last = node.args[-1]
@@ -203,7 +203,7 @@ def _ended(arguments: Sequence[cst.Arg], node: cst.Call) -> list[cst.Arg]:
 
 
 def rewrite_yaml(data: bytes, package: str) -> Rewritten:
-    """Change a file of dag-factory's to what `gaiaflow.load_yaml_pipelines` reads."""
+    """Convert a dag-factory file to what `gaiaflow.load_yaml_pipelines` reads."""
     operator = re.compile(
         rb"(?m)^(\s*)operator:\s*airflow\.operators\.python\.PythonOperator\s*\n\s*"
     )
@@ -219,16 +219,16 @@ def rewrite_yaml(data: bytes, package: str) -> Rewritten:
 
 
 def reads_yaml(data: bytes) -> bool:
-    """Whether a DAG file does nothing but load YAML by a dag-factory of old."""
+    """Whether a DAG file only loads YAML with an old dag-factory."""
     return b"dagfactory.DagFactory(" in data and not re.search(rb"\bDAG\(", data)
 
 
 def _scripts(data: bytes) -> list[str]:
-    return ["AIRFLOW_HOME is not the project's folder now"] if b"AIRFLOW_HOME" in data else []
+    return ["AIRFLOW_HOME is no longer the project's folder"] if b"AIRFLOW_HOME" in data else []
 
 
 def needs_factory(data: bytes) -> bool:
-    """Whether a DAG file uses the original's ways to make a task."""
+    """Whether a DAG file creates tasks with the original's functions."""
     module = python_code.parse(data)
     imports = _Imports()
     if module:

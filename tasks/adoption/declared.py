@@ -1,4 +1,4 @@
-"""What a file of a project declares, in the words of pyproject.toml, whatever the file's format."""
+"""What a project's file declares, in terms of pyproject.toml, whatever the file's format."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-# What the framework brings in an environment of its own.
+# What the framework installs in a separate environment.
 FRAMEWORK = {"airflow", "apache-airflow", "dag-factory", "gaiaflow"}
-# What the original's framework needed besides: left out only where it was generated.
+# What the original's framework also needed: left out only if the original generated it.
 ORIGINAL = FRAMEWORK | {"asyncpg", "psycopg2", "psycopg2-binary"}
 
-# Fields of [project] that are tables or lists of which each entry counts by itself.
+# Fields of [project] whose entries are merged one by one.
 TABLES = ("urls", "scripts", "gui-scripts", "entry-points", "optional-dependencies")
 
 
 @dataclass
 class Declared:
-    """What one file declares. What has no place in pyproject.toml is in the notes."""
+    """What one file declares. The notes name what has no place in pyproject.toml."""
 
     source: str
     project: dict[str, Any] = field(default_factory=dict)  # [project] without its dependencies
@@ -32,7 +32,7 @@ class Declared:
     notes: list[str] = field(default_factory=list)
 
     def entry_points(self, groups: Mapping[str, Mapping[str, str]]) -> None:
-        """Take over entry points by group; pyproject.toml has a table of its own for scripts."""
+        """Add entry points by group; pyproject.toml has separate tables for scripts."""
         own = {"console_scripts": "scripts", "gui_scripts": "gui-scripts"}
         for group, points in groups.items():
             if group in own:
@@ -44,14 +44,14 @@ class Declared:
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged file, and what a person may want to know."""
+    """A merged file, and notes for the user."""
 
     text: str
     notes: list[str]
 
 
 def requirement_name(requirement: str) -> str:
-    """The name in a requirement of pip or conda."""
+    """The package name in a pip or conda requirement."""
     try:
         return canonicalize_name(Requirement(requirement).name)
     except InvalidRequirement:
@@ -60,7 +60,7 @@ def requirement_name(requirement: str) -> str:
 
 
 def is_requirement(text: object) -> bool:
-    """Whether it is a requirement as pyproject.toml has them."""
+    """Whether a value is a requirement that pyproject.toml can contain."""
     try:
         Requirement(str(text))
     except InvalidRequirement:
@@ -69,12 +69,12 @@ def is_requirement(text: object) -> bool:
 
 
 def is_framework(name: str) -> bool:
-    """Whether a package belongs to Airflow's environment, which the framework makes."""
+    """Whether a package belongs in Airflow's environment, which the framework creates."""
     return name in FRAMEWORK or name.startswith("apache-airflow-")
 
 
 def person(text: str) -> dict[str, str]:
-    """An author as `A Name <mail@example.org>`."""
+    """Parse an author such as `A Name <mail@example.org>`."""
     found = re.fullmatch(r"\s*(.*?)\s*<([^<>]+)>\s*", text)
     if found:
         return {
@@ -84,7 +84,7 @@ def person(text: str) -> dict[str, str]:
 
 
 def people(names: str, emails: str) -> list[dict[str, str]]:
-    """Authors as setuptools has them: names and addresses, each separated by commas."""
+    """Parse setuptools' authors: names and addresses, each separated by commas."""
     listed = [[part.strip() for part in text.split(",")] for text in (names, emails) if text]
     if len({len(each) for each in listed}) > 1:
         return [{"name": names}, *({"email": each} for each in listed[1])]
@@ -96,14 +96,14 @@ def people(names: str, emails: str) -> list[dict[str, str]]:
 
 
 def words(value: str | Iterable[str]) -> list[str]:
-    """Keywords: a list, or a text with commas or spaces between them."""
+    """Parse keywords: a list, or a text separated by commas or spaces."""
     if not isinstance(value, str):
         return [str(each) for each in value]
     return [each for each in re.split(r"\s*,\s*|\n" if "," in value else r"\s+", value) if each]
 
 
 def with_marker(requirement: str, marker: str) -> str:
-    """A requirement for some environments only."""
+    """Restrict a requirement to the environments of a marker."""
     if not marker:
         return requirement
     text, _, present = requirement.partition(";")
@@ -121,7 +121,7 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, 
 
 
 def differing(ours: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Of nested tables what is not the same in another one."""
+    """The values of nested tables that differ from another table's."""
     found: dict[str, Any] = {}
     for key, value in ours.items():
         old = base.get(key)

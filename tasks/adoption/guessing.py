@@ -1,4 +1,4 @@
-"""Answers to the template's questions, from what is in a repository."""
+"""Guess answers to the template's questions from a repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.adoption.project import combined
 
 
 def answers(root: Path, found: Iterable[Declared], layout: Layout) -> dict[str, Any]:
-    """What can be told; the template's defaults are there for the rest."""
+    """The answers that can be guessed; the template's defaults cover the rest."""
     whole = combined(found)
     project = whole.project
     author: Mapping[str, Any] = next(
@@ -43,7 +43,7 @@ def answers(root: Path, found: Iterable[Declared], layout: Layout) -> dict[str, 
 
 
 def environment_manager(root: Path, whole: Declared) -> str:
-    """The one that the repository uses; uv if none."""
+    """The environment manager that the repository uses; uv if none."""
     if "pixi" in whole.tools:
         return "pixi"
     conda = any((root / name).exists() for name in ("environment.yml", "environment.yaml"))

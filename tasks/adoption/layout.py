@@ -1,4 +1,4 @@
-"""Where a project has its package: at the top, or in src/."""
+"""Find a project's package: at the top level, or in src/."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ NOT_PACKAGES = {"tests", "test", "dags", "docs", "notebooks", "scripts", "gaiafl
 
 
 class NoPackage(Exception):
-    """There is none, or it is not clear which it is. The message says what to do."""
+    """There is no package, or more than one candidate. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The package of a project, and the folder that it lies in."""
+    """A project's package, and the folder that contains it."""
 
     package: str
-    inside: str  # "src", or nothing for the top
-    others: list[str]  # packages beside it
+    inside: str  # "src", or empty for the top level
+    others: list[str]  # packages next to it
 
     @property
     def packages(self) -> list[str]:
-        """The folders that the project's distribution has: in src/, all of them."""
+        """The folders in the project's distribution: in src/, all packages."""
         names = [self.package, *(self.others if self.inside else [])]
         return [f"{self.inside}/{name}" if self.inside else name for name in names]
 
 
 def find(root: Path, name: str, package: str = "") -> Layout:
-    """The package's folder.
+    """Find the package.
 
     Args:
         root: the project.
-        name: of the distribution; a package that is called so is the one.
-        package: the package's name, if a person has said it.
+        name: the distribution's name; a package with this name is chosen.
+        package: the package's name, if the user gave it.
 
     Raises:
-        NoPackage: there is none, or it is not clear which it is.
+        NoPackage: there is none, or more than one candidate.
     """
     for inside in ("", "src"):
         found = _packages(root / inside)
@@ -51,11 +51,13 @@ def find(root: Path, name: str, package: str = "") -> Layout:
             return Layout(chosen[0], inside, [each for each in found if each != chosen[0]])
         if chosen:
             raise NoPackage(
-                f"Which is the package: {', '.join(found)}? Say so: -d package_name={found[0]}"
+                f"Found several packages: {', '.join(found)}. "
+                f"Choose one, such as: -d package_name={found[0]}"
             )
     where = f"called {package} " if package else ""
     raise NoPackage(
-        f"There is no Python package {where}(a folder with __init__.py) at the top or in src/."
+        f"Found no Python package {where}at the top level or in src/. "
+        "Add a folder with an __init__.py."
     )
 
 
@@ -68,7 +70,7 @@ def _packages(folder: Path) -> list[str]:
 
 
 def adapt(pyproject: str, layout: Layout) -> str:
-    """The template's pyproject.toml for a package that lies in src/."""
+    """Adapt the template's pyproject.toml to a package in src/."""
     if not layout.inside:
         return pyproject
     document = tomlkit.parse(pyproject)

@@ -1,4 +1,4 @@
-"""Under which licence a project is, as far as it says so."""
+"""Find a project's license, as far as the project declares it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-OTHER = "other"  # the template then writes none
-# The template's choices, by a line of the text, and by their classifier.
+OTHER = "other"  # the template then writes no license
+# The template's choices, by a line of their text and by their classifier.
 _TEXTS = {"MIT License": "MIT", "Apache License": "Apache-2.0", "BSD 3-Clause": "BSD-3-Clause"}
 _CLASSIFIERS = {
     "License :: OSI Approved :: MIT License": "MIT",
@@ -20,14 +20,14 @@ _FILE = re.compile(r"(?i)(licen[cs]e|copying|unlicense)([-._].*)?")
 
 
 def files(root: Path) -> list[str]:
-    """The files at the top that hold a licence."""
+    """The license files at the top level."""
     return sorted(
         path.name for path in root.iterdir() if _FILE.fullmatch(path.name) and path.is_file()
     )
 
 
 def answer(root: Path, project: Mapping[str, Any]) -> str:
-    """The template's choice that fits: what is declared, else the text of the file."""
+    """The template's choice that matches what is declared, or else the file's text."""
     declared = project.get("license", "")
     text = declared.get("text", "") if isinstance(declared, Mapping) else declared
     if text:

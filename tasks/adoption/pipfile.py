@@ -1,4 +1,4 @@
-"""Pipfile: packages as pipenv has them."""
+"""Pipfile: packages as pipenv declares them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.adoption.declared import Declared, leaves
 
 
 def read(text: str) -> Declared:
-    """What the file declares: packages, and those for development as the group `dev`."""
+    """What the file declares; development packages become the group `dev`."""
     made = Declared("Pipfile")
     try:
         tables: dict[str, Any] = tomlkit.parse(text).unwrap()
@@ -27,14 +27,14 @@ def read(text: str) -> Declared:
     if version := requires.pop("python_full_version", None) or requires.pop("python_version", None):
         made.project["requires-python"] = f"~={version}.0" if version.count(".") == 1 else version
     made.notes += [
-        f"{'.'.join(path)} = {value!r} was not taken over"
+        f"{'.'.join(path)} = {value!r} was not carried over"
         for path, value in leaves({**tables, **({"requires": requires} if requires else {})})
     ]
     return made
 
 
 def _lines(made: Declared, packages: Mapping[str, Any]) -> list[str]:
-    """Requirements; an entry is nearly the same as one of Poetry."""
+    """Requirements; an entry is nearly the same as Poetry's."""
     wanted = {}
     for name, value in packages.items():
         entry = {"version": value} if isinstance(value, str) else dict(value)

@@ -1,4 +1,4 @@
-"""pixi.toml, and [tool.pixi] of pyproject.toml: both become the latter."""
+"""pixi.toml and [tool.pixi] in pyproject.toml: both become the latter."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def read(text: str) -> Declared:
 def merge(
     template: dict[str, Any], project: Mapping[str, Any], name: str, notes: list[str]
 ) -> None:
-    """Put the project's [tool.pixi] into the template's, which has to stay usable; theirs wins.
+    """Merge the project's [tool.pixi] into the template's, which must stay usable; theirs wins.
 
     Args:
-        template: the table, which is changed.
-        project: that of the project.
-        name: of the project itself, which the template has among the packages.
-        notes: gets what a person has to know.
+        template: the template's table, which is changed.
+        project: the project's table.
+        name: the name of the project itself, which is among the template's packages.
+        notes: receives notes for the user.
     """
     ours = {**project}
-    if "project" in ours:  # the old name of it
+    if "project" in ours:  # the table's old name
         ours["workspace"] = {**ours.pop("project"), **ours.get("workspace", {})}
     environments = ours.pop("environments", {})
     workspace = dict(ours.pop("workspace", {}))
@@ -54,13 +54,13 @@ def merge(
 
 
 def pins(table: Mapping[str, Any]) -> dict[str, str]:
-    """Versions by package, in the default environment."""
+    """The versions in the default environment, by package."""
     packages = {**table.get("pypi-dependencies", {}), **table.get("dependencies", {})}
     return {canonicalize_name(name): _version(wanted) for name, wanted in packages.items()}
 
 
 def _without_framework(table: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The packages of the framework have an environment of their own."""
+    """Leave out the framework's packages, which have a separate environment."""
     made: dict[str, Any] = {}
     for key, value in table.items():
         if key in _PACKAGES and isinstance(value, Mapping):
@@ -68,8 +68,8 @@ def _without_framework(table: Mapping[str, Any], notes: list[str]) -> dict[str, 
             for package, version in value.items():
                 if is_framework(canonicalize_name(package)):
                     notes.append(
-                        f"{package} = {version!r}: left out, "
-                        "the framework has it in an environment of its own"
+                        f"{package} = {version!r}: left out; "
+                        "the framework has it in a separate environment"
                     )
                 else:
                     made[key][package] = version
@@ -89,13 +89,13 @@ def _merge(
         if inner and (key not in _PACKAGES):
             _merge(template[each], value, notes, name, each)
         elif key == "dependencies" and each == "python" and not python_fits(_version(value)):
-            notes.append(f"python = {value!r}: Gaiaflow needs {old}, which stands")
+            notes.append(f"python = {value!r}: replaced; Gaiaflow needs {old}")
         elif key not in _PACKAGES:
             template[each] = value
-        elif old is None or value != "*":  # any version: the template's does
+        elif old is None or value != "*":  # any version: the template's is fine
             _leave(template, each)
             if old is not None and not _agree(value, old):
-                notes.append(f"{each} = {value!r}: yours stands, Gaiaflow was tested with {old}")
+                notes.append(f"{each} = {value!r}: kept, but Gaiaflow was tested with {old}")
             template[each] = value
 
 
@@ -105,7 +105,7 @@ def _agree(one: Any, other: Any) -> bool:
 
 
 def _leave(template: dict[str, Any], package: str) -> None:
-    """One package, one line: another spelling of the name goes."""
+    """Drop other spellings of a package's name: one package, one line."""
     for other in [
         each for each in template if canonicalize_name(each) == canonicalize_name(package)
     ]:
@@ -118,7 +118,7 @@ def _version(wanted: Any) -> str:
 
 
 def _environment(table: dict[str, Any], name: str, wanted: Any, notes: list[str]) -> None:
-    """An environment; those that the framework uses keep their features."""
+    """Add an environment; those that the framework uses keep their features."""
     theirs = {"features": wanted} if isinstance(wanted, list) else dict(wanted)
     if name in table:
         known = list(table[name]["features"])
@@ -127,6 +127,6 @@ def _environment(table: dict[str, Any], name: str, wanted: Any, notes: list[str]
         theirs.pop("features", None)
         for key, value in theirs.items():
             if table[name].get(key) != value:
-                notes.append(f"environments.{name}.{key} = {value!r} was not taken over")
+                notes.append(f"environments.{name}.{key} = {value!r} was not carried over")
     else:
         table[name] = wanted

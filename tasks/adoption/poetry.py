@@ -17,13 +17,13 @@ _USED = {*_SAME, *_URLS, *_PEOPLE, "urls", "scripts", "plugins", "extras", "depe
 
 
 def read(table: Mapping[str, Any]) -> Declared:
-    """What the table declares; what has no counterpart is in the notes."""
+    """What the table declares; the notes name what has no counterpart."""
     made = Declared("pyproject.toml [tool.poetry]")
     made.project.update({key: table[key] for key in _SAME if table.get(key)})
     if isinstance(made.project.get("readme"), list):
         first, *others = made.project["readme"]
         made.project["readme"] = first
-        made.notes += [f"readme {each}: pyproject.toml names one file only" for each in others]
+        made.notes += [f"readme {each}: pyproject.toml allows only one file" for each in others]
     for key in _PEOPLE:
         if table.get(key):
             made.project[key] = [person(each) for each in table[key]]
@@ -43,7 +43,7 @@ def read(table: Mapping[str, Any]) -> Declared:
         lines += requirements(made, group.get("dependencies", {}))
         lines += [{"include-group": each} for each in group.get("include-groups", [])]
         if name != "dev" and not group.get("optional") and not group.get("include-groups"):
-            developing = made.groups.setdefault("dev", [])  # what is installed unless one says no
+            developing = made.groups.setdefault("dev", [])  # what is installed by default
             developing.append({"include-group": name})
     left = {
         key: value
@@ -52,7 +52,7 @@ def read(table: Mapping[str, Any]) -> Declared:
     }
     for path, value in leaves(left):
         if path != ("package-mode",):
-            made.notes.append(f"{'.'.join(path)} = {value!r} was not taken over")
+            made.notes.append(f"{'.'.join(path)} = {value!r} was not carried over")
     return made
 
 
@@ -63,7 +63,7 @@ def _scripts(made: Declared, scripts: Mapping[str, Any]) -> None:
         elif target.get("type", "console") == "console" and "reference" in target:
             made.project.setdefault("scripts", {})[name] = target["reference"]
         else:
-            made.notes.append(f"the script {name} = {target!r} was not taken over")
+            made.notes.append(f"the script {name} = {target!r} was not carried over")
 
 
 def _dependencies(made: Declared, table: Mapping[str, Any]) -> None:
@@ -79,7 +79,7 @@ def _dependencies(made: Declared, table: Mapping[str, Any]) -> None:
         if not is_optional:
             made.dependencies += lines[package.lower()]
         elif package.lower() not in optional:
-            made.notes.append(f"{package} is optional, and in no extra: it was not taken over")
+            made.notes.append(f"{package} was not carried over: it is optional, but in no extra")
     for name, packages in extras.items():
         made.project.setdefault("optional-dependencies", {})[name] = [
             line for each in packages for line in lines.get(each.lower(), [each])
@@ -87,7 +87,7 @@ def _dependencies(made: Declared, table: Mapping[str, Any]) -> None:
 
 
 def requirements(made: Declared, packages: Mapping[str, Any]) -> list[str]:
-    """The lines for packages; what pip has no words for is in the notes."""
+    """The lines for packages; the notes name what pip can't express."""
     return [line for name, each in packages.items() for line in _requirements(made, name, each)]
 
 
@@ -110,7 +110,7 @@ def _requirement(made: Declared, package: str, wanted: Mapping[str, Any]) -> str
     known = {"version", "extras", "markers", "python", "git", "branch", "tag", "rev", "url"}
     known |= {"subdirectory", "path", "develop", "optional", "platform"}
     for key in wanted.keys() - known:
-        made.notes.append(f"{package}: {key} = {wanted[key]!r} was not taken over")
+        made.notes.append(f"{package}: {key} = {wanted[key]!r} was not carried over")
     extras = f"[{','.join(wanted['extras'])}]" if wanted.get("extras") else ""
     markers = [
         *([wanted["markers"]] if "markers" in wanted else []),
@@ -139,10 +139,10 @@ def _requirement(made: Declared, package: str, wanted: Mapping[str, Any]) -> str
 
 
 def specifier(text: str) -> str:
-    """A version constraint of Poetry in the words of pip.
+    """Translate a version constraint from Poetry to pip.
 
     Raises:
-        ValueError: it says "or", which pip can't.
+        ValueError: it contains "or", which pip can't express.
     """
     if "||" in text or re.search(r"\d\s*\|\s*", text):
         raise ValueError(text)

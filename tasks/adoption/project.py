@@ -22,7 +22,7 @@ from tasks.adoption.declared import (
 )
 from tasks.adoption.versions import overlap, requires_python, specifier
 
-# Of the template's tables for tools, what has to be there beside a table of the user's.
+# What a user's table for a tool needs from the template's.
 NEEDED: Mapping[str, Mapping[str, Any]] = {
     "ruff": {"extend-exclude": ["gaiaflow", "mlops_manager.py", "minikube_manager.py"]},
     "mypy": {},
@@ -31,7 +31,7 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
 
 
 def combined(found: Iterable[Declared]) -> Declared:
-    """All that is declared; where two files differ, the first stands and a note names the other."""
+    """Everything declared; where two files differ, the first wins and a note names the other."""
     whole = Declared("")
     for each in found:
         prefix = f"{each.source}: "
@@ -43,7 +43,7 @@ def combined(found: Iterable[Declared]) -> Declared:
             elif old is None:
                 whole.project[key] = dict(value) if isinstance(value, Mapping) else value
             elif _plain(old) != _plain(value):
-                whole.notes.append(f"{prefix}{key} = {value!r}: {old!r} stands")
+                whole.notes.append(f"{prefix}{key} = {value!r}: not used; {old!r} wins")
         _add_lines(whole.dependencies, each.dependencies, whole.notes, prefix)
         for group, lines in each.groups.items():
             _add_lines(whole.groups.setdefault(group, []), lines, whole.notes, f"{prefix}{group}: ")
@@ -59,7 +59,7 @@ def _plain(value: Any) -> Any:
 def _add(
     table: MutableMapping[str, Any], more: Mapping[str, Any], notes: list[str], what: str
 ) -> None:
-    """Add to nested tables what they don't have."""
+    """Add missing values to nested tables."""
     for key, value in more.items():
         old = table.get(key)
         if isinstance(old, MutableMapping) and isinstance(value, Mapping):
@@ -67,18 +67,18 @@ def _add(
         elif old is None:
             table[key] = value
         elif old != value:
-            notes.append(f"{what}.{key} = {value!r}: {old!r} stands")
+            notes.append(f"{what}.{key} = {value!r}: not used; {old!r} wins")
 
 
 def _add_lines(lines: list[Any], more: Sequence[Any], notes: list[str], prefix: str) -> None:
-    """Add requirements for packages that no file before has named."""
+    """Add requirements for packages that no earlier file names."""
     known = {requirement_name(each): each for each in lines if isinstance(each, str)}
     for each in more:
         name = requirement_name(each) if isinstance(each, str) else ""
         if name not in known:
             lines.append(each)
         elif each not in lines and canonicalize_name(each) != name:
-            notes.append(f"{prefix}{each}: {known[name]!r} stands")
+            notes.append(f"{prefix}{each}: not used; {known[name]!r} wins")
 
 
 def merge(
@@ -89,15 +89,15 @@ def merge(
     facts: Mapping[str, Any] | None = None,
     pinned: Mapping[str, str] | None = None,
 ) -> Merged:
-    """The template's pyproject.toml with all that the project declares.
+    """The template's pyproject.toml with everything that the project declares.
 
     Args:
         new: as the template renders it.
         found: what is declared, the most important first.
-        as_made: requirements that the original generated, by extra; "" is none.
-        configured: tools that a file of their own configures: tool -> file.
-        facts: fields of [project] that hold unless the project declares them.
-        pinned: versions by package that the project's environment.yml asks for.
+        as_made: requirements that the original generated, by extra; "" means no extra.
+        configured: tools with their own configuration file: tool -> file.
+        facts: fields of [project] that apply unless the project declares them.
+        pinned: versions that the project's environment.yml requires, by package.
     """
     document = toml_layout.parse(new)
     whole = combined(found)
@@ -132,7 +132,7 @@ def merge(
 
 
 def _metadata(project: Any, ours: dict[str, Any], notes: list[str]) -> None:
-    """[project] without requirements: the user's own stand."""
+    """Merge [project] without requirements; the user's values win."""
     for key, value in ours.items():
         if key == "requires-python":
             project[key], said = requires_python(str(value), str(project[key]))
@@ -160,7 +160,7 @@ def _metadata(project: Any, ours: dict[str, Any], notes: list[str]) -> None:
 
 
 def _license(project: Any, value: Any, has_files: bool) -> None:
-    """A licence as it is written now: an expression, or files."""
+    """Write a license the current way: an expression, or files."""
     if isinstance(value, Mapping) and "file" in value:
         if not has_files:
             project["license-files"] = [value["file"]]
@@ -178,7 +178,7 @@ def _license(project: Any, value: Any, has_files: bool) -> None:
 def _without_framework(
     lines: Iterable[Any], as_made: Container[str], notes: list[str], where: str
 ) -> list[Any]:
-    """Requirements that pyproject.toml can have, without what has an environment of its own."""
+    """The requirements that pyproject.toml can contain, without the framework's."""
     kept = []
     for each in lines:
         if not isinstance(each, str):
@@ -188,20 +188,18 @@ def _without_framework(
         if name in ORIGINAL and each in as_made:
             continue
         if is_framework(name):
-            notes.append(
-                f"{where}{each}: left out, the framework has it in an environment of its own"
-            )
+            notes.append(f"{where}{each}: left out; the framework has it in a separate environment")
         elif is_requirement(each):
             kept.append(each)
         else:
-            notes.append(f"{where}{each}: this is not a requirement that pip can read; left out")
+            notes.append(f"{where}{each}: left out; pip can't read this requirement")
     return kept
 
 
 def _requirements(
     template: Iterable[Any], wanted: Sequence[Any], as_made: Container[str], notes: list[str]
 ) -> list[Any]:
-    """The template's requirements with the user's in their places, and the others after them."""
+    """The template's requirements with the user's in their places, then the rest."""
     own: dict[str, list[str]] = {}
     for each in wanted:
         if isinstance(each, str):
@@ -211,9 +209,9 @@ def _requirements(
         name = requirement_name(each)
         lines = [line for line in own.get(name, []) if line not in as_made]
         if not lines or all(canonicalize_name(line) == name for line in lines):
-            lines = [each]  # theirs says less: any version
+            lines = [each]  # theirs allows any version
         elif not all(_agree(line, each) for line in lines):
-            notes.append(f"{', '.join(lines)}: yours stands, Gaiaflow was tested with {each}")
+            notes.append(f"{', '.join(lines)}: kept, but Gaiaflow was tested with {each}")
         own.pop(name, None)
         made += lines
     others = [each for each in wanted if not isinstance(each, str)]
@@ -221,7 +219,7 @@ def _requirements(
 
 
 def _loosened(template: Iterable[Any], pins: Mapping[str, str]) -> list[Any]:
-    """The template's requirements without a version that the project's environment can't have."""
+    """The template's requirements, without versions that conflict with the project's pins."""
     made = []
     for each in template:
         pin = pins.get(requirement_name(each)) if isinstance(each, str) else None
@@ -239,7 +237,7 @@ def _agree(one: str, other: str) -> bool:
 def _configured(
     tool: Any, whole: Declared, configured: Mapping[str, str], notes: list[str]
 ) -> None:
-    """Tools that have a file: the template's table would be in its way, or of no use."""
+    """Drop the template's table of a tool that has its own configuration file."""
     for name, file in configured.items():
         if name in tool and name not in whole.tools:
             needs = {"pytest": 'pythonpath = ".", for the tests of DAGs', "mypy": "files"}.get(name)
@@ -251,7 +249,7 @@ def _configured(
 
 
 def _tools(document: Any, whole: Declared, notes: list[str]) -> None:
-    """Tables of tools: the user's stand, with what Gaiaflow needs."""
+    """Use the user's tables of tools, with what Gaiaflow needs."""
     tool = document["tool"]
     for name, table in whole.tools.items():
         if name == "pixi" and "pixi" in tool:
@@ -271,7 +269,7 @@ def _tools(document: Any, whole: Declared, notes: list[str]) -> None:
 
 
 def _mypy(table: Any, template: Any) -> None:
-    """mypy has to know what to look at; and the framework is checked where it is made."""
+    """Tell mypy what to check; the framework is checked in its own repository."""
     if not {"files", "packages", "modules"} & set(table):
         table["files"] = list(template.get("files", []))
     ours = next(o for o in template.get("overrides", []) if o["module"] == "gaiaflow.*")
@@ -282,7 +280,7 @@ def _mypy(table: Any, template: Any) -> None:
 
 
 def _pytest(tool: Any, table: Mapping[str, Any]) -> None:
-    """The user's options; tests have to find the framework and, in src/, the package."""
+    """Use the user's options; tests must find the framework and, in src/, the package."""
     options = dict(tool["pytest"]["ini_options"])
     tool["pytest"] = table
     target = tool["pytest"].get("ini_options")
@@ -296,7 +294,7 @@ def _pytest(tool: Any, table: Mapping[str, Any]) -> None:
 
 
 def _hatch(template: Any, table: Mapping[str, Any]) -> None:
-    """hatchling's settings; the template's list of packages only if the user says nothing of it."""
+    """Use hatchling's settings; the template lists packages only if the user doesn't."""
     build = table.get("build", {})
     says = {*build, *build.get("targets", {}).get("wheel", {})} & _CONTENTS
     if says:
@@ -316,7 +314,7 @@ def _overwrite(table: Any, more: Mapping[str, Any]) -> None:
 
 
 def _builds(document: Any, whole: Declared) -> None:
-    """[build-system], and what hatchling has to be told."""
+    """Merge [build-system], and allow direct references if there are any."""
     if whole.build:
         document["build-system"].update(whole.build)
     project = document["project"]
@@ -328,7 +326,7 @@ def _builds(document: Any, whole: Declared) -> None:
 
 
 def _put(table: Any, key: str, values: Iterable[Any]) -> None:
-    """A list with each value in a line of its own, as the template has them."""
+    """Write a list with one value per line, as in the template."""
     values = [each.unwrap() if hasattr(each, "unwrap") else each for each in values]
     if key in table and table[key] == values:
         return
@@ -347,14 +345,14 @@ def _inline(value: Any) -> Any:
 
 
 def _rename(table: Any, old: str, new: str) -> None:
-    """The project's own name among its packages."""
+    """Rename the project among its own packages."""
     packages = table["feature"]["project"]["pypi-dependencies"]
     if old in packages:
         packages[new] = packages.pop(old)
 
 
 def requirements_of(pyproject: str) -> Callable[[str], list[str]]:
-    """What gives the requirements of a pyproject.toml for a package."""
+    """A function that returns a pyproject.toml's requirements for a package."""
     parsed = tomlkit.parse(pyproject).unwrap()
     declared = parsed.get("project", {})
     lists = [

@@ -1,4 +1,4 @@
-"""pyproject.toml: read what a project declares there, whatever builds it."""
+"""Read what a project declares in pyproject.toml, whatever builds it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.adoption.declared import Declared, differing, leaves
 from tasks.adoption.setuptools import File, version_in
 
 HATCH = "hatchling.build"
-# Tables that a reader of their own understands, or that only say how the package is built.
+# Tables that have their own reader, or that only say how the package is built.
 _BUILD = {
     "setuptools": "setuptools",
     "setuptools_scm": "setuptools-scm",
@@ -35,22 +35,22 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def read(text: str, base: str = "", file: File = lambda path: None) -> list[Declared]:
-    """What pyproject.toml declares: [project] and tools, and after that [tool.poetry].
+    """What pyproject.toml declares: [project] and tools, then [tool.poetry].
 
     Args:
         text: the project's.
-        base: as the original rendered it, or nothing: what is still so is not the user's.
-        file: gives the texts of other files.
+        base: as the original rendered it, or empty; what still matches is not the user's.
+        file: returns the text of another file.
     """
     made = Declared("pyproject.toml")
     try:
         document = tomlkit.parse(text)
     except ParseError as error:
-        made.notes.append(f"can't be read, so nothing of it was taken over: {error}")
+        made.notes.append(f"can't be read, so nothing was carried over: {error}")
         return [made]
     whole: dict[str, Any] = document.unwrap()
     ours = differing(whole, parse(base))
-    # What the user has to keep even if it is as it was generated.
+    # What the user must keep even if it is as generated.
     kept = {
         key: whole["project"][key] for key in ("name", "version") if key in whole.get("project", {})
     }
@@ -75,24 +75,24 @@ def read(text: str, base: str = "", file: File = lambda path: None) -> list[Decl
     tools.pop("gaiaflow", None)
     made.tools = {name: _of(document, name, tools[name]) for name in tools}
     made.notes += [
-        f"[{name}] was not taken over: pyproject.toml has no such table" for name in ours
+        f"[{name}] was not carried over: pyproject.toml has no such table" for name in ours
     ]
     return found
 
 
 def _of(document: Any, name: str, wanted: Any) -> Any:
-    """A table as it is written, with its comments, if all of it is wanted."""
+    """A table as written, with its comments, if all of it is wanted."""
     table = document["tool"][name]
     return table if hasattr(table, "unwrap") and table.unwrap() == wanted else wanted
 
 
 def _build(made: Declared, build: Mapping[str, Any], tools: dict[str, Any], file: File) -> None:
-    """What builds the package: hatchling's settings stand, those of others have no use."""
+    """Keep hatchling's build settings; note those of other tools, which are obsolete."""
     if build.get("build-backend") == HATCH:
         made.build = dict(build)
     else:
         for key, value in leaves(build):
-            made.notes.append(f"[build-system] {'.'.join(key)} = {value}: hatchling builds it now")
+            made.notes.append(f"[build-system] {'.'.join(key)} = {value}: hatchling now builds it")
         _version(made, tools, file)
     for name, who in _BUILD.items():
         if name == "pdm" and not {"build", "version"} & set(tools.get("pdm", {})):
@@ -100,12 +100,12 @@ def _build(made: Declared, build: Mapping[str, Any], tools: dict[str, Any], file
         if name in tools and (build.get("build-backend") != HATCH or name != "setuptools_scm"):
             for path, value in leaves(tools.pop(name)):
                 made.notes.append(
-                    f"[tool.{name}] {'.'.join(path)} = {value!r}: {who} does not build it any more"
+                    f"[tool.{name}] {'.'.join(path)} = {value!r}: {who} no longer builds it"
                 )
 
 
 def _version(made: Declared, tools: Mapping[str, Any], file: File) -> None:
-    """Fields that setuptools and others computed: their values now, where they can be read."""
+    """Replace computed fields with their current values, where they can be read."""
     said = tools.get("setuptools", {}).get("dynamic", {})
     for name in made.project.pop("dynamic", []):
         source = said.get(name, {})
@@ -119,16 +119,16 @@ def _version(made: Declared, tools: Mapping[str, Any], file: File) -> None:
         if value:
             made.project[name] = value
             made.notes.append(
-                f"{name} was computed from {where}; it is {value!r} in pyproject.toml now"
+                f"{name} was computed from {where}; it is now {value!r} in pyproject.toml"
             )
         elif name == "readme" and isinstance(where, list) and where:
             made.project[name] = where[0]
-            made.notes.append(f"readme was made of {', '.join(where)}")
+            made.notes.append(f"readme was assembled from {', '.join(where)}")
         elif name not in ("dependencies", "optional-dependencies"):
             made.notes.append(
-                f"{name} is dynamic, from {where or 'elsewhere'}: write it into pyproject.toml"
+                f"{name} is dynamic, from {where or 'elsewhere'}: add it to pyproject.toml"
             )
         else:
             made.notes.append(
-                f"{name} is dynamic, from {where or 'another file'}: see that nothing is missing"
+                f"{name} is dynamic, from {where or 'another file'}: check that nothing is missing"
             )

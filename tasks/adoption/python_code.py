@@ -1,4 +1,4 @@
-"""Read Python without running it: the values of a file that are written down as such."""
+"""Read literal values from Python code without running it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class NotLiteral(Exception):
 
 
 def constants(module: cst.Module) -> dict[str, Any]:
-    """What the names of a module are set to, where that is written down and happens once."""
+    """The literal values of a module's names that are set exactly once."""
     found: dict[str, Any] = {}
     twice: set[str] = set()
     for statement in module.body:
@@ -98,7 +98,7 @@ def _dict(node: cst.Dict, names: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(text: str | bytes) -> cst.Module | None:
-    """The module; None if it is not Python that can be read."""
+    """Parse a module; None if it isn't valid Python."""
     try:
         return cst.parse_module(text)
     except (cst.ParserSyntaxError, UnicodeDecodeError, RecursionError):
@@ -106,5 +106,5 @@ def parse(text: str | bytes) -> cst.Module | None:
 
 
 def source_of(node: cst.CSTNode) -> str:
-    """The code of a node, in one line."""
+    """The code of a node, on one line."""
     return " ".join(cst.Module([]).code_for_node(node).split())

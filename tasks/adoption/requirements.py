@@ -1,4 +1,4 @@
-"""requirements*.txt: what pip installs. Only options of pip have no place in pyproject.toml."""
+"""requirements*.txt: what pip installs. Only pip's options have no place in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _ITSELF = {".", "./", "-e .", "-e ./", "--editable ."}
 
 
 def requirements_in(text: str, source: str = "") -> Declared:
-    """The lines of one file; what is no requirement is in the notes."""
+    """The requirements in one file; the notes name all other lines."""
     made = Declared(source)
     if "--hash" in text:
-        made.notes.append("the hashes were not taken over: a lock file has its own")
+        made.notes.append("the hashes were not carried over: a lock file has its own")
     for each in re.sub(r"\\\r?\n", " ", text).splitlines():
         line = re.sub(r"(^|\s)#.*$", "", each).strip()
         if not line or line in _ITSELF or line.startswith("--hash"):
@@ -45,16 +45,16 @@ def requirements_in(text: str, source: str = "") -> Declared:
             requirement = _from_url(line) or requirement
             options = []
         if not is_requirement(requirement):
-            made.notes.append(f"not taken over: {line}")
+            made.notes.append(f"not carried over: {line}")
             continue
         made.dependencies.append(requirement)
         others = [option for option in options if not option.startswith("--hash")]
-        made.notes += [f"not taken over: {option} of {requirement}" for option in others]
+        made.notes += [f"not carried over: {option} of {requirement}" for option in others]
     return made
 
 
 def _from_url(line: str) -> str:
-    """A requirement for an address that names its package, as `git+https://...#egg=name`."""
+    """A requirement for a URL that names its package, such as `git+https://...#egg=name`."""
     line = re.sub(r"^(-e|--editable)\s+", "", line)
     url, _, marker = line.partition(" ;")
     fragment = dict(re.findall(r"([\w-]+)=([^&]+)", urlsplit(url).fragment)) if "://" in url else {}
@@ -71,14 +71,12 @@ def _from_url(line: str) -> str:
 
 
 def read(files: Mapping[str, str]) -> list[Declared]:
-    """What the files declare: dependencies, and groups for what is named `dev`, `test` ..."""
+    """What the files declare: dependencies, and groups for files named `dev`, `test` ..."""
     sources = {path for path in files if path.endswith(".in")}
     found = []
     for path, text in sorted(files.items()):
         if path.endswith(".txt") and f"{path[:-4]}.in" in sources:
-            note = (
-                f"the exact versions in it are not taken over: {path[:-4]}.in says what is wanted"
-            )
+            note = f"its exact versions were not carried over: {path[:-4]}.in has the requirements"
             found.append(Declared(path, notes=[note]))
             continue
         made = requirements_in(text, path)
@@ -97,7 +95,7 @@ def read(files: Mapping[str, str]) -> list[Declared]:
                 if group and (other := group_of(where)):
                     made.groups.setdefault(group, []).append({"include-group": other})
                 elif not group and (other := group_of(where)):
-                    made.notes.append(f"{path} includes {where}: it is the group {other} now")
+                    made.notes.append(f"{path} includes {where}, which is now the group {other}")
         if group:
             made.groups.setdefault(group, []).extend(made.dependencies)
             made.dependencies = []
@@ -116,7 +114,7 @@ def _joined(path: str, other: str) -> str:
 
 
 def group_of(path: str) -> str:
-    """The dependency group that a file is for; none for the project's own dependencies."""
+    """A file's dependency group; "" for the project's own dependencies."""
     name = PurePosixPath(path).stem
     if PurePosixPath(path).parent.name != "requirements":
         name = re.sub(r"^requirements|requirements$", "", name)

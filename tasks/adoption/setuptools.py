@@ -1,4 +1,4 @@
-"""setup.cfg and setup.py: metadata and dependencies for setuptools. No code of theirs runs."""
+"""setup.cfg and setup.py: metadata and dependencies for setuptools. Their code never runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tasks.adoption import python_code
 from tasks.adoption.declared import Declared, is_requirement, people, with_marker, words
 from tasks.adoption.requirements import requirements_in
 
-File = Callable[[str], str | None]  # the text of a file of the project, if there is one
+File = Callable[[str], str | None]  # returns the text of a project's file, if it exists
 
-# Arguments of setup() that say how the package is built: hatchling takes all files in it.
+# Arguments of setup() that say how the package is built: hatchling includes all files.
 _BUILD = ("packages", "package_dir", "include_package_data", "zip_safe")
 _SAME = ("name", "version", "description", "license")
 
@@ -33,7 +33,7 @@ def read_setup(text: str, file: File) -> Declared:
     if module:
         module.visit(Finder())
     if module is None or len(calls) != 1:
-        made.notes.append("can't be read without running it: see what it declares yourself")
+        made.notes.append("can't be read without running it: check what it declares")
         return made
     names = python_code.constants(module)
     arguments: dict[str, Any] = {}
@@ -55,7 +55,7 @@ def read_setup(text: str, file: File) -> Declared:
 
 
 def read_cfg(text: str, file: File) -> Declared:
-    """What setup.cfg says in [metadata] and [options]; other tools' sections stay in force."""
+    """What setup.cfg says in [metadata] and [options]; other tools' sections stay valid."""
     made = Declared("setup.cfg")
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
@@ -123,7 +123,7 @@ def _list(value: str) -> list[str]:
 
 
 def requirement_lines(value: str) -> list[str]:
-    """Requirements in a text: one a line, or with semicolons between them."""
+    """Requirements in a text: one per line, or separated by semicolons."""
     if "\n" in value.strip():
         return [line.strip() for line in value.splitlines() if line.strip()]
     return (
@@ -134,7 +134,7 @@ def requirement_lines(value: str) -> list[str]:
 
 
 def _take(made: Declared, arguments: dict[str, Any], file: File) -> None:
-    """Translate the arguments of setup(), which setup.cfg has too."""
+    """Translate the arguments of setup(), which setup.cfg also has."""
     values = {name: value for name, value in arguments.items() if value not in (None, "", [], {})}
     take = values.pop
     project = made.project
@@ -182,20 +182,20 @@ def _take(made: Declared, arguments: dict[str, Any], file: File) -> None:
         }
     )
     made.notes += [
-        f"{name} was not taken over: {value}"
+        f"{name} was not carried over: {value}"
         for name, value in values.items()
         if name not in _BUILD
     ]
 
 
 def _readme(made: Declared, text: str, kind: str) -> None:
-    """The readme is a file; a text in setup.py is in the README too, as a rule."""
+    """Use a readme file; a text in setup.py is usually in the README too."""
     if text.startswith("file:"):
         path, *others = [each.strip() for each in text.removeprefix("file:").split(",")]
         made.project["readme"] = {"file": path, "content-type": kind} if kind else path
-        made.notes += [f"readme {each}: pyproject.toml names one file only" for each in others]
+        made.notes += [f"readme {each}: pyproject.toml allows only one file" for each in others]
     elif text:
-        made.notes.append("long_description is the README now, and not a text of its own")
+        made.notes.append("long_description is now the README, not a separate text")
 
 
 def _requirements(made: Declared, values: dict[str, Any]) -> None:
@@ -224,23 +224,23 @@ def _known(made: Declared, lines: list[str]) -> list[str]:
 
 
 def _dynamic(project: dict[str, Any], name: str, value: str, file: File) -> list[str]:
-    """A version in a module or a file: its value, where that is written down."""
+    """Read a value from a module or a file, if it is literal."""
     kind, _, where = value.partition(":")
     where = where.strip()
     if kind == "file":
         text = file(where)
         if text is not None:
             project[name] = " ".join(text.split())
-            return [f"{name} is not read from {where} any more: it is in pyproject.toml"]
+            return [f"{name} is no longer read from {where}: it is in pyproject.toml"]
     elif (found := version_in(where, file)) is not None:
         path, number = found
         project[name] = number
-        return [f"{name} is not read from {path} any more: it is in pyproject.toml"]
-    return [f"{name} = {value} can't be read: write it into pyproject.toml"]
+        return [f"{name} is no longer read from {path}: it is in pyproject.toml"]
+    return [f"{name} = {value} can't be read: add it to pyproject.toml"]
 
 
 def version_in(attribute: str, file: File) -> tuple[str, str] | None:
-    """The file and the value of `package.module.name`, if it is a text that is written there."""
+    """The file and the value of `package.module.name`, if it is a literal text."""
     module, _, name = attribute.rpartition(".")
     base = module.replace(".", "/")
     for path in (f"{base}.py", f"{base}/__init__.py", f"src/{base}.py", f"src/{base}/__init__.py"):

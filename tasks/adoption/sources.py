@@ -1,4 +1,4 @@
-"""All files in which a project may declare what it is and needs, in the order of their rank."""
+"""The files in which a project may declare metadata and dependencies, by priority."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from tasks.adoption import pipfile, pixi, pyproject, requirements, setuptools
 from tasks.adoption.declared import Declared
 
-# What is not read any more, and stays where it is.
+# Files that are no longer read, and stay where they are.
 _WITHOUT_USE = {
-    "setup.py": "pyproject.toml says what it said; delete it, unless it builds something",
-    "Pipfile": "pyproject.toml says what it said; delete it",
-    "Pipfile.lock": "its exact versions were not taken over",
-    "poetry.lock": "its exact versions were not taken over",
-    "pdm.lock": "its exact versions were not taken over",
-    "conda-lock.yml": "its exact versions were not taken over",
+    "setup.py": "pyproject.toml replaces it; delete it, unless it builds something",
+    "Pipfile": "pyproject.toml replaces it; delete it",
+    "Pipfile.lock": "its exact versions were not carried over",
+    "poetry.lock": "its exact versions were not carried over",
+    "pdm.lock": "its exact versions were not carried over",
+    "conda-lock.yml": "its exact versions were not carried over",
     "MANIFEST.in": "hatchling reads [tool.hatch.build] instead",
     "constraints*.txt": "only the environment manager's lock file counts",
     "environment[-_.]*.y*ml": "only environment.yml is read",
 }
-# Files that configure a tool: file -> its section, or none if all of it is for the tool.
+# Files that configure a tool: file -> its section, or empty for the whole file.
 _CONFIGURED = {
     "ruff": {"ruff.toml": "", ".ruff.toml": ""},
     "mypy": {"mypy.ini": "", ".mypy.ini": "", "setup.cfg": "mypy"},
@@ -37,11 +37,11 @@ _CONFIGURED = {
 
 
 def read(root: Path, base: Mapping[str, bytes] | None = None) -> list[Declared]:
-    """What the files at the top of a project declare.
+    """What the files at a project's top level declare.
 
     Args:
         root: the project.
-        base: the files as the original generated them: what is still so is not the user's.
+        base: the files as the original generated them; what still matches is not the user's.
     """
 
     def file(path: str) -> str | None:
@@ -63,29 +63,29 @@ def read(root: Path, base: Mapping[str, bytes] | None = None) -> list[Declared]:
     for pattern, why in _WITHOUT_USE.items():
         for path in sorted(root.glob("*")):
             if fnmatch(path.name, pattern) and path.is_file():
-                found.append(Declared(path.name, notes=[f"nothing reads it any more: {why}"]))
+                found.append(Declared(path.name, notes=[f"no longer read: {why}"]))
     return found
 
 
 def of_original(base: Mapping[str, bytes]) -> dict[str, list[str]]:
-    """Requirements in pyproject.toml as the original generated it, by extra; "" is none."""
+    """Requirements in pyproject.toml as the original generated it, by extra; "" means no extra."""
     declared = pyproject.parse(base.get("pyproject.toml", b"").decode()).get("project", {})
     return {"": declared.get("dependencies", []), **declared.get("optional-dependencies", {})}
 
 
 def requirement_files(root: Path) -> dict[str, str]:
-    """The files of requirements, by their path in the project."""
+    """The requirements files, by path in the project."""
     paths = {path for pattern in requirements.PATTERNS for path in root.glob(pattern)}
     return {path.relative_to(root).as_posix(): text_of(path) or "" for path in sorted(paths)}
 
 
 def text_of(path: Path) -> str | None:
-    """The text of a file, if there is one; what is not UTF-8 in it shows as such."""
+    """The text of a file, if it exists; bytes that aren't UTF-8 are replaced."""
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def configured(root: Path) -> dict[str, str]:
-    """Tools that a file of their own configures: tool -> file."""
+    """Tools with their own configuration file: tool -> file."""
     found: dict[str, str] = {}
     for tool, files in _CONFIGURED.items():
         for name, section in files.items():

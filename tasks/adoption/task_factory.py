@@ -1,7 +1,7 @@
-"""Calls of the original's `task_factory` and `create_task`, made with Gaiaflow's `create_task`.
+"""The original's `task_factory` and `create_task`, based on Gaiaflow's `create_task`.
 
-Yours: DAGs written for the original use it. New DAGs need `from gaiaflow import create_task` only;
-once no DAG imports this file, delete it.
+This file is yours: DAGs written for the original use it. In new DAGs, use `from gaiaflow import
+create_task`. Once no DAG imports this file, delete it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import gaiaflow
 
 @dataclass(frozen=True)
 class FromTask:
-    """What another task of the DAG returned, or one entry of it."""
+    """The result of another task of the DAG, or one entry of it."""
 
     task: str
     key: str = "return_value"
@@ -37,7 +37,7 @@ def task_factory(
     retries: int = 3,
     dag: Any = None,
 ) -> Any:
-    """As in the original up to 0.3. Images and modes are settings of the project now."""
+    """As in the original up to 0.3. Images and modes are now project settings."""
     arguments = dict(func_kwargs or {})
     for name, pulled in (xcom_pull_tasks or {}).items():
         key = pulled.get("key", "return_value")
@@ -64,10 +64,10 @@ def create_task(
     secrets: list[str] | None = None,
     **_: Any,
 ) -> Any:
-    """As in the original 1.0. Images and modes are settings of the project now.
+    """As in the original 1.0. Images and modes are now project settings.
 
-    Arguments given by position get the names that the function has for them. A function that has
-    `params` gets those of the DAG, as the original's did.
+    Positional arguments get the names of the function's parameters. A function with a parameter
+    `params` gets the DAG's, as in the original.
     """
     module, _dot, name = func_path.replace(":", ".").rpartition(".")
     known = parameters(Path(__file__).parent, module, name)
@@ -75,8 +75,8 @@ def create_task(
     given = dict(zip(positions, func_args or [], strict=False))
     if len(given) < len(func_args or []) or given.keys() & (func_kwargs or {}).keys():
         raise ValueError(
-            f"Task {task_id!r}: give the arguments of {func_path} by name, in func_kwargs; "
-            f"those that can be told are: {', '.join(positions) or 'none'}."
+            f"Task {task_id!r}: pass the arguments of {func_path} by name, in func_kwargs. "
+            f"Known parameters: {', '.join(positions) or 'none'}."
         )
     given.update(func_kwargs or {})
     names = {each.arg for each in [*known.args, *known.kwonlyargs]} if known else set()
@@ -92,9 +92,9 @@ def create_task(
 
 
 def parameters(project: Path, module: str, name: str) -> ast.arguments | None:
-    """The parameters of a function, from its source; None if it is not found there.
+    """The parameters of a function, from its source; None if it isn't found.
 
-    Airflow can't import the function: the package is in the project's own environment.
+    Airflow can't import the function: the package is in the project's environment.
     """
     for folder in (project, project / "src"):
         file = folder.joinpath(*module.split("."))
@@ -106,8 +106,8 @@ def parameters(project: Path, module: str, name: str) -> ast.arguments | None:
 
 
 def days_ago(number: int) -> datetime:
-    """As in Airflow 2. A fixed date is better: this one is another every day."""
-    midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+    """As in Airflow 2. A fixed date is better: this one changes every day."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight - timedelta(days=number)
 
 
@@ -124,7 +124,7 @@ def _output(task_id: str, value: Any) -> Any:
     ]
     if dag is None or len(found) != 1:
         raise ValueError(
-            f"Task {task_id!r}: there is no task {value.task!r} above it in a `with DAG(...)`."
+            f"Task {task_id!r}: there is no task {value.task!r} before it in its `with DAG(...)`."
         )
     output = dag.get_task(found[0]).output
     return output if value.key == "return_value" else output[value.key]

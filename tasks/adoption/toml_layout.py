@@ -1,4 +1,4 @@
-"""Keep a TOML file readable while tables of it grow."""
+"""Keep a TOML file readable while its tables grow."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _HEADER = re.compile(r"(?m)(?<=[^\n])\n(?=\[\[?[\w\". -]+\]\]?$)")
 
 
 def parse(text: str) -> tomlkit.TOMLDocument:
-    """A document in which a comment above a table belongs to that table.
+    """Parse a document, and attach comments above a table to that table.
 
-    tomlkit takes it for the end of the table before, where more keys would follow it.
+    tomlkit attaches them to the previous table, where new keys would follow them.
     """
     document = tomlkit.parse(text)
     body = document.body
@@ -29,7 +29,7 @@ def parse(text: str) -> tomlkit.TOMLDocument:
 
 
 def _tables(container: Any) -> Iterator[Table]:
-    """All tables that have a header, in their order."""
+    """All tables with a header, in order."""
     for _, item in container.body:
         for each in item.body if isinstance(item, AoT) else [item]:
             if isinstance(each, Table):
@@ -39,7 +39,7 @@ def _tables(container: Any) -> Iterator[Table]:
 
 
 def dumps(document: tomlkit.TOMLDocument) -> str:
-    """Its text, with an empty line above each table."""
+    """The document's text, with an empty line above each table."""
     text = tomlkit.dumps(document)
     spaced = re.sub(r"\n{3,}", "\n\n", _HEADER.sub(_above, text)).rstrip("\n") + "\n"
     return spaced if tomlkit.parse(spaced).unwrap() == document.unwrap() else text

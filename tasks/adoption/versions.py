@@ -1,4 +1,4 @@
-"""Which versions a constraint allows, as far as adoption has to know."""
+"""Which versions a constraint allows, as far as adoption needs to know."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RELEASES = {
 
 
 def specifier(text: str) -> SpecifierSet | None:
-    """A constraint of pip, conda or pixi as pip has it; None if it can't be."""
+    """Translate a constraint of pip, conda or pixi to pip; None if impossible."""
     parts = []
     for part in text.split(","):
         number = re.fullmatch(r"=?\s*(\d[\w.]*?)(\.\*)?(=[^=]*)?", part.strip())
@@ -27,7 +27,7 @@ def specifier(text: str) -> SpecifierSet | None:
 
 
 def minors(allowed: SpecifierSet) -> list[int]:
-    """Which 3.x a constraint of Python allows, all or some of its releases."""
+    """The 3.x that a Python constraint allows, in all or some of its releases."""
     return [
         minor
         for minor, releases in _RELEASES.items()
@@ -36,16 +36,16 @@ def minors(allowed: SpecifierSet) -> list[int]:
 
 
 def python_fits(text: str) -> bool:
-    """Whether a constraint of Python allows a version that the framework runs with."""
+    """Whether a Python constraint allows a version that the framework supports."""
     allowed = specifier(text)
     return allowed is not None and any(LOWEST[1] <= each <= HIGHEST[1] for each in minors(allowed))
 
 
 def requires_python(wanted: str, template: str) -> tuple[str, list[str]]:
-    """The project's `requires-python` within the template's, and what of it can't stand."""
+    """The project's `requires-python` within the template's, and notes on changes."""
     allowed = specifier(wanted)
     if allowed is None or not python_fits(wanted):
-        return template, [f"requires-python {wanted!r} can't stand: Gaiaflow needs {template}"]
+        return template, [f"requires-python {wanted!r} was replaced: Gaiaflow needs {template}"]
     found = minors(allowed)
     low, high = (f">={_dotted(LOWEST)}", f"<3.{HIGHEST[1] + 1}")
     parts: list[str] = []
@@ -70,7 +70,7 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 def overlap(one: SpecifierSet, other: SpecifierSet) -> bool:
-    """Whether a version is likely to satisfy both: one that they name, or the next after it."""
+    """Whether a version is likely to satisfy both: one that they name, or the next one."""
     return any(
         one.contains(each, prereleases=True) and other.contains(each, prereleases=True)
         for each in [*_named(one), *_named(other)]

@@ -1,12 +1,12 @@
-"""What a release moves, renames, splits or drops, so that a project's edits are carried along.
+"""Carry a project's edits along when a release moves, renames, splits or drops something.
 
-A release that needs it has a file `vX_Y_Z.py` here with a list `MIGRATION` of steps. Steps on files
-are done to the project and to the old release as it was generated, alike; so what a user changed
-stays the same change, only in its new place, and merges with the new release. docs/how-to/
-write-a-migration.md shows one.
+Such a release has a file `vX_Y_Z.py` here with a list of steps, `MIGRATION`. Steps on files apply
+equally to the project and to the old release as generated. A user's edit therefore stays the same
+edit, in its new place, and merges with the new release. For an example, see docs/how-to/
+write-a-migration.md.
 
-A migration is due when the release that a project comes from did not have its file yet. That holds
-for commits without a tag too.
+A migration is due if the release that a project comes from lacks its file. This also works for
+commits without a tag.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NAME = re.compile(r"v(\d+)_(\d+)_(\d+)\.py")
 
 
 def due(source: Path, ref: str) -> list[Step]:
-    """The steps that a project of this release needs, in the order of their releases.
+    """The steps that a project of this release needs, in release order.
 
     Args:
         source: the new release, a git repository that is checked out.
@@ -75,7 +75,7 @@ def load(path: Path) -> Sequence[Step]:
 
 
 def of_kind(steps: Iterable[Step], *kinds: type) -> list[Step]:
-    """The steps of some kinds."""
+    """The steps of these kinds."""
     return [step for step in steps if isinstance(step, kinds)]
 
 

@@ -1,4 +1,4 @@
-"""The steps of migrations. Each does its work where it has any; the others do nothing there."""
+"""The steps of migrations. Each overrides the methods that it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.merging import Entry, Tree, merge_lines, with_ends_of
 
 
 class Step:
-    """One thing that a release changed. All methods change what they are given."""
+    """One thing that a release changed. The methods do nothing by default."""
 
     def answers(self, answers: dict[str, Any]) -> None:
         """Change the answers, before the new release's questions are asked."""
@@ -26,26 +26,26 @@ class Step:
         return env
 
     def code(self, path: str, data: bytes) -> bytes:
-        """Change a Python file or a notebook of the user's."""
+        """Change one of the user's Python files or notebooks."""
         return data
 
 
 @dataclass(frozen=True)
 class Moved(Step):
-    """A file, or a folder with all that the release has in it, has a new path.
+    """A file, or a folder with the release's files in it, has a new path.
 
-    A file that the user deleted stays deleted. One that the user added to the folder stays there.
+    A file that the user deleted stays deleted. A file that they added to the folder stays there.
     """
 
     old: str
     new: str
 
     def files(self, base: Tree, ours: Tree, theirs: Tree) -> None:
-        """Move the file on both sides of the user's change."""
+        """Move the file both in the old release and in the project."""
         for path in [path for path in base if path == self.old or path.startswith(f"{self.old}/")]:
             target = self.new + path[len(self.old) :]
             if target in ours and path in ours:
-                continue  # the user has a file of that name: the merge shows a conflict there
+                continue  # the user has a file with that name: the merge shows a conflict
             base[target] = base.pop(path)
             if path in ours:
                 ours[target] = ours.pop(path)
@@ -53,24 +53,24 @@ class Moved(Step):
 
 @dataclass(frozen=True)
 class Split(Step):
-    """The parts of a file are now in several; `old` may be one of them.
+    """A file is split into several; `old` may be one of them.
 
-    Each of the user's changes goes to the first part in which it still fits. One that fits in none
-    is shown as a conflict in the first part.
+    Each of the user's changes goes to the first part where it fits. A change that fits nowhere is
+    shown as a conflict in the first part.
     """
 
     old: str
     parts: Sequence[str]
 
     def files(self, base: Tree, ours: Tree, theirs: Tree) -> None:
-        """Give each part the changes that are for it, as a change of the whole old file."""
+        """Give each part its share of the changes, as a change to the whole old file."""
         old, our = base.get(self.old), ours.get(self.old)
         if old is None:
             return
         parts = [part for part in self.parts if part in theirs]
         taken = [part for part in parts if part in ours and part != self.old]
         if our is None or taken or not parts:
-            if our is None:  # deleted: its parts stay away too
+            if our is None:  # deleted: its parts stay deleted too
                 base.update({part: old for part in parts if part not in base})
             return
         changes = dict.fromkeys(parts, our)
@@ -87,7 +87,7 @@ class Split(Step):
 
 
 def _shares(old: bytes, our: bytes, parts: Sequence[bytes]) -> list[bytes]:
-    """The old text with those of our changes that fit in each part."""
+    """For each part, the old text with those of our changes that fit there."""
     before, after = old.splitlines(keepends=True), our.splitlines(keepends=True)
     matcher = difflib.SequenceMatcher(a=before, b=after, autojunk=False)
     hunks = [opcode[1:] for opcode in matcher.get_opcodes() if opcode[0] != "equal"]
@@ -108,7 +108,7 @@ def _shares(old: bytes, our: bytes, parts: Sequence[bytes]) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Joined(Step):
-    """A new file of lines that a project may have already: ours come below its own."""
+    """A new file of lines that a project may already have: ours go below the project's."""
 
     path: str
 
@@ -126,7 +126,7 @@ class Joined(Step):
 
 @dataclass(frozen=True)
 class RenamedQuestion(Step):
-    """A question has a new name, and perhaps other values; the answer is kept."""
+    """A question has a new name, and perhaps new values; the answer is kept."""
 
     old: str
     new: str
@@ -141,26 +141,26 @@ class RenamedQuestion(Step):
 
 @dataclass(frozen=True)
 class RenamedChoice(Step):
-    """A choice of a question has a new name, or another one takes its place."""
+    """A choice of a question is renamed, or replaced by another one."""
 
     question: str
     old: Any
     new: Any
 
     def answers(self, answers: dict[str, Any]) -> None:
-        """Change the answer, if it is this one."""
+        """Change the answer if it is this choice."""
         if answers.get(self.question) == self.old:
             answers[self.question] = self.new
 
 
 @dataclass(frozen=True)
 class DroppedQuestion(Step):
-    """A question is asked no more."""
+    """A question is no longer asked."""
 
     name: str
 
     def answers(self, answers: dict[str, Any]) -> None:
-        """Forget the answer."""
+        """Drop the answer."""
         answers.pop(self.name, None)
 
 
@@ -172,7 +172,7 @@ class RenamedSetting(Step):
     new: str
 
     def settings(self, env: str) -> str:
-        """Rename it, unless the new one is there already."""
+        """Rename it, unless the new one already exists."""
         if _assignment(self.new).search(env):
             return env
         return _assignment(self.old).sub(rf"\g<1>{self.new}\g<2>", env)
@@ -180,7 +180,7 @@ class RenamedSetting(Step):
 
 @dataclass(frozen=True)
 class DroppedSetting(Step):
-    """A setting in `.env` has no meaning any more; its line becomes a comment."""
+    """A setting in `.env` is no longer used; its line becomes a comment."""
 
     name: str
 
@@ -195,19 +195,19 @@ def _assignment(name: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class RenamedImport(Step):
-    """A module has a new name, or a name is found in another module.
+    """A module has a new name, or a name moves to another module.
 
     `RenamedImport("gaiaflow.console", "gaiaflow.terminal")` rewrites imports of the module and of
     names from it; `RenamedImport("gaiaflow.tasks:create_task", "gaiaflow:make_task")` those of one
-    name. The code below goes on with the names that it uses (`import make_task as create_task`).
-    Statements with comments in them, and what can't be read as Python, stay as they are.
+    name. The rest of the code keeps the names that it uses (`import make_task as create_task`).
+    Statements that contain comments, and files that aren't valid Python, stay unchanged.
     """
 
     old: str
     new: str
 
     def code(self, path: str, data: bytes) -> bytes:
-        """Rewrite the import statements of a Python file, or of a notebook's lines."""
+        """Rewrite the import statements in a Python file or in a notebook's lines."""
         if self.old.partition(":")[0].rpartition(".")[2].encode() not in data:
             return data
         if path.endswith(".ipynb"):
@@ -238,7 +238,7 @@ class RenamedImport(Step):
         return b"".join(lines)
 
     def _line(self, statement: bytes) -> bytes:
-        """A statement on a line of its own, in a notebook."""
+        """Rewrite a statement on one line of a notebook."""
         try:
             node = ast.parse(statement).body[0]
         except (SyntaxError, ValueError, IndexError):
@@ -249,7 +249,7 @@ class RenamedImport(Step):
         return b"; ".join(made) if made else statement
 
     def _statements(self, node: ast.Import | ast.ImportFrom) -> list[bytes]:
-        """What takes the place of an import; nothing if it has nothing to do with the change."""
+        """The statements that replace an import; empty if the change doesn't affect it."""
         old, _, name = self.old.partition(":")
         new, _, new_name = self.new.partition(":")
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""0.4.1: line ends are the same on all computers; who has a .gitattributes keeps what is in it."""
+"""0.4.1: line endings are the same on all computers; an existing .gitattributes is kept."""
 
 from tasks.migrations import Joined
 

@@ -1,6 +1,6 @@
-"""Makes a DAG of each pipeline in the YAML files of this folder. Nothing is to be changed here.
+"""Create a DAG from each pipeline in the YAML files of this folder. Don't change this file.
 
-Airflow reads Python files only; this is the one through which it finds the others.
+Airflow reads only Python files, and finds the YAML files through this one.
 """
 
 from pathlib import Path

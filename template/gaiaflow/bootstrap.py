@@ -1,4 +1,4 @@
-"""From whichever Python the user called into the environment that has what the managers need."""
+"""Switch from the user's Python to Airflow's environment, which has what the managers need."""
 
 from __future__ import annotations
 
@@ -7,48 +7,47 @@ import os
 import sys
 from pathlib import Path
 
-from gaiaflow import environments
-from gaiaflow.errors import GaiaflowError, explain
+from gaiaflow.project import environments, programs, variables
+from gaiaflow.project.errors import GaiaflowError, explain
+from gaiaflow.project.paths import StateFolder
 
 
 def enter_airflow_environment(script: str) -> None:
-    """Make Airflow's environment if need be, and run the script again in it.
+    """Create Airflow's environment if necessary, and run the script again in it.
 
-    From then on the environment variables are without what is meant for other projects.
+    From then on, environment variables meant for other projects are gone.
 
-    Ends the program with a message and exit code 1 if the environment cannot be made, or with 4 if
-    that is what an update still lacks.
+    If the environment can't be created, end the program with a message and exit code 1, or 4 if an
+    update needs it to finish.
     """
-    if os.environ.get("GAIAFLOW_CONNECTED"):  # as docker-compose.yml sets it
+    if os.environ.get(variables.CONNECTED):  # set by docker-compose.yml
         sys.exit(
-            "error: this is a terminal in a container, which cannot manage containers.\n"
-            "Run this command in a terminal of the computer itself."
+            "error: this terminal is in a container, which can't manage containers.\n"
+            "Run this command in a terminal on the computer itself."
         )
     path = Path(script).resolve()
-    python = environments.airflow_python(path.parent)
+    python = StateFolder(path.parent).airflow_python
     first = path.name == "mlops_manager.py" and sys.argv[1:2]
     whole = environments.airflow_stamp(path.parent).is_fresh()
     if first == ["stop"] and not whole and not _anything_runs(path.parent):
-        environments.say("Nothing was running.")
-        sys.exit(0)  # and so no environment need be made to stop it
+        programs.say("Nothing was running.")
+        sys.exit(0)  # without creating an environment just for that
     if first == ["doctor"]:
         _doctor_without_environment(path.parent)
     try:
         environments.make_airflow(path.parent)
     except (GaiaflowError, OSError) as error:
         what = explain(error) if isinstance(error, OSError) else error
-        environments.say(f"error: {what}\nTo see what else is missing: python3 {path.name} doctor")
+        programs.say(f"error: {what}\nTo see what else is missing: python3 mlops_manager.py doctor")
         if sys.argv[1:3] == ["update", "--continue"]:
             undo = "python3 .gaiaflow/update/undo.py"
-            environments.say(
-                f"The update is merged, but not finished. Try it again, or go back: {undo}"
-            )
+            programs.say(f"The update is merged but not finished.\nTry again, or undo it: {undo}")
             sys.exit(4)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     _keep_private(path.parent)
-    env = environments.clean_env()
+    env = programs.clean_env()
     if Path(sys.prefix).resolve() != python.parent.parent.resolve():
         os.execve(python, [str(python), str(path), *sys.argv[1:]], env)
     os.environ.clear()
@@ -56,22 +55,22 @@ def enter_airflow_environment(script: str) -> None:
 
 
 def _keep_private(root: Path) -> None:
-    """Let nobody but the owner into `.gaiaflow`: it holds logs, databases, sockets and keys."""
-    state = root / ".gaiaflow"
-    with contextlib.suppress(OSError):  # there is none yet, or it is not ours to close
-        if state.stat().st_mode & 0o077:
-            state.chmod(0o700)
+    """Close `.gaiaflow` to other users: it contains logs, databases, sockets and keys."""
+    state = StateFolder(root)
+    with contextlib.suppress(OSError):  # it does not exist yet, or is somebody else's
+        if state.path.stat().st_mode & 0o077:
+            state.path.chmod(0o700)
 
 
 def _anything_runs(root: Path) -> bool:
-    """Whether services were started and not stopped since, as far as records tell."""
-    state = root / ".gaiaflow"
-    return any((state / "run").glob("*.json")) or (state / "compose-root").exists()
+    """Whether, according to the records, services were started and not stopped since."""
+    state = StateFolder(root)
+    return any(state.run.glob("*.json")) or state.compose_root.exists()
 
 
 def _doctor_without_environment(root: Path) -> None:
-    """If Airflow's environment can't be used, let doctor say why, and end the program."""
-    from gaiaflow.doctor import report, tools  # here: no other command should wait for it
+    """If Airflow's environment is unusable, run doctor without it and end the program."""
+    from gaiaflow.doctor import report, tools  # here: other commands should not wait for it
     from gaiaflow.doctor.programs import Programs
 
     if not tools.airflow_works(root, Programs(os.environ)):

@@ -1,4 +1,4 @@
-"""What a person sees: live progress while services start, and a table at the end.
+"""Output for people: live progress while services start, and a table at the end.
 
 Progress goes to standard error, results to standard output.
 """
@@ -21,9 +21,9 @@ from rich.text import Text
 
 for _stream in (sys.stdout, sys.stderr):
     if isinstance(_stream, io.TextIOWrapper):
-        _stream.reconfigure(errors="replace")  # not every terminal knows ✓
+        _stream.reconfigure(errors="replace")  # not every terminal can show ✓
 
-# Into a pipe or a file nothing is wrapped: scripts read lines.
+# Don't wrap lines in pipes and files: scripts read lines.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 err = Console(stderr=True, highlight=False)
 
@@ -50,7 +50,7 @@ def print_json(value: Any) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print what went wrong: the first line stands out."""
+    """Print an error; its first line stands out."""
     first, _, rest = text.partition("\n")
     err.print(Text.assemble(("error: ", "bold red"), first), soft_wrap=True)
     if rest:
@@ -60,8 +60,8 @@ def print_error(text: str) -> None:
 def print_states(rows: Sequence[tuple[str, str, str, str]]) -> None:
     """Print a table of services: name, state, URL and log-in.
 
-    Where that is too wide, each gets a few lines of its own: people copy what they read here, so
-    nothing wraps.
+    If the table is too wide, print several lines for each service: nothing wraps because people
+    copy from here.
     """
     made = table(["SERVICE", "STATE", "URL", "LOG IN"], rows)
     unbroken = out.options.update(max_width=1000)
@@ -75,7 +75,7 @@ def print_states(rows: Sequence[tuple[str, str, str, str]]) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A plain table; its cells wrap and are never cut, because people copy from them."""
+    """A plain table; cells wrap instead of being cut because people copy from them."""
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
@@ -90,7 +90,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def confirm(question: str) -> bool | None:
-    """Ask a person; only "y" or "yes" is a yes. None: nobody is there to be asked."""
+    """Ask a yes-no question; only "y" and "yes" mean yes. Return None without a terminal."""
     if not sys.stdin.isatty():
         return None
     err.print(Text(f"{question} [y/N] "), end="", soft_wrap=True)
@@ -102,9 +102,9 @@ def confirm(question: str) -> bool | None:
 
 
 class Progress:
-    """One line for each thing that is under way: a spinner, seconds, and how it ended.
+    """Live progress, one line per item: a spinner, elapsed seconds, and the result.
 
-    Where nobody watches (a log, a pipe) it prints a line at each change instead.
+    Without a terminal (in a log or a pipe), print a line for each change instead.
     """
 
     def __init__(self) -> None:
@@ -121,8 +121,8 @@ class Progress:
         if err.is_terminal:
             self._live.stop()
 
-    def report(self, name: str, state: str, detail: str) -> None:
-        """Note that something changed its state."""
+    def notify(self, name: str, state: str, detail: str) -> None:
+        """Update the state of an item."""
         now = time.monotonic()
         with self._mutex:
             known = self._rows.get(name)
@@ -141,7 +141,7 @@ class Progress:
             rows = dict(self._rows)
         now = time.monotonic()
         done = [name for name, row in rows.items() if row[0] in _GONE_WELL]
-        # A screen has a few lines only; what goes wrong, or on, is what matters.
+        # Screen lines are scarce: fold finished items, show failures and work in progress.
         folded = done[: max(0, len(rows) + 2 - err.height)]
         if folded:
             grid.add_row(_mark("done"), f"{len(folded)} more", _state_text("done"), "", "")

@@ -1,9 +1,9 @@
-"""What is in DAG files, as JSON, for tests of a project: `python -m gaiaflow.dag_report FILE ...`
+"""Report the contents of DAG files as JSON, for tests: `python -m gaiaflow.dag_report FILE ...`
 
     {"dags": {ID: [{"file": FILE, "tasks": {ID: {"function": "package.module:function" or null,
      "arguments": [NAME, ...], "owner": NAME, "retries": NUMBER}}}]}, "problems": {FILE: TEXT}}
 
-An ID with two entries is used twice. It runs in Airflow's environment.
+An ID that is used twice has two entries. Runs in Airflow's environment.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import json
 import runpy
 import sys
 import traceback
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from gaiaflow import import_errors
-from gaiaflow.function_task import FunctionTask, mapped_name
-
-_ROOT = Path(__file__).resolve().parent.parent
+from gaiaflow.operators.mapping import argument_of, is_ours
+from gaiaflow.project import import_errors
+from gaiaflow.project.paths import ROOT
 
 
 def report(files: list[str]) -> dict[str, Any]:
-    """Load files as Airflow does, and tell what their DAGs are."""
+    """Load files as Airflow does, and describe their DAGs."""
     dags: dict[str, list[Any]] = {}
     problems = {}
     for file in files:
@@ -37,7 +35,7 @@ def report(files: list[str]) -> dict[str, Any]:
                 dag.check_cycle()
         except Exception:
             problem = traceback.format_exc(limit=-1)
-            problems[file] = f"{problem}{import_errors.hint(_ROOT, problem)}"
+            problems[file] = f"{problem}{import_errors.hint(ROOT, problem)}"
             continue
         for dag in found:
             tasks = {task.task_id: _task(dag, task) for task in dag.tasks}
@@ -47,12 +45,12 @@ def report(files: list[str]) -> dict[str, Any]:
 
 def _task(dag: DAG, task: Any) -> dict[str, Any]:
     function, arguments = None, []
-    if isinstance(task, FunctionTask):
-        function, arguments = task.function, list(task.function_arguments)
-    elif isinstance(task, MappedOperator) and issubclass(task.operator_class, FunctionTask):
-        function = task.partial_kwargs["function"]
-        arguments = [*task.partial_kwargs["function_arguments"], mapped_name(task)]
-    # Airflow gives everybody's tasks to "airflow" whom nobody else has.
+    if is_ours(task):
+        mapped = isinstance(task, MappedOperator)
+        made_of = task.partial_kwargs if mapped else task.made_of
+        function = made_of["spec"].function
+        arguments = [*made_of["function_arguments"], *([argument_of(task)] if mapped else [])]
+    # "airflow" is Airflow's default owner.
     owned = task.owner != "airflow" or "owner" in dag.default_args
     return {
         "function": function,

@@ -19,32 +19,32 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from s3transfer.exceptions import RetriesExceededError
 
-from gaiaflow.errors import GaiaflowError
-from gaiaflow.settings import Project
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.project import Project
 
 _START_IT = "Start it: python3 mlops_manager.py start --service object-store"
-_COMPARED = 5000  # keys with which one that is not there is compared
-_CODES = {"404": "NoSuchKey", "403": "AccessDenied"}  # of an answer without a body
+_COMPARED = 5000  # keys to search for similar ones
+_CODES = {"404": "NoSuchKey", "403": "AccessDenied"}  # for answers without a body
 
-# Called with the number of bytes that have been moved since the last call, from any thread.
+# Called from any thread with the number of bytes transferred since the last call.
 Moved = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Object:
-    """What is stored under a key."""
+    """An object in the bucket, without its content."""
 
     key: str
     size: int
     modified: datetime
 
     def as_json(self) -> dict[str, str | int]:
-        """The same for a script."""
+        """Values for JSON output."""
         return {"key": self.key, "size": self.size, "modified": self.modified.isoformat()}
 
 
 def connect(project: Project) -> Any:
-    """An S3 client of the project's store, whatever the shell has set for others."""
+    """An S3 client for the project's store that ignores settings of the shell."""
     return boto3.client(
         "s3",
         endpoint_url=project.url("OBJECT_STORE_PORT"),
@@ -52,7 +52,7 @@ def connect(project: Project) -> Any:
         aws_secret_access_key=project.env["AWS_SECRET_ACCESS_KEY"],
         region_name=project.env["AWS_DEFAULT_REGION"],
         config=Config(
-            proxies={},  # no proxy between us and ourselves
+            proxies={},  # never use a proxy for our own server
             connect_timeout=5,
             retries={"total_max_attempts": 3},
             s3={"addressing_style": "path"},
@@ -61,7 +61,7 @@ def connect(project: Project) -> Any:
 
 
 class Bucket:
-    """The bucket of a project. What goes wrong with the store is a GaiaflowError that says so."""
+    """The bucket of a project. Failures of the store raise GaiaflowError."""
 
     def __init__(self, project: Project) -> None:
         self.name = project.env["S3_BUCKET"]
@@ -69,14 +69,14 @@ class Bucket:
         self._client = connect(project)
 
     def key(self, text: str) -> str:
-        """The key that somebody means, who may have copied an address from a log."""
+        """Convert an address such as s3://bucket/key, perhaps copied from a log, to a key."""
         own = f"s3://{self.name}/"
         if text.startswith("s3://") and not f"{text}/".startswith(own):
-            raise GaiaflowError(f"{text} is in another bucket: this project's is s3://{self.name}.")
+            raise GaiaflowError(f"{text} is not in this project's bucket, s3://{self.name}.")
         return text.removeprefix(own.rstrip("/")).lstrip("/")
 
     def objects(self, prefix: str = "") -> list[Object]:
-        """All objects whose keys begin like this, by key."""
+        """List objects whose keys start with a prefix, sorted by key."""
         pages = self._client.get_paginator("list_objects_v2")
         with self._answering():
             return [
@@ -86,7 +86,7 @@ class Bucket:
             ]
 
     def find(self, key: str) -> Object | None:
-        """The object of this key, if there is one."""
+        """Look up an object by key."""
         try:
             with self._answering():
                 head = self._client.head_object(Bucket=self.name, Key=key)
@@ -95,19 +95,19 @@ class Bucket:
         return Object(key, head["ContentLength"], head["LastModified"])
 
     def get(self, key: str, file: Path, moved: Moved) -> None:
-        """Write an object into a file, which appears when it is complete."""
+        """Download an object to a file, which appears only when it is complete."""
         with _complete(file) as output, self._answering():
             self._client.download_fileobj(self.name, key, output, Callback=moved)
 
     def put(self, file: Path, key: str, moved: Moved) -> None:
-        """Store a file."""
+        """Upload a file."""
         kind, _ = mimetypes.guess_type(file.name)
         extra = {"ContentType": kind} if kind else {}
         with file.open("rb") as content, self._answering():
             self._client.upload_fileobj(content, self.name, key, ExtraArgs=extra, Callback=moved)
 
     def missing(self, key: str) -> GaiaflowError:
-        """What to say of a key that is not there: those that may have been meant."""
+        """The error for a key that does not exist, with similar ones."""
         keys = [found.key for found in self.objects()][-_COMPARED:]
         name = PurePosixPath(key).name
         same_name = [other for other in reversed(keys) if PurePosixPath(other).name == name]
@@ -117,7 +117,7 @@ class Bucket:
         hint = f"\nDid you mean {' or '.join(meant)}?" if meant else ""
         return GaiaflowError(
             f"There is no object {key!r} in s3://{self.name}.{hint}\n"
-            "All that there are: python3 mlops_manager.py ls"
+            "List all objects: python3 mlops_manager.py ls"
         )
 
     @contextlib.contextmanager
@@ -135,21 +135,22 @@ class Bucket:
                 raise _NoSuchKey(str(error)) from None
             if code in {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
                 raise GaiaflowError(
-                    "The object store refuses the keys in .env: were they changed while it ran?\n"
+                    "The object store rejects the keys in .env: did they change while it was "
+                    "running?\n"
                     "Restart it: python3 mlops_manager.py restart"
                 ) from None
-            raise GaiaflowError(f"The object store says: {error}") from None
+            raise GaiaflowError(f"The object store failed: {error}") from None
         except (BotoCoreError, Boto3Error, RetriesExceededError) as error:
             raise GaiaflowError(f"The object store at {self.url} failed: {error}") from None
 
 
 class _NoSuchKey(GaiaflowError):
-    """There is no object of this key."""
+    """There is no object with this key."""
 
 
 @contextlib.contextmanager
 def _complete(file: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that takes its name at the end, and leaves nothing if there is none."""
+    """Open a file that gets its name when it is complete, and is removed on failure."""
     part = file.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as output:

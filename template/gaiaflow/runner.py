@@ -1,6 +1,6 @@
-"""Call one function of the project with JSON arguments and write its JSON result.
+"""Call one function of the project with JSON arguments, and write its JSON result.
 
-The same program runs a task in a process, a container or a pod. It needs nothing but Python:
+Runs a task in a process, a container or a pod. It needs only Python:
 
     GAIAFLOW_ARGUMENTS='{"scene": "s3-key"}' GAIAFLOW_RESULT=result.json \\
         python -m gaiaflow.runner my_package.preprocess:prepare
@@ -20,13 +20,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gaiaflow import source
+from gaiaflow.project import source, variables
 
-LIMIT = 100_000  # bytes of JSON: as much as an environment variable carries everywhere
-# The exit code after an error that every further try would repeat (sysexits.h: EX_DATAERR).
+LIMIT = 100_000  # bytes of JSON that fit into an environment variable on every system
+# The exit code for errors that retries would only repeat (sysexits.h: EX_DATAERR).
 FINAL = 65
 
-# Errors of the data and the code, as opposed to the network, a disk or memory.
+# Errors in data or code, as opposed to those of the network, disk or memory.
 _FINAL_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -42,18 +42,18 @@ _FINAL_ERRORS = (
 
 
 class NotJsonError(ValueError):
-    """A value cannot travel between tasks. The message names it and says what to do."""
+    """A value can't be passed between tasks. The message names it and says what to do."""
 
 
 def to_json(value: Any, what: str) -> str:
-    """Serialize a value that is to travel between tasks.
+    """Serialize a value to pass it between tasks.
 
     Args:
-        value: the value; a dict's entries are named in the error.
-        what: how to name the value, as "the result of train".
+        value: the value; errors name the entry of a dict or list.
+        what: the value's name in errors, such as "the result of train".
 
     Raises:
-        NotJsonError: it has no JSON form, or is longer than LIMIT bytes.
+        NotJsonError: the value can't be serialized, or needs more than LIMIT bytes.
     """
     advice = "Keep the data in the object store and pass its key."
     try:
@@ -66,8 +66,8 @@ def to_json(value: Any, what: str) -> str:
         if hasattr(part, "item") and getattr(part, "ndim", None) == 0:
             advice = "Call .item() on it."
         elif isinstance(part, float):
-            kind, advice = str(part), "Use None for what is missing."
-        raise NotJsonError(f"{name} is no JSON value ({kind}). {advice}") from error
+            kind, advice = str(part), "Use None for missing values."
+        raise NotJsonError(f"{name} is not a JSON value ({kind}). {advice}") from error
     size = len(text)
     if size > LIMIT:
         name = what
@@ -79,10 +79,10 @@ def to_json(value: Any, what: str) -> str:
 
 
 def load(reference: str) -> Callable[..., Any]:
-    """Import the function that "package.module:function" names.
+    """Import a function by its reference, "package.module:function".
 
     Raises:
-        ImportError: there is no such module or function; or the module's own imports fail.
+        ImportError: there is no such module or function, or the module's own imports fail.
     """
     module_name, _, name = reference.partition(":")
     module = importlib.import_module(module_name)
@@ -93,38 +93,38 @@ def load(reference: str) -> Callable[..., Any]:
 
 
 def main(reference: str) -> int:
-    """Run the task: 0 if the function returned JSON; if not, 1, or FINAL if no retry can help."""
-    arguments = json.loads(os.environ.get("GAIAFLOW_ARGUMENTS") or "{}")
+    """Run the task; return 0 on success, FINAL if retries can't help, and otherwise 1."""
+    arguments = json.loads(os.environ.get(variables.ARGUMENTS) or "{}")
     _tag_commit()
     try:
-        gc.disable()  # an import makes many objects, and no garbage
+        gc.disable()  # imports create many objects but no garbage
         function = load(reference)
         gc.enable()
         result = to_json(_call(function, arguments), f"the result of {reference}")
     except NotJsonError as error:
-        sys.stdout.flush()  # what the function printed comes before its error
+        sys.stdout.flush()  # print the function's output before its error
         sys.stderr.write(f"{error}\n")
         return FINAL
     except Exception as error:
         sys.stdout.flush()
         _print_from_users_code(error)
         return FINAL if _is_final(error) else 1
-    if path := os.environ.get("GAIAFLOW_RESULT"):
+    if path := os.environ.get(variables.RESULT):
         Path(path).write_text(result, encoding="utf-8")
     return 0
 
 
 def _tag_commit() -> None:
-    """Add to what MLflow tags runs with: the commit of this code, or of this image."""
+    """Make MLflow tag runs with the commit of this code or image."""
     tags = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
-    commit = os.environ.get("GAIAFLOW_COMMIT") or source.commit(Path(__file__).parents[1])
+    commit = os.environ.get(variables.COMMIT) or source.commit(Path(__file__).parents[1])
     if tags and commit:
         tags.setdefault("mlflow.source.git.commit", commit)
         os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """The function's result; `sys.exit()` in it is a return without one, and with a code an end."""
+    """Call the function. `sys.exit()` in it returns None; with an error code, it ends the task."""
     try:
         return function(**arguments)
     except SystemExit as ended:
@@ -134,10 +134,10 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
 
 
 def _is_final(error: BaseException | None) -> bool:
-    """Whether an error and everything that led to it says that the data or the code is wrong.
+    """Whether an error and all its causes point to wrong data or code.
 
-    Libraries mix the kinds: requests, for one, has errors that are both OSError and ValueError.
-    Those may pass.
+    Some libraries mix the kinds: requests has errors that are both OSError and ValueError. Those
+    may be temporary.
     """
     while error is not None:
         if isinstance(error, OSError) or not isinstance(error, _FINAL_ERRORS):
@@ -147,15 +147,15 @@ def _is_final(error: BaseException | None) -> bool:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End by a signal as by an exception, so that `with` and `finally` clean up.
+    """Turn a signal into an exception: then `with` and `finally` clean up.
 
-    Without a handler, the first process of a container would not even hear the signal.
+    Without a handler, the first process of a container would ignore the signal.
     """
     sys.exit(128 + number)
 
 
 def _culprit(value: Any, name: str) -> tuple[str, Any]:
-    """The innermost part of a value that is not JSON, with its name."""
+    """The name of the innermost part of a value that is not JSON, and that part."""
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         bad = [key for key in value if not isinstance(key, (str, int, float, type(None)))]
@@ -186,5 +186,5 @@ def _print_from_users_code(error: Exception) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end)
-    os.dup2(1, 2)  # through two pipes a container's lines would lose their order
+    os.dup2(1, 2)  # two pipes would mix up the order of a container's lines
     sys.exit(main(sys.argv[1]))

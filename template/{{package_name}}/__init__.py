@@ -1,6 +1,6 @@
-"""The package: plain Python functions that know nothing of Airflow.
+"""The package: plain Python functions that know nothing about Airflow.
 
-A DAG names them as "package.module:function"; a task calls one in a process of its own, with
-JSON arguments, and passes its JSON result on. So they run just as well from a test, a notebook
-or a script. Keep the `__init__` files empty of imports: a task then loads what it needs only.
+A DAG names them as "package.module:function". Each task calls one in its own process, with JSON
+arguments, and passes its JSON result on. Tests, notebooks and scripts can call them just as well.
+Don't import anything in `__init__` files: a task then loads only what it needs.
 """

@@ -1,18 +1,18 @@
-# The project as an image, for a conda project: dependencies in one layer, code in another, so that
-# a change of the code makes a layer of a few kilobytes.
+# The image of a conda project. Dependencies and code are separate layers: a code change adds only a
+# few kilobytes.
 ARG CONDA_IMAGE
 ARG PYTHON_IMAGE
 FROM ${CONDA_IMAGE} AS tool
-# From the shell that builds, where it has it: an index of your own.
+# Your own package index, if set in the shell that builds.
 ARG PIP_INDEX_URL
 ENV CONDA_PKGS_DIRS=/opt/cache/conda \
     PIP_CACHE_DIR=/opt/cache/pip
 
-# Brings the environment of the running stack up to date; also what JupyterLab runs in.
+# Updates the running stack's environment; JupyterLab runs in this image too.
 FROM tool AS environment
 RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp environment \
     && install --directory --mode=0775 /opt/env /opt/project
-# In the volume with the environment, so that its files are links, and no copies.
+# Keep cache and environment in one volume: files can then be links instead of copies.
 ENV CONDA_PKGS_DIRS=/opt/env/cache/conda \
     PIP_CACHE_DIR=/opt/env/cache/pip \
     HOME=/tmp \
@@ -22,8 +22,8 @@ ENV CONDA_PKGS_DIRS=/opt/env/cache/conda \
 WORKDIR /opt/project
 USER 50000:0
 ENTRYPOINT []
-# Without the project itself, which is mounted. Conda's image has no defaults to leave out, and some
-# releases take the word for a channel. To solve takes long: only after a change.
+# Without the project itself, which is mounted. Remove `nodefaults`: the image has no defaults, and
+# some releases mistake the word for a channel. Solving is slow: only after a change.
 CMD ["sh", "-ec", "\
     sed '/^ *- -e \\.$/d; /^ *- nodefaults$/d' environment.yml >/tmp/environment.yml; \
     if cmp --silent /tmp/environment.yml /opt/env/environment.yml; then exit; fi; \
@@ -38,8 +38,8 @@ CMD ["sh", "-ec", "\
 FROM tool AS dependencies
 WORKDIR /opt/build
 COPY environment.yml ./
-# Without the project itself, which is a layer of its own, and without tools. Some packages have
-# files that are no Python yet (templates): they stay as they are.
+# Without the project itself, which is a separate layer, and without tools. Ignore compileall's
+# errors: some packages have .py files that are only templates.
 RUN --mount=type=cache,target=/opt/cache \
     sed --in-place '/^ *- -e \.$/d; /^ *- nodefaults$/d; / # dev$/d' environment.yml \
     && conda env create --yes --prefix /opt/env --file environment.yml \

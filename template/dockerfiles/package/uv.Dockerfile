@@ -1,9 +1,9 @@
-# The project as an image, for a uv project: dependencies in one layer, code in another, so that a
-# change of the code makes a layer of a few kilobytes.
+# The image of a uv project. Dependencies and code are separate layers: a code change adds only a
+# few kilobytes.
 ARG PYTHON_IMAGE
 FROM ${PYTHON_IMAGE} AS tool
 ARG UV_VERSION
-# From the shell that builds, where it has them: an index of your own.
+# Your own package index, if set in the shell that builds.
 ARG PIP_INDEX_URL
 ARG UV_DEFAULT_INDEX
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -13,11 +13,11 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/env \
     UV_LINK_MODE=copy \
     UV_COMPILE_BYTECODE=1
 
-# Brings the environment of the running stack up to date; also what JupyterLab runs in.
+# Updates the running stack's environment; JupyterLab runs in this image too.
 FROM tool AS environment
 RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp environment \
     && install --directory --mode=0775 /opt/env /opt/project
-# The environment is in the volume with its cache, so that its files are links, and no copies.
+# Keep cache and environment in one volume: files can then be links instead of copies.
 ENV UV_PROJECT_ENVIRONMENT=/opt/env/venv \
     UV_CACHE_DIR=/opt/env/cache \
     UV_LINK_MODE=hardlink \

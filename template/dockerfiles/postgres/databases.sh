@@ -1,5 +1,5 @@
 #!/bin/sh
-# A database and a role each for Airflow and MLflow; run once, when the volume is new.
+# Create a database and a role for Airflow and for MLflow; runs once, when the volume is new.
 set -eu
 make() { # name, password
     psql --variable=ON_ERROR_STOP=1 --variable=name="$1" --variable=password="$2" \

@@ -1,50 +1,52 @@
-"""What services run as, processes or containers, and which of the two a command is for."""
+"""The two backends, which run services as processes or containers, and the choice of one."""
 
 from __future__ import annotations
 
-from gaiaflow.backends.base import Backend, Report, State
+from gaiaflow.backends.base import Backend, Notify, ServiceStatus
 from gaiaflow.backends.local import LocalBackend
-from gaiaflow.errors import GaiaflowError
-from gaiaflow.settings import Project
+from gaiaflow.project import variables
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.project.project import Project
 
-__all__ = ["Backend", "Report", "State", "active", "choose", "make", "remember", "used"]
+__all__ = ["Backend", "Notify", "ServiceStatus", "active", "choose", "make", "remember", "used"]
 
 
-def make(name: str, project: Project, report: Report) -> Backend:
-    """The backend of this name."""
+def make(name: str, project: Project, notify: Notify) -> Backend:
+    """Create the backend with this name."""
     if name == "local":
-        return LocalBackend(project, report)
+        return LocalBackend(project, notify)
     # On demand: Docker's client takes a quarter of a second to import.
     from gaiaflow.backends.compose import ComposeBackend
 
-    return ComposeBackend(project, report)
+    return ComposeBackend(project, notify)
 
 
-def active(project: Project) -> str:
+def active(state: StateFolder) -> str:
     """The name of the backend that was started last."""
-    marker = project.state / "backend"
+    marker = state.backend
     name = marker.read_text(encoding="utf-8").strip() if marker.exists() else ""
     return name if name in {"local", "compose"} else "local"
 
 
-def used(project: Project) -> list[str]:
-    """The names of the backends that may have left something of this project."""
-    return ["local", *["compose"] * (project.state / "compose-root").exists()]
+def used(state: StateFolder) -> list[str]:
+    """The names of the backends that this project may have used."""
+    return ["local", *["compose"] * state.compose_root.exists()]
 
 
-def remember(project: Project, name: str) -> None:
-    """Note which backend is started."""
-    project.state.mkdir(exist_ok=True)
-    (project.state / "backend").write_text(f"{name}\n", encoding="utf-8")
+def remember(state: StateFolder, name: str) -> None:
+    """Record which backend is started."""
+    state.path.mkdir(exist_ok=True)
+    state.backend.write_text(f"{name}\n", encoding="utf-8")
 
 
 def choose(project: Project) -> tuple[str, str]:
-    """The name of the backend to start, if nobody said which, and why that one."""
-    wanted = project.env["GAIAFLOW_BACKEND"]
+    """Choose the backend to start if none is requested. Return its name and the reason."""
+    wanted = project.env[variables.BACKEND]
     if wanted != "auto":
-        return wanted, "as .env says"
-    if active(project) == "local" and (project.state / "backend").exists():
-        return "local", "as the last time"
+        return wanted, f"{variables.BACKEND} is set in .env"
+    if active(project.state) == "local" and project.state.backend.exists():
+        return "local", "same as last time"
     from gaiaflow.backends import compose
 
     try:
@@ -52,4 +54,4 @@ def choose(project: Project) -> tuple[str, str]:
             return "compose", "Docker answers and has the images"
     except GaiaflowError:
         return "local", "Docker does not answer"
-    return "local", "Docker has no images of this project; --backend compose makes them"
+    return "local", "Docker has no images of this project; --backend compose builds them"

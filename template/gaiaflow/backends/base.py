@@ -1,4 +1,4 @@
-"""What both backends share: how they tell what happens, and that one command acts at a time."""
+"""What both backends share: their interface, progress reports, and a lock between commands."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from gaiaflow import ports, settings
+from gaiaflow.backends import ports
+from gaiaflow.project import settings
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.project.project import Project
 from gaiaflow.services import Service
-from gaiaflow.settings import Project
 
 START_LIMIT = 180.0  # seconds; a first start on a slow disk takes a minute
-PATIENCE = 20.0  # seconds that a running service gets to answer before it is started anew
+PATIENCE = 20.0  # seconds for a running service to answer before it is restarted
 POLL = 0.25
 
-# Called with a name (mostly a service's), what is under way or how it ended (the states that
-# console.py knows), and a word more.
-Report = Callable[[str, str, str], None]
+# Called with a name (usually a service's), a state that console.py knows, and details.
+Notify = Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True)
-class State:
-    """What is known of a service now. `state`: healthy, starting, stopped or failed."""
+class ServiceStatus:
+    """The current status of a service. `state`: healthy, starting, stopped or failed."""
 
     service: str
     state: str
@@ -34,7 +35,7 @@ class State:
     container: str | None = None
 
     def as_json(self) -> dict[str, str | int | None]:
-        """The same without what only a person at this screen should read."""
+        """Values for JSON output, without the login."""
         return {name: value for name, value in asdict(self).items() if name != "login"}
 
 
@@ -43,37 +44,37 @@ class Backend(abc.ABC):
 
     name: str
 
-    def __init__(self, project: Project, report: Report) -> None:
+    def __init__(self, project: Project, notify: Notify) -> None:
         self.project = project
-        self.report = report
+        self.notify = notify
 
     @property
     @abc.abstractmethod
     def services(self) -> tuple[Service, ...]:
-        """All services and steps that this backend knows, in the order in which they start."""
+        """All services and steps of this backend, in the order in which they start."""
 
     @abc.abstractmethod
-    def needs(self, service: Service) -> Iterable[str]:
-        """What must be up or done before this service starts."""
+    def depends_on(self, service: Service) -> Iterable[str]:
+        """The services and steps that must be running or done before this one starts."""
 
     @abc.abstractmethod
-    def status(self, chosen: Sequence[Service]) -> list[State]:
-        """Ask all chosen services, at the same time, how they are.
+    def status(self, chosen: Sequence[Service]) -> list[ServiceStatus]:
+        """Ask all chosen services for their status, in parallel.
 
-        One that this project has no use for is not listed while it does not run.
+        The list omits stopped services that this project doesn't use.
         """
 
     @abc.abstractmethod
     def start(self, chosen: Sequence[Service]) -> dict[str, str]:
-        """Start services and all they need; those that are healthy stay as they are.
+        """Start services and everything they need; leave healthy ones running.
 
-        Returns the services that did not become healthy, with the end of their logs. Whatever
-        ends the call early (Ctrl-C) stops the services.
+        Return the services that did not become healthy, with the end of their logs. An
+        interruption (Ctrl-C) stops all services.
         """
 
     @abc.abstractmethod
     def stop(self, chosen: Sequence[Service]) -> list[str]:
-        """Stop services, whatever state they are in. Returns the names of those that ran.
+        """Stop services, whatever their state. Return the names of those that were running.
 
         Raises:
             GaiaflowError: something could not be ended.
@@ -81,7 +82,7 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def log(self, chosen: Sequence[Service], lines: int, follow: bool) -> Iterator[str]:
-        """The last lines of services' logs, and then, to follow them, what is added, without end.
+        """Yield the last lines of services' logs and, to follow them, new lines without end.
 
         Raises:
             GaiaflowError: there is no log yet.
@@ -89,7 +90,7 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def update_environment(self) -> None:
-        """Bring the environment of a running stack up to the project's dependencies.
+        """Update the environment of a running stack to match the project's dependencies.
 
         Raises:
             GaiaflowError: the environment manager failed.
@@ -97,13 +98,13 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def clean(self, data: bool) -> Iterator[str]:
-        """Stop everything and remove what services wrote; with `data` also what they keep.
+        """Stop everything and remove what services wrote; with `data`, also their data.
 
-        Yields what was removed.
+        Yield what was removed.
         """
 
-    def with_needs(self, chosen: Sequence[Service]) -> list[Service]:
-        """These services and what they need, in the order in which they start."""
+    def with_dependencies(self, chosen: Sequence[Service]) -> list[Service]:
+        """These services and everything they need, in the order in which they start."""
         by_name = {service.name: service for service in self.services}
         names: set[str] = set()
         queue = [service.name for service in chosen]
@@ -111,34 +112,39 @@ class Backend(abc.ABC):
             name = queue.pop()
             if name in by_name and name not in names:
                 names.add(name)
-                queue += [*self.needs(by_name[name]), *by_name[name].uses]
+                queue += [*self.depends_on(by_name[name]), *by_name[name].uses]
         return [service for service in self.services if service.name in names]
 
     def move_ports(self, port: int, claims: ports.Claims) -> None:
-        """Take other ports, because somebody sits on this one of ours."""
+        """Move the project to other ports because this one is taken."""
         why = f"port {port} is taken by {ports.holder(port)}"
         self.project = ports.move(self.project, claims)
         moved = ", ".join(f"{name}={self.project.env[name]}" for name in settings.PORTS)
-        self.report("ports", "moved", f"{why}; .env now has {moved}")
+        self.notify("ports", "moved", f"{why}; .env now has {moved}")
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """One command at a time may start or stop the services of a project."""
-        path = self.project.state / "run" / "lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:  # the system unlocks it, however the process ends
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.report("lock", "waiting", "another command is starting or stopping services")
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self.report("lock", "done", "")
-            yield
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Let only one command at a time start or stop the project's services."""
+        return services_lock(self.project.state, self.notify)
+
+
+@contextlib.contextmanager
+def services_lock(state: StateFolder, notify: Notify) -> Iterator[None]:
+    """Let only one command at a time start or stop a project's services."""
+    path = state.services_lock
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:  # the system unlocks it, however the process ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            notify("lock", "waiting", "for another command to finish")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            notify("lock", "done", "")
+        yield
 
 
 @contextlib.contextmanager
 def no_interrupts() -> Iterator[None]:
-    """Let nobody interrupt the stopping of processes; it takes a few seconds."""
+    """Ignore interruptions while processes are being stopped, which takes a few seconds."""
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
     try:

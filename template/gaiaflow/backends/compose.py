@@ -1,4 +1,4 @@
-"""The compose backend: every service is a container, as docker-compose.yml describes it."""
+"""The compose backend: each service is a container defined in docker-compose.yml."""
 
 from __future__ import annotations
 
@@ -16,24 +16,34 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
-from gaiaflow import engine, environments, images, ports, services, settings
-from gaiaflow.backends.base import PATIENCE, POLL, START_LIMIT, Backend, State, no_interrupts
-from gaiaflow.errors import GaiaflowError, explain_output
+from gaiaflow import services
+from gaiaflow.backends import engine, ports
+from gaiaflow.backends.base import (
+    PATIENCE,
+    POLL,
+    START_LIMIT,
+    Backend,
+    ServiceStatus,
+    no_interrupts,
+)
+from gaiaflow.project import image, settings
+from gaiaflow.project.errors import GaiaflowError, explain_output
+from gaiaflow.project.paths import AIRFLOW_LOCK, MLFLOW_LOCK
+from gaiaflow.project.project import Project
+from gaiaflow.project.stamps import Stamp
 from gaiaflow.services import Service
-from gaiaflow.settings import Project
-from gaiaflow.stamps import Stamp
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _FOLDER = "com.docker.compose.project.working_dir"
-_RESTARTS = 2  # a service that ended so often will end again
+_RESTARTS = 2  # a service that has ended more often will end again
 
-# Which services of docker-compose.yml have which image of ours.
+# Our images, each with a service in docker-compose.yml that builds it.
 _IMAGES = {"airflow": "airflow-init", "mlflow": "mlflow", "environment": "environment"}
 
 
 class ComposeBackend(Backend):
-    """Runs the services of one project as containers of its Docker Compose project."""
+    """Runs one project's services as containers of its Docker Compose project."""
 
     name = "compose"
 
@@ -41,12 +51,12 @@ class ComposeBackend(Backend):
     def services(self) -> tuple[Service, ...]:
         return services.SERVICES
 
-    def needs(self, service: Service) -> Iterable[str]:
+    def depends_on(self, service: Service) -> Iterable[str]:
         return list(self._config[service.name].get("depends_on", {}))
 
     @cached_property
     def _config(self) -> Any:
-        """The services as docker-compose.yml describes them, with all settings filled in."""
+        """The services in docker-compose.yml, with all settings filled in."""
         return json.loads(engine.run(self._compose("config", "--format", "json")))["services"]
 
     @cached_property
@@ -55,18 +65,18 @@ class ComposeBackend(Backend):
 
     # --- status ------------------------------------------------------------------------------
 
-    def status(self, chosen: Sequence[Service]) -> list[State]:
+    def status(self, chosen: Sequence[Service]) -> list[ServiceStatus]:
         found = self._containers()
         with ThreadPoolExecutor(max_workers=len(chosen) or 1) as pool:
             states = pool.map(lambda service: self._state(service, found), chosen)
         return [
             state
             for service, state in zip(chosen, states, strict=True)
-            if state.state != "stopped" or not service.wanted or service.wanted(self.project)
+            if state.state != "stopped" or service.is_enabled(self.project)
         ]
 
     def _containers(self) -> dict[str, Container]:
-        """The containers of this project by service."""
+        """This project's containers by service."""
         name = self.project.env["COMPOSE_PROJECT_NAME"]
         filters: dict[str, str | list[str] | bool] = {"label": f"{_PROJECT}={name}"}
         with engine.answering():
@@ -78,9 +88,9 @@ class ComposeBackend(Backend):
         one_off = container.labels.get("com.docker.compose.oneoff") == "True"
         return not one_off and _SERVICE in container.labels
 
-    def _state(self, service: Service, found: dict[str, Container]) -> State:
+    def _state(self, service: Service, found: dict[str, Container]) -> ServiceStatus:
         container = found.get(service.name)
-        return State(
+        return ServiceStatus(
             service.name,
             self._health(service, container) if container else "stopped",
             service.url(self.project),
@@ -93,11 +103,11 @@ class ComposeBackend(Backend):
         state = container.attrs["State"]
         if state["Status"] in {"created", "exited", "dead", "removing"}:
             return "failed" if state["ExitCode"] else "stopped"
-        if state["Status"] != "running":  # between two lives, or paused
+        if state["Status"] != "running":  # restarting or paused
             return "failed"
-        health = state.get("Health", {}).get("Status", "starting")  # not every image can tell
+        health = state.get("Health", {}).get("Status", "starting")  # some images can't tell
         ask = service.healthy_in_container or service.healthy
-        # Docker asks every ten seconds only; we would rather know at once.
+        # Docker asks only every ten seconds; we want to know at once.
         if ask and health == "starting" and ask(self.project, _moment(state["StartedAt"])):
             return "healthy"
         return "failed" if health == "unhealthy" else str(health)
@@ -108,7 +118,7 @@ class ComposeBackend(Backend):
         with self.lock():
             engine.end_leftovers(self.project)
             self._be_no_copy()
-            chosen = self.with_needs(chosen)
+            chosen = self.with_dependencies(chosen)
             try:
                 due = self._due(chosen)
                 if not due:
@@ -119,28 +129,29 @@ class ComposeBackend(Backend):
                     return self._bring_up(chosen)
             except KeyboardInterrupt:
                 with no_interrupts():
-                    self.report("start", "stopping", "interrupted: all services are stopped")
+                    self.notify("start", "stopping", "all services (interrupted)")
                     self._down()
-                    self.report("start", "stopped", "")
+                    self.notify("start", "stopped", "")
                 raise
 
     def _be_no_copy(self) -> None:
-        """Take a name of our own if this folder is a copy of another that uses the same one."""
+        """Take a new name if this folder is a copy of a project that uses the same one."""
         name = self.project.env["COMPOSE_PROJECT_NAME"]
-        record = self.project.state / "compose-root"
+        record = self.project.state.compose_root
         known = [record.read_text(encoding="utf-8").strip()] if record.exists() else []
         known += [container.labels.get(_FOLDER, "") for container in self._containers().values()]
         for other in {Path(folder) for folder in known if folder} - {self.project.root}:
             env = other / ".env"
             if env.exists() and f"COMPOSE_PROJECT_NAME={name}\n" in env.read_text("utf-8"):
-                fresh = settings.compose_name(self.project.package)
+                fresh = settings.compose_name(self.project.identity.package)
                 self.project = self.project.with_env({"COMPOSE_PROJECT_NAME": fresh})
-                self.report("name", "moved", f"{other} is called {name}; this is now {fresh}")
+                what = f"{other} uses {name}; this project is now called {fresh}"
+                self.notify("name", "moved", what)
                 break
         record.write_text(f"{self.project.root}\n", encoding="utf-8")
 
     def _due(self, chosen: Sequence[Service]) -> list[Service]:
-        running = [service for service in chosen if not service.once]
+        running = [service for service in chosen if not service.oneshot]
         deadline = time.monotonic() + PATIENCE
         while True:
             states = {state.service: state.state for state in self.status(running)}
@@ -148,36 +159,35 @@ class ComposeBackend(Backend):
             if not slow or time.monotonic() > deadline:
                 break
             for name in slow:
-                self.report(name, "waiting", "runs, but does not answer yet")
+                self.notify(name, "waiting", "for an answer")
             time.sleep(POLL)
         for name, state in states.items():
             if state == "healthy":
-                self.report(name, "healthy", "already")
+                self.notify(name, "healthy", "already")
         due = [service for service in running if states[service.name] != "healthy"]
         hung = [
             service.name for service in due if states.get(service.name) in ("starting", "failed")
         ]
-        # One that never ran may lack networks, if whoever made it was killed.
+        # A container that never ran may lack networks if its creator was killed.
         hung += [name for name, found in self._containers().items() if found.status == "created"]
-        if hung:  # what a crash has left of them
+        if hung:  # left by a crash
             engine.run(self._compose("rm", "--stop", "--force", *hung))
         return due
 
     def _settle_ports(self, due: Sequence[Service], claims: ports.Claims) -> None:
-        published = [service.ports(self.project)[0] for service in due if service.ports]
+        published = [service.ports(self.project.env)[0] for service in due if service.ports]
         port = ports.taken(published, claims)
         if port is not None:
             self._down()
             self.move_ports(port, claims)
 
     def _make_images(self) -> None:
-        """Build the images whose sources have changed; get those that others publish."""
+        """Build our images if their sources have changed; pull the others."""
         root = self.project.root
-        locks = environments.AIRFLOW_LOCK.parent
         sources = [root / "docker-compose.yml", *sorted((root / "dockerfiles").rglob("*"))]
-        sources += [locks / "airflow.txt", locks / "mlflow.txt", root / ".env"]
+        sources += [AIRFLOW_LOCK, MLFLOW_LOCK, root / ".env"]
         stamp = Stamp(
-            self.project.state / "run" / "images.stamp",
+            self.project.state.images_stamp,
             root / "docker-compose.yml",
             [source for source in sources if source.is_file()],
         )
@@ -190,7 +200,7 @@ class ComposeBackend(Backend):
         stamp.write()
 
     def _bring_up(self, chosen: Sequence[Service]) -> dict[str, str]:
-        environments.lock_project(self.project.root, self.project.environment_manager)
+        self.project.environment.lock()
         names = [service.name for service in chosen]
         options = ("--detach", "--no-build", "--remove-orphans", "--quiet-pull")
         command = engine.Command(self._compose("up", *options, *names))
@@ -205,7 +215,7 @@ class ComposeBackend(Backend):
 
         thread = threading.Thread(target=up)
         for name in names:
-            self.report(name, "starting", "")
+            self.notify(name, "starting", "")
         thread.start()
         try:
             return self._wait(chosen, thread, failed)
@@ -218,7 +228,7 @@ class ComposeBackend(Backend):
     def _wait(
         self, chosen: Sequence[Service], up: threading.Thread, failed: list[GaiaflowError]
     ) -> dict[str, str]:
-        """Follow the services until each is healthy or will not be."""
+        """Follow the services until each is healthy or has failed."""
         failures: dict[str, str] = {}
         waiting = {service.name: service for service in chosen}
         while waiting:
@@ -228,32 +238,32 @@ class ComposeBackend(Backend):
                 container = found.get(name)
                 state = self._progress(service, container)
                 if state in {"healthy", "done"}:
-                    self.report(name, state, "")
+                    self.notify(name, state, "")
                 elif state == "failed" and container is not None:
                     failures[name] = self._why(container)
-                    self.report(name, "failed", failures[name].splitlines()[0])
+                    self.notify(name, "failed", failures[name].splitlines()[0])
                 elif container is not None and self._is_late(service, container):
                     failures[name] = self._too_late(container)
-                    self.report(name, "failed", failures[name].splitlines()[0])
+                    self.notify(name, "failed", failures[name].splitlines()[0])
                 elif not under_way and (container is None or state == "stopped"):
                     failures[name] = self._not_started(failures, failed)
-                    self.report(name, "failed", failures[name].splitlines()[0])
+                    self.notify(name, "failed", failures[name].splitlines()[0])
                 else:
-                    if container is not None and service.once and state == "starting":
-                        self.report(name, "starting", self._tail(container, lines=1))
+                    if container is not None and service.oneshot and state == "starting":
+                        self.notify(name, "starting", self._tail(container, lines=1))
                     continue
                 del waiting[name]
             time.sleep(POLL)
         return failures
 
     def _progress(self, service: Service, container: Container | None) -> str:
-        """How a service that was just told to start stands now."""
+        """The state of a service that was just told to start."""
         if container is None:
             return "stopped"
         state = container.attrs["State"]
         if state["Status"] == "created":
             return "stopped"
-        if service.once:
+        if service.oneshot:
             ended = state["Status"] == "exited"
             return ("failed" if state["ExitCode"] else "done") if ended else "starting"
         if container.attrs["RestartCount"] > _RESTARTS:
@@ -264,21 +274,21 @@ class ComposeBackend(Backend):
     def _why(self, container: Container) -> str:
         code = container.attrs["State"]["ExitCode"]
         if container.attrs["State"].get("OOMKilled"):
-            return f"it wanted more memory than it may have\n{self._tail(container)}"
+            return f"it needed more memory than its limit\n{self._tail(container)}"
         return f"it ended with exit code {code}\n{explain_output(self._tail(container))}"
 
     def _is_late(self, service: Service, container: Container) -> bool:
-        """Whether a service has had time enough; a step may take long, as a download does."""
+        """Whether a service has had enough time; steps such as downloads may take long."""
         state = container.attrs["State"]
         since = time.time() - _moment(state["StartedAt"])
-        return not service.once and state["Status"] == "running" and since > START_LIMIT
+        return not service.oneshot and state["Status"] == "running" and since > START_LIMIT
 
     def _too_late(self, container: Container) -> str:
         return f"it did not become healthy within {START_LIMIT:.0f} s\n{self._tail(container)}"
 
     def _not_started(self, failures: dict[str, str], failed: list[GaiaflowError]) -> str:
         if failures:
-            return f"{next(iter(failures))} failed, which it needs"
+            return f"it needs {next(iter(failures))}, which failed"
         return str(failed[0]) if failed else "Docker Compose did not start it"
 
     def _tail(self, container: Container, lines: int = 15) -> str:
@@ -298,14 +308,14 @@ class ComposeBackend(Backend):
                 if service.name in found and found[service.name].status in {"running", "restarting"}
             ]
             for name in running:
-                self.report(name, "stopping", "")
-            everything = {service.name for service in self.services if not service.once}
+                self.notify(name, "stopping", "")
+            everything = {service.name for service in self.services if not service.oneshot}
             if everything <= {service.name for service in chosen}:
                 self._down()
             elif running:
                 engine.run(self._compose("rm", "--stop", "--force", *running))
             for name in running:
-                self.report(name, "stopped", "")
+                self.notify(name, "stopped", "")
             return running
 
     def _down(self, *options: str) -> None:
@@ -327,7 +337,7 @@ class ComposeBackend(Backend):
         yield from engine.Command(logs).lines()
 
     def update_environment(self) -> None:
-        environments.lock_project(self.project.root, self.project.environment_manager)
+        self.project.environment.lock()
         up = ("up", "--no-deps", "--no-log-prefix", "--exit-code-from", "environment")
         self._follow("environment", self._compose(*up, "environment"))
 
@@ -339,7 +349,7 @@ class ComposeBackend(Backend):
             yield "containers and networks"
             if data:
                 yield "volumes"
-                with engine.answering():  # of earlier builds, too, which have no name any more
+                with engine.answering():  # also those of earlier builds, which have lost their name
                     for image in self._engine.images.list(filters={"label": f"{_PROJECT}={name}"}):
                         self._engine.images.remove(str(image.id), force=True)
                 yield "images"
@@ -353,32 +363,32 @@ class ComposeBackend(Backend):
             GaiaflowError: the build failed.
         """
         with engine.answering():
-            self._engine.ping()  # our words, if it is not there, and not those of Compose
-        environments.lock_project(self.project.root, self.project.environment_manager)
-        image = images.package_image(self.project)
-        self._follow(image, self._compose("build", "package"))
-        return image
+            self._engine.ping()  # if Docker is down, our message is better than Compose's
+        self.project.environment.lock()
+        name = image.package_image(self.project)
+        self._follow(name, self._compose("build", "package"))
+        return name
 
     def _compose(self, *arguments: str) -> Any:
         return engine.compose(self.project, *arguments)
 
     def _follow(self, name: str, command: Any) -> None:
         """Run a long command and show its last line as progress."""
-        self.report(name, "running", "")
+        self.notify(name, "running", "")
         try:
             for line in engine.Command(command).lines():
-                self.report(name, "running", line)
+                self.notify(name, "running", line)
         except GaiaflowError:
-            self.report(name, "failed", "")
+            self.notify(name, "failed", "")
             raise
-        self.report(name, "done", "")
+        self.notify(name, "done", "")
 
 
 def has_images(project: Project) -> bool:
-    """Whether the images of a project are on the engine.
+    """Whether Docker has a project's images.
 
     Raises:
-        GaiaflowError: no engine answers.
+        GaiaflowError: Docker does not answer.
     """
     with contextlib.closing(engine.connect()) as client:
         return _are_there(client, project)
@@ -391,7 +401,7 @@ def _are_there(client: docker.DockerClient, project: Project) -> bool:
 
 
 def _moment(text: str) -> float:
-    """Seconds since the epoch of a time as Docker writes it, with nanoseconds."""
+    """Convert a timestamp of Docker's, which has nanoseconds, to seconds since the epoch."""
     whole = text.partition(".")[0].rstrip("Z")
     moment = datetime.datetime.fromisoformat(whole)
-    return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
+    return moment.replace(tzinfo=datetime.UTC).timestamp()

@@ -1,9 +1,9 @@
-"""Examine a project and the machine that it is on: what is wrong, and what mends it here.
+"""Examine a project and its machine: find problems and suggest fixes.
 
-Standard library only, and it asks nothing of the network: it must work when nothing else does.
-A check is a function that looks at one thing and returns a Finding, or None if the thing does
-not concern this machine or project, or if another check names its cause. A new check is one
-function, and its line in CHECKS.
+Needs neither third-party packages nor the network: it must work when nothing else does. A check
+is a function that examines one thing and returns a Finding, or None if the thing doesn't apply to
+this machine or project, or if another check reports the cause. To add a check, write a function
+and list it in CHECKS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["CHECKS", "OK", "PROBLEM", "WARNING", "Finding", "Subject", "diagnose
 
 Check = Callable[[Subject], Finding | None]
 
-# In the order in which one mends things; what may be slow to answer last.
+# In the order in which to fix problems; slow checks come last.
 CHECKS: tuple[Check, ...] = (
     machine.operating_system,
     wsl.wsl_version,
@@ -53,11 +53,11 @@ CHECKS: tuple[Check, ...] = (
 
 
 def diagnose(subject: Subject, waiting: Callable[[], None] = lambda: None) -> Iterator[Finding]:
-    """Make all checks at the same time; yield what they find, in their order.
+    """Run all checks in parallel; yield their findings in the order of CHECKS.
 
-    Calls `waiting` once if one of them takes longer than two seconds.
+    Call `waiting` once if a check takes longer than two seconds.
     """
-    if subject.system.kind == WINDOWS:  # all others would ask a system that is not there
+    if subject.system.kind == WINDOWS:  # no other check works there
         yield machine.operating_system(subject)
         return
     with ThreadPoolExecutor(max_workers=len(CHECKS)) as pool:
@@ -71,7 +71,7 @@ def diagnose(subject: Subject, waiting: Callable[[], None] = lambda: None) -> It
 
 
 def _guarded(check: Check, subject: Subject) -> Finding | None:
-    """A check that can't be made must not keep the others from being seen."""
+    """Run a check; if it crashes, report that instead of stopping the others."""
     try:
         return check(subject)
     except Exception as error:

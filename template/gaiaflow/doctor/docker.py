@@ -1,7 +1,7 @@
-"""Docker: the program, its context, the engine, the permission to use it, the compose plugin.
+"""Check Docker: program, context, engine, permission, credentials and compose plugin.
 
-The engine is asked through the docker program, which knows contexts and credentials as the
-compose plugin does. One cause gives one finding: see `reach`.
+Checks reach the engine through the docker program because it handles contexts and credentials as
+the compose plugin does. Each cause yields one finding: see `reach`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from gaiaflow.doctor.programs import Answer
 from gaiaflow.doctor.subject import Subject
 from gaiaflow.doctor.system import MACOS, WSL2
 from gaiaflow.doctor.tools import version
+from gaiaflow.project import variables
+from gaiaflow.project.paths import StateFolder
 
-# What keeps the docker program from the engine.
+# Whether the docker program reaches the engine and, if not, why.
 ANSWERS, NO_PROGRAM, DENIED, ELSEWHERE, HANGS, DOWN = (
     "answers",
     "no program",
@@ -41,7 +43,7 @@ _LABEL = "label=com.docker.compose.project"
 
 
 def uses_containers(subject: Subject) -> bool:
-    """Whether services of this project are to run, or have run, in containers."""
+    """Whether this project's services are set to run, or have run, in containers."""
     if runs_as(subject) == "compose":
         return True
     if reach(subject) != ANSWERS:
@@ -53,17 +55,17 @@ def uses_containers(subject: Subject) -> bool:
 
 
 def runs_as(subject: Subject) -> str:
-    """What services are to run as, or were started as the last time: local, compose, or auto."""
-    chosen = subject.env.get("GAIAFLOW_BACKEND", "auto")
+    """The backend that is set or, with auto, was started last: local, compose or auto."""
+    chosen = subject.env.get(variables.BACKEND, "auto")
     try:
-        last = (subject.root / ".gaiaflow" / "backend").read_text(encoding="utf-8").strip()
+        last = StateFolder(subject.root).backend.read_text(encoding="utf-8").strip()
     except OSError:  # never started, or somebody else's project
         last = ""
     return last if chosen == "auto" and last else chosen
 
 
 def published_ports(subject: Subject) -> set[int]:
-    """The ports of this machine that lead to containers of this project."""
+    """The ports of this machine that this project's containers publish."""
     if reach(subject) != ANSWERS:
         return set()
     own = ("--filter", f"{_LABEL}.working_dir={subject.root}", "--format", "{{.Ports}}")
@@ -74,12 +76,12 @@ def published_ports(subject: Subject) -> set[int]:
 
 
 def system_time(subject: Subject) -> float | None:
-    """How far the engine's clock is ahead of this one, in seconds."""
+    """Seconds by which the engine's clock is ahead of this machine's."""
     if reach(subject) != ANSWERS:
         return None
     answer = subject.programs.ask("docker", "info", "--format", "{{.SystemTime}}")
     now = time.time()
-    # In the engine's time zone. Down to seconds: Python 3.10 can't read nanoseconds.
+    # Keep the engine's time zone, drop fractions of a second.
     said = re.match(r"(.{19})(?:\.\d+)?(Z|[+-]\d\d:\d\d)", answer.out)
     if not said:
         return None
@@ -88,7 +90,7 @@ def system_time(subject: Subject) -> float | None:
 
 
 def reach(subject: Subject) -> str:
-    """What keeps the docker program from the engine, if anything does."""
+    """Whether the docker program reaches the engine and, if not, why."""
     if not _program(subject):
         return NO_PROGRAM
     answer = _version(subject)
@@ -108,17 +110,17 @@ def reach(subject: Subject) -> str:
 
 
 def docker(subject: Subject) -> Finding:
-    """The docker program."""
+    """Check that the docker program is installed."""
     system = subject.system
     path = _program(subject)
     if path:
         return Finding("docker", OK, path)
     stub = subject.programs.find("docker")
-    found = f"{stub} is only Docker Desktop's hint" if stub else "it is not installed"
+    found = f"{stub} is only Docker Desktop's placeholder" if stub else "not installed"
     if system.kind == WSL2:
         fix = (
-            "# With Docker Desktop: Settings > Resources > WSL integration: switch it on for this\n"
-            "# distribution, then open a new terminal. Without it, install the engine in here:\n"
+            "# With Docker Desktop: enable this distribution in Settings > Resources >\n"
+            "# WSL integration, then open a new terminal. Otherwise, install the engine here:\n"
             f"# https://docs.docker.com/engine/install/{_distribution(subject)}"
         )
     elif system.kind == MACOS:
@@ -131,7 +133,7 @@ def docker(subject: Subject) -> Finding:
 
 
 def docker_context(subject: Subject) -> Finding | None:
-    """Which engine the docker program talks to, if there are several or it is told to."""
+    """Check which engine the docker program talks to."""
     check = "docker-context"
     state = reach(subject)
     if state == NO_PROGRAM:
@@ -143,30 +145,30 @@ def docker_context(subject: Subject) -> Finding | None:
     chosen = f"{variable}={subject.environ[variable]}" if variable else f"the context {current}"
     others = _others(subject)
     unset = (
-        f"unset {variable}    # and where it is set: grep {variable} ~/.profile ~/.bashrc ~/.zshrc"
+        f"unset {variable}    # find where it is set: grep {variable} ~/.profile ~/.bashrc ~/.zshrc"
     )
     use = f"docker context use {shlex.quote(next(iter(others), 'default'))}"
     fix = unset if variable else f"docker context ls\n{use}"
     if state == ELSEWHERE:
-        where = f"{chosen} leads to {endpoint or 'nothing'}, where no engine answers"
+        where = f"{chosen} points to {endpoint or 'nothing'}, where no engine answers"
         elsewhere = ", ".join(f"{name} ({url})" for name, url in others.items())
-        found = f"{where}; one does at {elsewhere}" if others else where
+        found = f"{where}; one answers at {elsewhere}" if others else where
         return Finding(check, _level(subject), found, fix)
     if state == ANSWERS and endpoint and not _is_local(endpoint):
-        found = f"{chosen} is another machine ({endpoint}): its folders and ports are not these"
+        found = f"{chosen} points to another machine ({endpoint}), with other folders and ports"
         return Finding(check, _level(subject), found, fix)
     if state == ANSWERS and others:
         found = (
-            f"two engines run, {chosen} and {', '.join(others)}: "
-            "neither sees images and containers of the other"
+            f"two engines are running, {chosen} and {', '.join(others)}: "
+            "neither sees the other's images and containers"
         )
-        return Finding(check, WARNING, found, f"docker context ls    # keep to one\n{use}")
+        return Finding(check, WARNING, found, f"docker context ls    # use only one\n{use}")
     names = ", ".join(context["Name"] for context in contexts if context["Name"] != current)
-    return Finding(check, OK, f"{chosen}, {endpoint}" + (f" (not: {names})" if names else ""))
+    return Finding(check, OK, f"{chosen}, {endpoint}" + (f" (not used: {names})" if names else ""))
 
 
 def docker_engine(subject: Subject) -> Finding | None:
-    """Whether the engine runs and is not too old."""
+    """Check that the engine runs and is recent enough."""
     check = "docker-engine"
     state = reach(subject)
     if state == ANSWERS:
@@ -177,49 +179,49 @@ def docker_engine(subject: Subject) -> Finding | None:
         fix = f"# Update Docker: https://docs.docker.com/engine/install/{_distribution(subject)}"
         return Finding(check, _level(subject), f"{found}: 20.10 or newer is needed", fix)
     if state == HANGS:
-        found = f"it does not answer: {_version(subject).complaint}"
+        found = f"not responding: {_version(subject).complaint}"
         return Finding(check, _level(subject), found, _engine_command(subject, "restart"))
     if state == DOWN:
-        found = f"it does not run ({_endpoint(subject)}){_not_needed(subject)}"
+        found = f"not running at {_endpoint(subject)}{_not_needed(subject)}"
         return Finding(check, _level(subject), found, _engine_command(subject, "start"))
     return None
 
 
 def docker_permission(subject: Subject) -> Finding | None:
-    """Whether this user may talk to the engine."""
+    """Check that this user may use the engine."""
     check = "docker-permission"
     endpoint = _endpoint(subject)
     state = reach(subject)
     if state == ANSWERS:
-        return Finding(check, OK, "this user may use the engine")
+        return Finding(check, OK, "you may use the engine")
     if state != DENIED or not endpoint:
         return None
     path = endpoint.removeprefix("unix://")
-    found = f"no permission on {path}{_not_needed(subject)}"
+    found = f"no permission to use {path}{_not_needed(subject)}"
     if subject.system.kind == MACOS:
         fix = "# Docker Desktop: Settings > Advanced > allow the default Docker socket to be used."
         return Finding(check, _level(subject), found, fix)
     sudo = subject.system.sudo
     group, joined = _group(path)
     if joined:
-        fix = f"newgrp {group}    # for this terminal; log out and in again for all of them"
+        fix = f"newgrp {group}    # in this terminal; for all others, log out and in again"
         found = f"{found}: you are in the group {group}, but not yet in this session"
         return Finding(check, _level(subject), found, fix)
     fix = (
         f'{sudo}usermod -aG {group or "docker"} "$(id -un)"\n'
         f"newgrp {group or 'docker'}    # or log out and in again\n"
-        "# Who is in this group can become root on this machine. If that is too much: rootless\n"
+        "# Members of this group can become root on this machine. To avoid that, use rootless\n"
         "# Docker, https://docs.docker.com/engine/security/rootless. Don't open the socket to\n"
-        "# everybody: that makes every user and program root."
+        "# everybody: that gives root to every user and program."
     )
     if not group:
         restart = _engine_command(subject, "restart")
-        fix = f"{sudo}groupadd --force docker\n{restart}    # gives it the socket\n{fix}"
+        fix = f"{sudo}groupadd --force docker\n{restart}    # gives the socket to the group\n{fix}"
     return Finding(check, _level(subject), found, fix)
 
 
 def docker_credentials(subject: Subject) -> Finding | None:
-    """Whether the programs that keep Docker's passwords exist: without them no image is pulled."""
+    """Check that Docker's credential helpers exist: without them, pulling images fails."""
     check = "docker-credentials"
     path = _config_path(subject)
     try:
@@ -227,13 +229,13 @@ def docker_credentials(subject: Subject) -> Finding | None:
         wanted = [("credsStore", config["credsStore"])] if config.get("credsStore") else []
         wanted += [("credHelpers", helper) for helper in config.get("credHelpers", {}).values()]
     except FileNotFoundError:
-        return Finding(check, OK, "none are kept") if _program(subject) else None
+        return Finding(check, OK, "none stored") if _program(subject) else None
     except OSError as error:
         fix = f'{subject.system.sudo}chown "$(id -un)" {shlex.quote(str(path))}'
         return Finding(check, _level(subject), f"{path}: {error.strerror}", fix)
     except (ValueError, AttributeError, TypeError):
         fix = shlex.join(["mv", str(path), f"{path}.before"])
-        return Finding(check, _level(subject), f"{path} is not what Docker writes", fix)
+        return Finding(check, _level(subject), f"{path} is not a valid Docker configuration", fix)
     for key, helper in wanted:
         program = f"docker-credential-{helper}"
         if not subject.programs.find(program):
@@ -243,19 +245,19 @@ def docker_credentials(subject: Subject) -> Finding | None:
             )
             fix = "\n".join(
                 [
-                    f"# Install {program}, or do without; Docker then asks you to log in again.",
+                    f"# Install {program}, or remove the entry and log in to Docker again.",
                     shlex.join(["cp", str(path), f"{path}.before"]),
                     shlex.join(["python3", "-c", take_out, str(path), key]),
                 ]
             )
-            found = f"{path} names the {key} {helper}, but there is no {program}"
+            found = f"{path} names the {key} {helper}, but {program} was not found"
             return Finding(check, _level(subject), found, fix)
-    found = ", ".join(helper for _, helper in wanted) or "no program is asked for them"
+    found = ", ".join(helper for _, helper in wanted) or "no credential helper is configured"
     return Finding(check, OK, found)
 
 
 def docker_compose(subject: Subject) -> Finding | None:
-    """The compose plugin."""
+    """Check that the compose plugin is there and recent enough."""
     check = "docker-compose"
     if not _program(subject) or not _endpoint(subject):
         return None
@@ -272,7 +274,7 @@ def docker_compose(subject: Subject) -> Finding | None:
     return Finding(check, _level(subject), found + _not_needed(subject), _install_compose(subject))
 
 
-# --- What to do ----------------------------------------------------------------------------------
+# --- Fixes ---------------------------------------------------------------------------------------
 
 
 def _level(subject: Subject) -> str:
@@ -280,7 +282,7 @@ def _level(subject: Subject) -> str:
 
 
 def _not_needed(subject: Subject) -> str:
-    return "" if uses_containers(subject) else " (needed for containers only)"
+    return "" if uses_containers(subject) else " (needed only for containers)"
 
 
 def _distribution(subject: Subject) -> str:
@@ -289,7 +291,7 @@ def _distribution(subject: Subject) -> str:
 
 
 def _engine_command(subject: Subject, verb: str) -> str:
-    """How to "start" or "restart" the engine."""
+    """Commands that "start" or "restart" the engine."""
     system = subject.system
     endpoint = _endpoint(subject) or ""
     if ".colima/" in endpoint:
@@ -302,13 +304,13 @@ def _engine_command(subject: Subject, verb: str) -> str:
         return f"systemctl --user {verb} docker"
     if system.has_systemd:
         lines = [
-            f"{system.sudo}systemctl {verb} docker    # at each boot: systemctl enable docker",
-            f"{system.sudo}journalctl -u docker -n 20    # if it does not come up",
+            f"{system.sudo}systemctl {verb} docker    # at boot: systemctl enable docker",
+            f"{system.sudo}journalctl -u docker -n 20    # if it does not start",
         ]
     else:
         lines = [f"{system.sudo}service docker {verb}"]
     if system.kind == WSL2:
-        lines.append(f"# With Docker Desktop: {verb} that, in Windows.")
+        lines.append(f"# With Docker Desktop: {verb} it in Windows.")
     return "\n".join(lines)
 
 
@@ -318,32 +320,32 @@ def _install_compose(subject: Subject) -> str:
         return "# Update Docker Desktop; or, with Colima:\nbrew install docker-compose"
     if system.kind == WSL2:
         return (
-            "# With Docker Desktop: update it. With an engine of this distribution's:\n"
+            "# With Docker Desktop: update it. With this distribution's engine:\n"
             "# https://docs.docker.com/compose/install/linux"
         )
     page = "# or: https://docs.docker.com/compose/install/linux"
     if "ubuntu" in system.family:
-        return f"{system.install('docker-compose-v2')}    # with Ubuntu's docker.io\n{page}"
+        return f"{system.install('docker-compose-v2')}    # for Ubuntu's docker.io\n{page}"
     if "arch" in system.family or "alpine" in system.family:
         name = "docker-compose" if "arch" in system.family else "docker-cli-compose"
         return f"{system.install(name)}\n{page}"
     return (
-        f"{system.install('docker-compose-plugin')}    # with Docker's own package source\n{page}"
+        f"{system.install('docker-compose-plugin')}    # from Docker's package repository\n{page}"
     )
 
 
-# --- What there is -------------------------------------------------------------------------------
+# --- Queries -------------------------------------------------------------------------------------
 
 
 def _program(subject: Subject) -> str | None:
     path = subject.programs.find("docker")
     if path and subject.system.is_wsl and path.startswith("/mnt/"):
-        return None  # Docker Desktop's, of Windows: it only says that the integration is off
+        return None  # Docker Desktop's placeholder for Windows: the integration is off
     return path
 
 
 def _version(subject: Subject) -> Answer:
-    # Not "--format json", which the docker program knows from 23.0 on only.
+    # Not "--format json": docker knows it only since 23.0.
     return subject.programs.ask("docker", "version", "--format", "{{json .}}")
 
 
@@ -368,7 +370,7 @@ def _current(subject: Subject) -> str:
 
 
 def _endpoint(subject: Subject) -> str | None:
-    """The URL at which the docker program looks for the engine. None: its context is broken."""
+    """The URL where the docker program looks for the engine; None if its context is broken."""
     if host := subject.environ.get("DOCKER_HOST"):
         return host
     contexts = _contexts(subject)
@@ -377,10 +379,10 @@ def _endpoint(subject: Subject) -> str | None:
 
 
 def _others(subject: Subject) -> dict[str, str]:
-    """Contexts other than the current one whose engine runs on this machine."""
+    """Other contexts whose engine runs on this machine: name and URL."""
     endpoint = _endpoint(subject)
     known = {context["Name"]: context["DockerEndpoint"] for context in _contexts(subject)}
-    # With DOCKER_HOST, "default" is what that says.
+    # If DOCKER_HOST is set, the context "default" has its value.
     known["default"] = _DEFAULT
     used = [_real(endpoint or "")]
     others = {}
@@ -396,9 +398,9 @@ def _real(endpoint: str) -> str:
 
 
 def _knock(endpoint: str) -> str:
-    """Whether somebody listens at the socket of an engine."""
+    """Whether an engine listens at this socket, and whether this user may use it."""
     if not endpoint.startswith("unix://"):
-        return DOWN  # of a machine elsewhere we know nothing
+        return DOWN  # other machines are not checked
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
         try:
@@ -425,7 +427,7 @@ def _config_path(subject: Subject) -> Path:
 
 
 def _group(path: str) -> tuple[str, bool]:
-    """The group that may use a socket ("": root's), and whether this user has joined it since."""
+    """The group that may use a socket ("" for root's), and whether a new login would add it."""
     import grp
     import pwd
 
@@ -434,6 +436,6 @@ def _group(path: str) -> tuple[str, bool]:
         user = pwd.getpwuid(os.getuid()).pw_name
     except (OSError, KeyError):
         return "", False
-    if group.gr_gid == 0:  # nobody should be made a member of that
+    if group.gr_gid == 0:  # don't suggest joining root's group
         return "", False
     return group.gr_name, user in group.gr_mem and group.gr_gid not in os.getgroups()

@@ -1,4 +1,4 @@
-"""What a check says: one line, and what to do if it is not green."""
+"""The result of a check: one line, and a fix unless it is green."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Finding:
     """The result of one check.
 
     `level` is ok (green), warning (yellow: works, or is not needed here, but look at it) or
-    problem (red: something will fail). `fix` is for a shell of this operating system: each of its
-    lines is a command to paste, or a comment that begins with #.
+    problem (red: something will fail). `fix` is for a shell of this operating system: each line is
+    a command to paste, or a comment that begins with #.
     """
 
     check: str

@@ -1,4 +1,4 @@
-"""Minikube and kubectl, if the project is to be tried on Kubernetes."""
+"""Check Minikube and kubectl, if the project uses Kubernetes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gaiaflow.doctor.system import MACOS
 
 
 def minikube(subject: Subject) -> Finding | None:
-    """Minikube, which makes a cluster on this machine."""
+    """Check Minikube, which runs a cluster on this machine."""
     if not subject.identity.get("kubernetes"):
         return None
     answer = subject.programs.ask("minikube", "version", "--short")
@@ -22,13 +22,13 @@ def minikube(subject: Subject) -> Finding | None:
         found = f"the project uses Kubernetes, but {answer.complaint}"
         return Finding("minikube", PROBLEM, found, fix)
     if (os.cpu_count() or 2) < 2:
-        fix = "# Give this machine a second processor, or try the project on another one."
-        return Finding("minikube", WARNING, "it needs two processors, here is one", fix)
+        fix = "# Give this machine a second processor, or use a different machine."
+        return Finding("minikube", WARNING, "needs two processors, this machine has one", fix)
     return Finding("minikube", OK, answer.out.strip())
 
 
 def kubectl(subject: Subject) -> Finding | None:
-    """kubectl, which talks to a cluster."""
+    """Check kubectl, which talks to a cluster."""
     if not subject.identity.get("kubernetes"):
         return None
     answer = subject.programs.ask("kubectl", "version", "--client", "--output=json")
@@ -36,7 +36,7 @@ def kubectl(subject: Subject) -> Finding | None:
         return Finding("kubectl", OK, json.loads(answer.out)["clientVersion"]["gitVersion"])
     except (ValueError, KeyError, TypeError):
         pass
-    fix = "# https://kubernetes.io/docs/tasks/tools\nminikube kubectl -- version    # instead of it"
+    fix = "# https://kubernetes.io/docs/tasks/tools\nminikube kubectl -- version    # instead"
     if subject.system.kind == MACOS:
         fix = "brew install kubectl"
     found = f"the project uses Kubernetes, but {answer.complaint}"

@@ -1,4 +1,4 @@
-"""The operating system, memory, disk, clock and proxies of this machine."""
+"""Check this machine: operating system, memory, disk, clock and environment variables."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gaiaflow import inherited
 from gaiaflow.doctor import docker
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 from gaiaflow.doctor.subject import Subject
 from gaiaflow.doctor.system import LINUX, MACOS, WINDOWS, WSL2
+from gaiaflow.project import inherited
 
 _GIB = 1024**3
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
 
 
 def operating_system(subject: Subject) -> Finding:
-    """Whether the services can run on this system at all."""
+    """Check that the services can run on this system."""
     check, system = "operating-system", subject.system
     if system.kind == WINDOWS:
         fix = (
-            "# In PowerShell as administrator; then make the project anew inside of Ubuntu.\n"
+            "# In PowerShell as administrator; then create the project again inside Ubuntu.\n"
             "wsl --install -d Ubuntu"
         )
         return Finding(check, PROBLEM, f"{system.name}: the services need WSL2", fix)
     if system.kind == MACOS and system.machine == "x86_64":
-        found = f"{system.name} on Intel: the object store has no build for it outside Docker"
+        found = f"{system.name} on Intel: the object store runs only in Docker"
         return Finding(check, WARNING, found, "python3 mlops_manager.py start --backend compose")
     return Finding(check, OK, f"{system.name}, {system.machine}")
 
@@ -40,7 +40,7 @@ def operating_system(subject: Subject) -> Finding:
 def memory(
     subject: Subject, least: int = 2 * _GIB, comfortable: int = 4 * _GIB, free: int = _GIB
 ) -> Finding | None:
-    """Whether the services (1.1 GiB) fit, and a model beside them.
+    """Check that memory suffices for the services (1.1 GiB) and a model.
 
     least, comfortable: bytes that the machine should have; free: bytes that should be available.
     """
@@ -53,22 +53,22 @@ def memory(
         return Finding("memory", OK, found)
     if subject.system.is_wsl and total < comfortable:
         fix = (
-            "# Windows gives WSL2 half of its memory or less. In the file .wslconfig of your\n"
-            "# Windows home, write these two lines, then `wsl --shutdown` in PowerShell:\n"
+            "# Windows gives WSL2 at most half of its memory. Put these two lines into the file\n"
+            "# .wslconfig in your Windows home, then run `wsl --shutdown` in PowerShell:\n"
             "#   [wsl2]\n"
             "#   memory=6GB"
         )
     elif subject.system.kind == MACOS:
-        fix = "# Close what takes most:\nps -axo rss,pid,comm | sort -rn | head"
+        fix = "# Close the largest programs:\nps -axo rss,pid,comm | sort -rn | head"
     else:
-        fix = "# Close what takes most:\nps -eo rss,pid,comm --sort=-rss | head"
+        fix = "# Close the largest programs:\nps -eo rss,pid,comm --sort=-rss | head"
     if total < comfortable:
-        found += "; the services take 1.1 GiB, so a small model has room only from 4 GiB on"
+        found += "; the services take 1.1 GiB: with a small model, you need 4 GiB"
     return Finding("memory", PROBLEM if total < least else WARNING, found, fix)
 
 
 def _memory(subject: Subject) -> tuple[int, int] | None:
-    """Bytes of memory in all, and available."""
+    """Bytes of memory: total and available."""
     if subject.system.kind == MACOS:
         total = subject.programs.ask("sysctl", "-n", "hw.memsize").out.strip()
         pages = subject.programs.ask("vm_stat").out
@@ -86,7 +86,7 @@ def _memory(subject: Subject) -> tuple[int, int] | None:
 
 
 def disk(subject: Subject, least: int = 2 * _GIB, comfortable: int = 6 * _GIB) -> Finding:
-    """Whether there is space for two environments (1 GB) and for data.
+    """Check that there is space for two environments (1 GB) and data.
 
     least, comfortable: bytes that should be free.
     """
@@ -97,16 +97,16 @@ def disk(subject: Subject, least: int = 2 * _GIB, comfortable: int = 6 * _GIB) -
     fix = [
         "uv cache clean",
         "python3 mlops_manager.py clean    # logs; your data stays",
-        f"du -xh {shlex.quote(str(subject.root))} | sort -rh | head    # what takes most",
+        f"du -xh {shlex.quote(str(subject.root))} | sort -rh | head    # the largest folders",
     ]
     if docker.reach(subject) == docker.ANSWERS:
-        fix.append("docker system df    # what Docker takes")
+        fix.append("docker system df    # space used by Docker")
     level = PROBLEM if free < least else WARNING
-    return Finding("disk", level, f"{found}; the environments take 1 GiB", "\n".join(fix))
+    return Finding("disk", level, f"{found}; the environments need 1 GiB", "\n".join(fix))
 
 
 def clock(subject: Subject, limit: float = 30.0) -> Finding:
-    """Whether all clocks say the same: signatures and tokens are refused if not.
+    """Check that all clocks agree: if not, servers reject signatures and tokens.
 
     limit: seconds by which they may differ.
     """
@@ -114,22 +114,22 @@ def clock(subject: Subject, limit: float = 30.0) -> Finding:
     for what, seconds, fix in measured:
         if abs(seconds) > limit:
             behind = "ahead of" if seconds > 0 else "behind"
-            found = f"{what} is {abs(seconds):.0f} s {behind} this clock"
+            found = f"{what} is {abs(seconds):.0f} s {behind} this machine's clock"
             return Finding("clock", WARNING, found, fix)
     return Finding("clock", OK, f"agrees with {', '.join(what for what, _, _ in measured)}")
 
 
 def _clocks(subject: Subject) -> Iterator[tuple[str, float, str]]:
-    """Other clocks: their name, how far they are ahead (seconds), what to do if it is too far."""
+    """Yield other clocks: name, seconds ahead of this one, and a fix."""
     system = subject.system
     set_clock = "# Set the clock.\n" + {
         LINUX: f"{system.sudo}timedatectl set-ntp true",
         MACOS: "sudo sntp -sS time.apple.com",
     }.get(system.kind, f"{system.sudo}hwclock --hctosys")
-    shutdown = "# If that does not help, in PowerShell: wsl --shutdown"
+    shutdown = "# If that does not help, run in PowerShell: wsl --shutdown"
     wake = f"{set_clock}\n{shutdown}" if system.is_wsl else set_clock
 
-    if system.kind == WSL2:  # it sleeps through while Windows does; the hardware clock does not
+    if system.kind == WSL2:  # its clock stops while Windows sleeps; the hardware clock does not
         try:
             real = (system.top / "sys" / "class" / "rtc" / "rtc0" / "since_epoch").read_text()
             yield "Windows", int(real) - time.time(), wake
@@ -143,32 +143,32 @@ def _clocks(subject: Subject) -> Iterator[tuple[str, float, str]]:
             yield (
                 "the file system",
                 os.fstat(file.fileno()).st_mtime - before,
-                (f"{set_clock}\n# If the folder is on a file server, set that one's too."),
+                (f"{set_clock}\n# If the folder is on a file server, set the server's clock too."),
             )
     except OSError:
         pass
-    # Files of the future: the clock was set back, or they come from a machine whose clock is wrong.
+    # Files from the future: this clock was set back, or another machine's clock was wrong.
     known = ("pyproject.toml", ".env", "dags/**/*", ".gaiaflow/run/*", ".gaiaflow/logs/*.log")
     files = [path for pattern in known for path in subject.root.glob(pattern) if path.is_file()]
     newest = max(files, key=lambda path: path.stat().st_mtime, default=None)
     if newest and (ahead := newest.stat().st_mtime - time.time()) > 1:
-        touch = f"# Or, if the clock is right now: touch {shlex.quote(str(newest))}"
+        touch = f"# If the clock is right now: touch {shlex.quote(str(newest))}"
         yield f"the time of {newest.relative_to(subject.root)}", ahead, f"{wake}\n{touch}"
     if (engine := docker.system_time(subject)) is not None:
-        restart = "# Restart Docker Desktop, or whatever machine the engine runs in."
+        restart = "# Restart Docker Desktop, or the virtual machine that runs the engine."
         yield "the Docker engine", engine, wake if system.is_wsl else f"{set_clock}\n{restart}"
 
 
 def variables(subject: Subject) -> Finding | None:
-    """Variables of this shell that services and tasks are not given."""
+    """List variables of this shell that services and tasks don't get."""
     names = inherited.noticed(subject.environ)
     if not names:
         return None
-    return Finding("variables", OK, f"left out for services and tasks: {', '.join(names)}")
+    return Finding("variables", OK, f"not passed to services and tasks: {', '.join(names)}")
 
 
 def certificates(subject: Subject) -> Finding | None:
-    """The files that variables name as the certificates to trust: each must be there."""
+    """Check that the certificate files named by variables exist."""
     named = [(name, subject.environ[name]) for name in _CERTIFICATES if subject.environ.get(name)]
     missing = [(name, path) for name, path in named if not Path(path).exists()]
     if not named:
@@ -176,34 +176,34 @@ def certificates(subject: Subject) -> Finding | None:
     if not missing:
         return Finding("certificates", OK, ", ".join(name for name, _ in named))
     name, path = missing[0]
-    fix = f"unset {name}    # and where it is set: grep {name} ~/.profile ~/.bashrc ~/.zshrc"
-    found = f"{name} names {path}, which is not there: no https connection can be made"
+    fix = f"unset {name}    # find where it is set: grep {name} ~/.profile ~/.bashrc ~/.zshrc"
+    found = f"{name} names {path}, which does not exist: all HTTPS connections fail"
     return Finding("certificates", PROBLEM, found, fix)
 
 
 def passwords(subject: Subject) -> Finding | None:
-    """Whether ~/.netrc leaves MLflow's clients the password of this project.
+    """Check that ~/.netrc doesn't override this project's MLflow password.
 
-    They use requests, which puts what the file has for a host in the place of any other password.
+    MLflow's clients use requests, which prefers the file's entry for a host to any other password.
     """
     home = subject.environ.get("HOME") or str(Path.home())
     path = Path(subject.environ.get("NETRC") or Path(home, ".netrc"))
     try:
         hosts = netrc.netrc(path).hosts
-    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):  # then requests reads nothing
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):  # requests ignores it too
         return None
     ours = next((name for name in ("127.0.0.1", "localhost", "default") if name in hosts), None)
     if not ours:
-        return Finding("passwords", OK, f"{path} has none for this computer")
+        return Finding("passwords", OK, f"{path} has no entry for this machine")
     entry = ours if ours == "default" else f"machine {ours}"
     found = f"{path} has an entry `{entry}`, which MLflow's clients send to this project's MLflow"
     look = f"grep -n {ours} {shlex.quote(str(path))}"
-    fix = f"# Remove the entry, or name the hosts that it is for.\n{look}"
+    fix = f"# Remove the entry, or name the hosts it is meant for.\n{look}"
     return Finding("passwords", PROBLEM, found, fix)
 
 
 def proxy(subject: Subject) -> Finding | None:
-    """If there is a proxy: whether it is left out between this machine and itself."""
+    """Check that a proxy, if set, is bypassed for this machine itself."""
     variables = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
     names = [name for upper in variables for name in (upper, upper.lower())]
     found = next((name for name in names if subject.environ.get(name)), None)
@@ -215,10 +215,10 @@ def proxy(subject: Subject) -> Finding | None:
     hosts = {host.strip() for host in exempt.split(",")}
     missing = [host for host in ("127.0.0.1", "localhost") if host not in hosts]
     if not missing or "*" in hosts:
-        return Finding("proxy", OK, f"{found} is set, and not for this machine itself")
+        return Finding("proxy", OK, f"{found} is set, and bypassed for this machine")
     fix = (
-        "# The services set it for themselves; this is for your own programs. Put it where the\n"
-        "# proxy is set, such as ~/.profile.\n"
+        "# Services don't need this; your own programs do. Add it where the proxy is set, such\n"
+        "# as ~/.profile.\n"
         f'export NO_PROXY="{",".join(missing)}${{NO_PROXY:+,$NO_PROXY}}"\n'
         'export no_proxy="$NO_PROXY"'
     )

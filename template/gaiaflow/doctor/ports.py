@@ -1,4 +1,4 @@
-"""Ports: whether this project can have those that its `.env` names."""
+"""Check that this project can use the ports in its `.env`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from gaiaflow.doctor import docker
 from gaiaflow.doctor.finding import OK, WARNING, Finding
 from gaiaflow.doctor.subject import Subject
 from gaiaflow.doctor.system import MACOS
-from gaiaflow.settings import PORTS, SETTINGS, Project
-
-_MARK = "GAIAFLOW_PROJECT"  # in the environment of all that this project runs (processes.py)
+from gaiaflow.project import variables
+from gaiaflow.project.settings import PORTS, SETTINGS
 
 
 def ports(subject: Subject) -> Finding | None:
-    """Whether each port is free, or held by a service of this project."""
+    """Check that each port is free or used by this project's services."""
     try:
         wanted = _wanted(subject)
-    except (KeyError, ValueError):  # the check of .env says so
+    except (KeyError, ValueError):  # the check of .env reports it
         return None
     busy = [port for port in wanted if not _is_free(port)]
     published = docker.published_ports(subject) if busy else set()
@@ -31,29 +30,28 @@ def ports(subject: Subject) -> Finding | None:
             own += 1
         else:
             others.append((port, f"{name}, pid {pid}" if pid else name))
-    first = f"{len(wanted)} ports from {min(wanted)} on"
+    first = f"{len(wanted)} ports, starting at {min(wanted)}"
     if not others:
-        held = f"{own} held by this project's own services, the others free" if own else "free"
+        held = f"{own} used by this project's services, the others free" if own else "free"
         return Finding("ports", OK, f"{first}: {held}")
     found = "; ".join(f"{port} is taken by {who}" for port, who in others)
     look = f"ss -ltnp 'sport = :{others[0][0]}'"
     if subject.system.kind == MACOS:
         look = f"lsof -nP -iTCP:{others[0][0]} -sTCP:LISTEN"
     fix = (
-        "python3 mlops_manager.py start    # moves this project to free ports, and writes .env\n"
-        f"{subject.system.sudo}{look}    # who it is; end it to stay here"
+        "python3 mlops_manager.py start    # moves this project to free ports, in .env\n"
+        f"{subject.system.sudo}{look}    # shows the program; end it to keep the port"
     )
     return Finding("ports", WARNING, found, fix)
 
 
 def _wanted(subject: Subject) -> list[int]:
-    from gaiaflow.services import SERVICES  # doctor goes on without, should an edit break it
+    from gaiaflow import services  # here, so a broken edit fails only this check
 
     env = {**{setting.name: setting.default for setting in SETTINGS}, **subject.env}
     if docker.runs_as(subject) == "compose":
         return [int(env[name]) for name in PORTS]
-    project = Project(subject.root, "", "", "", env)
-    return [port for service in SERVICES if service.ports for port in service.ports(project)]
+    return services.ports(env, services.SERVICES)
 
 
 def _is_free(port: int) -> bool:
@@ -67,7 +65,7 @@ def _is_free(port: int) -> bool:
 
 
 def _holder(subject: Subject, port: int) -> tuple[str, int | None]:
-    """Who listens on a port: a name and a pid, as far as this user may know."""
+    """Name and pid of the process that holds a port, if this user may know."""
     ask = subject.programs.ask
     listed = ask("ss", "-Hltnp", f"sport = :{port}").out  # Linux
     if found := re.search(r'\(\("(.*?)",pid=(\d+)', listed):
@@ -80,7 +78,7 @@ def _holder(subject: Subject, port: int) -> tuple[str, int | None]:
 
 def _is_ours(subject: Subject, pid: int) -> bool:
     """Whether a process carries this project's mark in its environment."""
-    mark = f"{_MARK}={subject.root}"
+    mark = f"{variables.PROJECT}={subject.root}"
     try:
         return os.fsencode(mark) in Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
     except OSError:  # another user's; or macOS, which has no /proc

@@ -1,7 +1,7 @@
-"""Ask other programs, with a time limit, and each question once.
+"""Run other programs with a time limit, and each command only once.
 
-The standard library's subprocess, not plumbum: doctor also runs before Airflow's environment,
-in which plumbum is, could be made.
+Uses subprocess instead of plumbum: doctor also runs before Airflow's environment, which has
+plumbum, exists.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_MISSING, _TIMEOUT = 127, 124  # as a shell and timeout(1) have it
+_MISSING, _TIMEOUT = 127, 124  # as in shells and timeout(1)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program said, and its exit code."""
+    """A program's output and exit code."""
 
     code: int
     out: str
@@ -33,14 +33,14 @@ class Answer:
 
     @property
     def complaint(self) -> str:
-        """The last line of what went wrong."""
-        return (self.err.strip() or self.out.strip() or "it says nothing").splitlines()[-1]
+        """The last line of the error output."""
+        return (self.err.strip() or self.out.strip() or "no output").splitlines()[-1]
 
 
 class Programs:
-    """The programs on a PATH. Checks run at the same time and ask the same things: once is enough.
+    """The programs on a PATH. Answers are cached because parallel checks run the same commands.
 
-    limit: seconds that a program gets to answer.
+    limit: seconds before a program is killed.
     """
 
     def __init__(self, environ: Mapping[str, str], limit: float = 5.0) -> None:
@@ -51,12 +51,12 @@ class Programs:
         self._mutex = threading.Lock()
 
     def find(self, name: str, *folders: Path) -> str | None:
-        """Where a program is: on PATH, or else in one of these folders."""
+        """Find a program on PATH, or else in one of these folders."""
         places = [self.environ.get("PATH", os.defpath), *map(str, folders)]
         return shutil.which(name, path=os.pathsep.join(places))
 
     def ask(self, *command: str) -> Answer:
-        """Run a program to its end, or to the limit. What it is asked must not change anything."""
+        """Run a command that changes nothing, within the time limit; cache its answer."""
         with self._mutex:
             lock = self._locks.setdefault(command, threading.Lock())
         with lock:

@@ -1,4 +1,4 @@
-"""Show what was found, to a person or to a script."""
+"""Print findings, for people or scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "bold
 
 
 def report(root: Path, as_json: bool = False) -> int:
-    """Examine a project and print the findings. The exit code: 1 if something is red, else 0."""
+    """Examine a project and print the findings; the exit code is 1 if something is red."""
     subject = doctor.examine(root)
     if as_json:
         found = list(doctor.diagnose(subject))
@@ -32,34 +32,34 @@ def report(root: Path, as_json: bool = False) -> int:
             for line in finding.fix.splitlines():
                 _print(f"    {line}")
         counts = {level: sum(finding.level == level for finding in found) for level in _MARKS}
-        _print(f"\n{counts[OK]} ok, {counts[WARNING]} to look at, {counts[PROBLEM]} to mend.")
+        _print(f"\n{counts[OK]} ok, {counts[WARNING]} to look at, {counts[PROBLEM]} to fix.")
     return int(any(finding.level == PROBLEM for finding in found))
 
 
 def main(root: Path, arguments: Sequence[str]) -> int:
-    """The same command where there is no plumbum: before Airflow's environment is made."""
+    """Run `doctor` without plumbum, before Airflow's environment exists."""
     parser = argparse.ArgumentParser(
         prog="python3 mlops_manager.py doctor",
-        description="Check this machine and this project, and say what mends what is wrong.",
+        description="Check this machine and this project, and suggest fixes.",
     )
-    parser.add_argument("--json", action="store_true", help="print a list for a script instead")
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     as_json = parser.parse_args(arguments).json
     try:
         return report(root, as_json)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader has seen enough; nothing more can be written, nor flushed
+    except BrokenPipeError:  # the reader closed the pipe; don't fail again when flushing at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _say_waiting() -> None:
-    sys.stderr.write("waiting for a program that is slow to answer\n")
+    sys.stderr.write("waiting for a slow program\n")
     sys.stderr.flush()
 
 
 def _print(text: str, style: str = "") -> None:
-    """Print a line, unbroken, because people paste it; in colour, if rich is there."""
+    """Print a line without wrapping because people paste it; in colour if rich is installed."""
     try:
         from rich.text import Text
 
@@ -71,7 +71,7 @@ def _print(text: str, style: str = "") -> None:
 
 
 def _print_plainly(text: str) -> None:
-    """Print a line to whatever is there; where a terminal knows no ✓, with a question mark."""
+    """Print a line without rich; if the terminal can't show ✓, print a question mark."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     sys.stdout.write(f"{text}\n")

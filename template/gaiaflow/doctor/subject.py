@@ -1,4 +1,4 @@
-"""What is examined: a project on a machine, as far as it can be read."""
+"""The subject of the checks: a project on a machine, as far as it can be read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaiaflow import envfile, settings
 from gaiaflow.doctor.programs import Programs
 from gaiaflow.doctor.system import System
 from gaiaflow.doctor.system import read as read_system
-from gaiaflow.errors import GaiaflowError
+from gaiaflow.project import envfile
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.identity import read_toml
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A project on a machine. What can't be read is empty: some check says so, others go on.
+    """A project on a machine. What can't be read is empty; one check reports it, others go on.
 
     `identity` is `[tool.gaiaflow]` of pyproject.toml, `env` is `.env`, `environ` the environment
     variables of the user's shell.
@@ -37,9 +38,9 @@ def examine(
     top: Path = Path("/"),
     limit: float = 5.0,
 ) -> Subject:
-    """Read what can be read of a project; changes nothing and raises nothing.
+    """Read what can be read of a project, without changing or raising anything.
 
-    `limit` is the time in seconds that a program gets to answer.
+    `limit` is the time in seconds that programs get to answer.
     """
     environ = os.environ if environ is None else environ
     return Subject(
@@ -54,9 +55,9 @@ def examine(
 
 def _identity(root: Path) -> Mapping[str, Any]:
     try:
-        table = settings.read_toml(root / "pyproject.toml")["tool"]["gaiaflow"]
-    except (GaiaflowError, OSError, KeyError, TypeError, ImportError):
-        return {}  # ImportError: Python 3.10 alone can't read TOML
+        table = read_toml(root / "pyproject.toml")["tool"]["gaiaflow"]
+    except (GaiaflowError, OSError, KeyError, TypeError):
+        return {}
     return table if isinstance(table, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""Which operating system this is, and how one installs and starts things on it."""
+"""The operating system, and how to install packages on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 LINUX, MACOS, WSL1, WSL2, WINDOWS = "linux", "macos", "wsl1", "wsl2", "windows"
 
-# By the distribution, or a distribution that it says to be like.
+# By the distribution, or one that it is based on.
 _INSTALL = {
     "debian": "apt-get install --yes",
     "fedora": "dnf install",
@@ -25,8 +25,8 @@ _INSTALL = {
 class System:
     """An operating system.
 
-    `family` holds the distribution's id and those that it is like, the nearest first. `top` is
-    the folder in which /proc, /sys and /run are looked for.
+    `family` holds the ids of the distribution and those it is based on, the nearest first. `top`
+    is the folder that contains /proc, /sys and /run.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class System:
 
     @property
     def sudo(self) -> str:
-        """What must stand before a command that root alone may give."""
+        """The prefix for commands that need root."""
         return "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "sudo "
 
     @property
@@ -49,7 +49,7 @@ class System:
         return (self.top / "run" / "systemd" / "system").is_dir()
 
     def install(self, package: str) -> str:
-        """The command that installs a package of the system's own, under its usual name."""
+        """The command that installs a package with the system's package manager."""
         if self.kind == MACOS:
             return f"brew install {package}"
         for name in self.family:
@@ -59,7 +59,7 @@ class System:
 
 
 def read(top: Path = Path("/")) -> System:
-    """Find out which system this is. `top` is another folder than / in tests only."""
+    """Detect the operating system. `top` differs from / only in tests."""
     machine = platform.machine()
     if sys.platform == "darwin":
         return System(MACOS, f"macOS {platform.mac_ver()[0]}", machine=machine)
@@ -71,7 +71,7 @@ def read(top: Path = Path("/")) -> System:
     kernel = _text(top / "proc" / "version")
     kind = LINUX
     if "microsoft" in kernel.lower():
-        # WSL1 has no Linux kernel; what it claims to have ends so: 4.4.0-19041-Microsoft.
+        # WSL1 has no Linux kernel, but claims one such as 4.4.0-19041-Microsoft.
         kind = WSL1 if re.search(r"version 4\.4\.\d+-\d+-Microsoft", kernel) else WSL2
         name = f"{name} in {kind.upper()}"
     return System(kind, name, family, machine, top)

@@ -1,4 +1,4 @@
-"""Python, the environments, the programs that make them, and git."""
+"""Check Python, the environments, the programs that create them, and git."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import shlex
 import sys
 from pathlib import Path
 
-from gaiaflow import environments
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 from gaiaflow.doctor.programs import Programs
 from gaiaflow.doctor.subject import Subject
-from gaiaflow.errors import GaiaflowError
-from gaiaflow.stamps import Stamp
+from gaiaflow.project import environments
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.project.programs import uv_folders
 
-_OLDEST_PYTHON = (3, 10)
 _OLDEST_GIT = (2, 27)  # what `copier update` needs
 
-_IMPORTS = ("-I", "-c", "import plumbum, psutil, rich")  # what the managers are made of
+_IMPORTS = ("-I", "-c", "import plumbum, psutil, rich")  # what the managers need
 
 _UV = "curl -LsSf https://astral.sh/uv/install.sh | sh    # or: pip install uv"
 _INSTALL = {
@@ -28,73 +28,69 @@ _INSTALL = {
 
 
 def version(text: str) -> tuple[int, ...]:
-    """The first version number in a text, as numbers; empty if there is none."""
+    """The first version number in a text as integers; empty if there is none."""
     found = re.search(r"\d+(?:\.\d+)+", text)
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def python(subject: Subject) -> Finding:
-    """Whether `python3 mlops_manager.py` finds a Python that can run it."""
+    """Check that `python3 mlops_manager.py` finds a Python that can run it."""
     answer = subject.programs.ask("python3", "-V")
     path = subject.programs.find("python3")
-    said = answer.out + answer.err  # Python 2 says it on standard error
+    said = answer.out + answer.err  # Python 2 prints it to standard error
     here = ".".join(map(str, sys.version_info[:3]))
     fix = "\n".join(
         [
             subject.system.install("python3"),
-            "# If that is too old: uv brings a Python of its own",
+            "# If that is too old, install one with uv:",
             "uv python install 3.13",
-            "# Or call the commands with the Python that runs now:",
+            "# Or use the Python that runs this:",
             f"{shlex.quote(sys.executable)} mlops_manager.py status",
         ]
     )
     if path is None:
-        found = f"there is no python3 on PATH; {sys.executable} ({here}) runs this"
+        found = f"no python3 on PATH; {sys.executable} ({here}) runs this"
         return Finding("python", WARNING, found, fix)
-    if version(said) < _OLDEST_PYTHON:
-        found = f"python3 is {path}, {said.strip() or 'broken'}; 3.10 or newer is needed"
+    if version(said) < environments.OLDEST:
+        found = f"python3 is {path}, {said.strip() or 'broken'}; 3.11 or newer is needed"
         return Finding("python", WARNING, found, fix)
     return Finding("python", OK, f"{said.strip()}, {path}")
 
 
 def airflow_works(root: Path, programs: Programs) -> bool:
-    """Whether Airflow's environment is there, up to its lock, and can run the managers."""
-    python = environments.airflow_python(root)
-    fresh = Stamp(_airflow_stamp(root), python, [environments.AIRFLOW_LOCK]).is_fresh()
+    """Whether Airflow's environment matches its lock and can run the managers."""
+    python = StateFolder(root).airflow_python
+    fresh = environments.airflow_stamp(root).is_fresh()
     return fresh and programs.ask(str(python), *_IMPORTS).code == 0
 
 
 def airflow_environment(subject: Subject) -> Finding:
-    """Airflow's environment, in which all commands run."""
+    """Check Airflow's environment, in which all commands run."""
     check = "airflow-environment"
-    python = environments.airflow_python(subject.root)
-    folder = python.parent.parent.relative_to(subject.root)
+    python = StateFolder(subject.root).airflow_python
+    folder = StateFolder(subject.root).airflow.relative_to(subject.root)
     if airflow_works(subject.root, subject.programs):
         return Finding(check, OK, f"in {folder}")
     again = (
         f"rm -r {folder}    # your data is elsewhere\n"
-        "python3 mlops_manager.py status    # makes it again"
+        "python3 mlops_manager.py status    # creates it again"
     )
     if python.is_symlink() and not python.exists():
         gone = f"its Python is gone ({os.path.realpath(python)})"
-        return Finding(check, WARNING, f"{gone}; the next command makes it again", again)
+        return Finding(check, WARNING, f"{gone}; the next command creates it again", again)
     if not python.exists():
-        return Finding(check, OK, "not made yet: the first command makes it (150 MB to download)")
+        return Finding(check, OK, "not created yet: the first command does so (150 MB to download)")
     answer = subject.programs.ask(str(python), *_IMPORTS)
-    if answer.code and _airflow_stamp(subject.root).exists():
-        return Finding(check, PROBLEM, f"it is damaged: {answer.complaint}", again)
+    if answer.code and StateFolder(subject.root).airflow_stamp.exists():
+        return Finding(check, PROBLEM, f"damaged: {answer.complaint}", again)
     if answer.code:
-        return Finding(check, WARNING, "it was not finished: the next command goes on", again)
-    return Finding(check, OK, "older than its lock: the next command brings it up to date")
-
-
-def _airflow_stamp(root: Path) -> Path:
-    return environments.airflow_python(root).parent.parent / "gaiaflow.stamp"
+        return Finding(check, WARNING, "not finished: the next command continues", again)
+    return Finding(check, OK, "older than its lock: the next command updates it")
 
 
 def uv(subject: Subject) -> Finding:
-    """uv, which makes Airflow's environment, and the project's if it is a uv project."""
-    path = subject.programs.find("uv", *environments.uv_folders(subject.root))
+    """Check uv, which creates Airflow's environment and, in uv projects, the project's."""
+    path = subject.programs.find("uv", *uv_folders(subject.root))
     if subject.identity.get("environment_manager") == "uv":
         try:
             environments.check_workspace(subject.root)
@@ -102,18 +98,16 @@ def uv(subject: Subject) -> Finding:
             what, _, advice = str(error).partition("\n")
             fix = "\n".join(f"# {line.strip()}" for line in advice.splitlines())
             return Finding("uv", PROBLEM, what, fix)
-        except ImportError:  # Python 3.10 alone can't read TOML
-            pass
     if path:
         return Finding("uv", OK, path)
     made = airflow_works(subject.root, subject.programs)
     needed = subject.identity.get("environment_manager") == "uv" or not made
-    found = "uv was not found; it makes Airflow's environment"
+    found = "uv was not found; it creates Airflow's environment"
     return Finding("uv", PROBLEM if needed else WARNING, found, _UV)
 
 
 def environment_manager(subject: Subject) -> Finding | None:
-    """pixi or conda, if the project's environment is made by it."""
+    """Check pixi or conda, if it creates the project's environment."""
     check = "environment-manager"
     name = subject.identity.get("environment_manager")
     if name not in _INSTALL:
@@ -124,11 +118,12 @@ def environment_manager(subject: Subject) -> Finding | None:
     if path:
         return Finding(check, OK, path)
     fix = f"{_INSTALL[name]}\n# Then open a new terminal."
-    return Finding(check, PROBLEM, f"{name} was not found; it makes the project's environment", fix)
+    found = f"{name} was not found; it creates the project's environment"
+    return Finding(check, PROBLEM, found, fix)
 
 
 def git(subject: Subject) -> Finding:
-    """git, in a version that `copier update` can use, and willing to work here."""
+    """Check that git is recent enough for `copier update` and works in this folder."""
     answer = subject.programs.ask("git", "--version")
     fix = subject.system.install("git")
     if answer.code:
@@ -138,13 +133,13 @@ def git(subject: Subject) -> Finding:
         return Finding("git", WARNING, old, fix)
     here = subject.programs.ask("git", "-C", str(subject.root), "rev-parse", "--git-dir")
     if "dubious ownership" in here.err:
-        fix = "# See file-owner; or, if the folder is shared on purpose:\n" + shlex.join(
+        fix = "# See file-owner. If the folder is shared on purpose:\n" + shlex.join(
             ["git", "config", "--global", "--add", "safe.directory", str(subject.root)]
         )
-        return Finding("git", WARNING, "git won't work here: another user owns the folder", fix)
+        return Finding("git", WARNING, "git refuses to run: another user owns the folder", fix)
     if here.code:
         root = shlex.quote(str(subject.root))
         fix = f"cd {root} && git init && git add --all && git commit -m 'First commit'"
-        found = f"{answer.out.strip()}, but the project is in no repository: no update can be made"
+        found = f"{answer.out.strip()}, but the project is not in a repository: updates need one"
         return Finding("git", WARNING, found, fix)
     return Finding("git", OK, answer.out.strip())

@@ -1,1 +1,1 @@
-"""A Minikube of this project alone, behind `minikube_manager.py`."""
+"""This project's own Minikube cluster, managed by `minikube_manager.py`."""

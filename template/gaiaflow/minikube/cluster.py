@@ -1,4 +1,4 @@
-"""What Gaiaflow keeps in a project's cluster: secrets, and the names of the two servers."""
+"""What Gaiaflow stores in a project's cluster: secrets, and names for the two servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
-from gaiaflow.errors import GaiaflowError
+from gaiaflow.project.errors import GaiaflowError
 
 NAMESPACE = "default"
 _MANAGED = {"app.kubernetes.io/managed-by": "gaiaflow"}
@@ -26,8 +26,8 @@ class Cluster:
     def __init__(self, kube_config: Path) -> None:
         if not kube_config.exists():
             raise GaiaflowError(
-                f"{kube_config.name} is not there, which says where the cluster is.\n"
-                "Make it: python3 minikube_manager.py start"
+                f"{kube_config.name}, which tells where the cluster is, does not exist.\n"
+                "Create it: python3 minikube_manager.py start"
             )
         api = config.new_client_from_config(str(kube_config), context="host")
         api.configuration.retries = 1
@@ -37,11 +37,11 @@ class Cluster:
     # --- secrets -----------------------------------------------------------------------------
 
     def set_secret(self, name: str, values: Mapping[str, str]) -> bool:
-        """Make a secret, or change these keys of it and keep the others; whether it is new.
+        """Create a secret, or change these keys and keep its others. Return whether it is new.
 
         Raises:
-            GaiaflowError: the cluster does not answer, or refuses it; or somebody else has made
-                the secret, with other values.
+            GaiaflowError: the cluster does not answer or refuses the change, or the secret is not
+                Gaiaflow's and has different values.
         """
         with _explained():
             found = self._secret(name)
@@ -65,7 +65,7 @@ class Cluster:
             return None
 
     def secrets(self) -> dict[str, list[str]]:
-        """The secrets made by us: their names, and those of their keys.
+        """The names of Gaiaflow's secrets, each with the names of its keys.
 
         Raises:
             GaiaflowError: the cluster does not answer.
@@ -75,15 +75,15 @@ class Cluster:
         return {secret.metadata.name: sorted(secret.data or {}) for secret in known}
 
     def delete_secret(self, name: str) -> None:
-        """Delete a secret that we have made.
+        """Delete one of Gaiaflow's secrets.
 
         Raises:
-            GaiaflowError: there is none of this name, or the cluster does not answer.
+            GaiaflowError: there is no such secret, or the cluster does not answer.
         """
         known = self.secrets()
         if name not in known:
             there = ", ".join(known) or "none"
-            raise GaiaflowError(f"There is no secret {name!r}. Made by Gaiaflow: {there}.")
+            raise GaiaflowError(f"There is no secret {name!r}. Gaiaflow's secrets: {there}.")
         with _explained():
             self._core.delete_namespaced_secret(name, NAMESPACE)
 
@@ -93,13 +93,13 @@ class Cluster:
         """Let pods reach a server outside the cluster as NAME:PORT.
 
         Args:
-            name: what pods call it.
+            name: the host name that pods use.
             port: the port that pods use.
-            address: its IPv4 address, as nodes see it.
-            target: its port there.
+            address: the server's IPv4 address, as nodes see it.
+            target: the server's port at that address.
 
         Raises:
-            GaiaflowError: the cluster does not answer, or refuses it.
+            GaiaflowError: the cluster does not answer, or refuses the change.
         """
         labels = {**_MANAGED, "kubernetes.io/service-name": name}
         service = client.V1Service(
@@ -134,7 +134,7 @@ class Cluster:
 
 
 def _refuse_changes(secret: Any, values: Mapping[str, str]) -> None:
-    """Somebody else's secret may gain keys, but the values that it has stay."""
+    """Raise an error if this would change existing values in somebody else's secret."""
     known = {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
     changed = [
         name for name, value in values.items() if known.get(name, value.encode()) != value.encode()
@@ -142,14 +142,14 @@ def _refuse_changes(secret: Any, values: Mapping[str, str]) -> None:
     if changed:
         name = secret.metadata.name
         raise GaiaflowError(
-            f"There is a secret {name!r} already that Gaiaflow has not made, and it has another "
-            f"{' and another '.join(changed)}.\nIf nobody needs it, delete it and try again: "
+            f"A secret {name!r} that is not Gaiaflow's already has a different "
+            f"{' and a different '.join(changed)}.\nIf nobody needs it, delete it and try again: "
             f"kubectl --kubeconfig kube_config_inline delete secret {name}"
         )
 
 
 def _put(read: Callable[[], Any], create: Callable[[], Any], change: Callable[[], Any]) -> None:
-    """Make an object, or change the one that is there."""
+    """Create an object, or change the existing one."""
     try:
         read()
     except ApiException as error:
@@ -162,22 +162,22 @@ def _put(read: Callable[[], Any], create: Callable[[], Any], change: Callable[[]
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Say in words what the API answers, without the values that it was asked to keep."""
+    """Turn errors of the API into messages that never contain secret values."""
     try:
         yield
     except ApiException as error:
-        advice = "Is kube_config_inline of this cluster? Try: python3 minikube_manager.py config"
-        if error.status in {403, 409}:  # these messages hold names, never values
+        advice = "Is kube_config_inline for this cluster? Try: python3 minikube_manager.py config"
+        if error.status in {403, 409}:  # these messages contain names, never values
             with suppress(KeyError, TypeError, ValueError):
                 advice = str(json.loads(error.body)["message"])
         raise GaiaflowError(
-            f"The cluster refused it: {error.status} {error.reason}.\n{advice}"
+            f"The cluster refused the request: {error.status} {error.reason}.\n{advice}"
         ) from None
     except MaxRetryError as error:
         if not isinstance(error.reason, SSLError):
             raise GaiaflowError(_silent(error.reason or error)) from None
         raise GaiaflowError(
-            f"The certificate of the cluster is not trusted: {error.reason}.\n"
+            f"The cluster's certificate is not trusted: {error.reason}.\n"
             "Write kube_config_inline again: python3 minikube_manager.py config"
         ) from None
     except (HTTPError, OSError) as error:
@@ -187,5 +187,5 @@ def _explained() -> Iterator[None]:
 def _silent(error: Exception) -> str:
     return (
         f"The cluster does not answer ({type(error).__name__}).\n"
-        "Does it run? python3 minikube_manager.py status, ... start"
+        "Start it: python3 minikube_manager.py start"
     )

@@ -1,4 +1,4 @@
-"""How pods reach MLflow and the object store of this project, whatever these run as."""
+"""Let pods reach this project's MLflow and object store, whichever backend runs them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import socket
 import sys
 from pathlib import Path
 
-from gaiaflow import backends, processes
-from gaiaflow.errors import GaiaflowError
+from gaiaflow import backends
+from gaiaflow.backends import processes
 from gaiaflow.minikube import program
 from gaiaflow.minikube.cluster import Cluster
-from gaiaflow.settings import Project
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.project import Project
 
 _ADDRESS = re.compile(r"\b(\d{1,3}(\.\d{1,3}){3})\b")
 _NAME = "minikube-gateway"
-# What pods call the servers, the port that they use, and where the local backend has it.
+# The servers: the name and port that pods use, and the setting for the local port.
 _SERVERS = {"mlflow": (5000, "MLFLOW_PORT"), "object-store": (8333, "OBJECT_STORE_PORT")}
 
 
@@ -24,7 +25,7 @@ def address(project: Project) -> str:
     """The address at which pods reach this machine.
 
     Raises:
-        GaiaflowError: the cluster does not run.
+        GaiaflowError: the cluster is not running.
     """
     known = program.run(project, "ssh", "--", "getent", "hosts", "host.minikube.internal")
     found = _ADDRESS.search(known)
@@ -37,10 +38,10 @@ def connect(project: Project) -> None:
     """Let pods reach the servers by name: `http://mlflow:5000`, `http://object-store:8333`.
 
     Raises:
-        GaiaflowError: the cluster does not run or does not answer.
+        GaiaflowError: the cluster is not running or does not answer.
     """
     cluster = Cluster(project.root / "kube_config_inline")
-    if backends.active(project) == "compose":
+    if backends.active(project.state) == "compose":
         for name, inside in _join_network(project).items():
             port, _ = _SERVERS[name]
             cluster.name_server(name, port, inside, port)
@@ -52,23 +53,23 @@ def connect(project: Project) -> None:
 
 
 def start_forwarding(project: Project, gateway: str) -> None:
-    """Pass what arrives at the gateway on to 127.0.0.1, where it is an address of this machine.
+    """Forward connections from the gateway to 127.0.0.1, if this machine has its address.
 
-    Where it is none (Docker Desktop), pods reach 127.0.0.1 through it without us.
+    If not (Docker Desktop), pods reach 127.0.0.1 through the gateway anyway.
     """
     stop_forwarding(project)
     if not _is_here(gateway):
         return
     ports = [str(project.port(setting)) for _, setting in _SERVERS.values()]
-    command = [sys.executable, "-m", "gaiaflow.minikube.forward", gateway, *ports]
+    command = [sys.executable, "-m", "gaiaflow.entrypoints.forward", gateway, *ports]
     env = {**os.environ, "PYTHONPATH": str(project.root)}
-    log = project.state / "logs" / f"{_NAME}.log"
+    log = project.state.logs / f"{_NAME}.log"
     process = processes.spawn(command, env, project.root, _NAME, log)
     processes.remember(_record(project), process, project.root)
 
 
 def stop_forwarding(project: Project) -> None:
-    """End what start_forwarding has started."""
+    """End the process that `start_forwarding` started."""
     leader = processes.recall(_record(project), project.root)
     members = processes.families(project.root, {_NAME: leader}).get(_NAME, [])
     processes.terminate(members, grace=2)
@@ -76,7 +77,7 @@ def stop_forwarding(project: Project) -> None:
 
 
 def _record(project: Project) -> Path:
-    folder = project.state / "minikube"
+    folder = project.state.minikube
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{_NAME}.json"
 
@@ -91,21 +92,21 @@ def _is_here(gateway: str) -> bool:
 
 
 def _join_network(project: Project) -> dict[str, str]:
-    """Connect the stack's containers to the cluster's network: the addresses of the servers there.
+    """Connect the stack's containers to the cluster's network; return the servers' addresses there.
 
-    Airflow's scheduler joins too, for it starts the pods.
+    Airflow's scheduler joins too because it starts the pods.
     """
     from docker.errors import APIError, NotFound
 
-    from gaiaflow import engine
+    from gaiaflow.backends import engine
 
     docker = engine.connect()
     try:
         network = docker.networks.get(program.profile(project))
     except NotFound:
         raise GaiaflowError(
-            "Minikube has no Docker network: with another driver its pods can't reach containers.\n"
-            "Take the default driver, or: python3 mlops_manager.py start --backend local"
+            "Minikube has no Docker network: with this driver, its pods can't reach containers.\n"
+            "Use the default driver, or: python3 mlops_manager.py start --backend local"
         ) from None
     name = project.env["COMPOSE_PROJECT_NAME"]
     found = {}
@@ -114,7 +115,7 @@ def _join_network(project: Project) -> dict[str, str]:
         containers = docker.containers.list(filters={"label": labels})
         if not containers:
             raise GaiaflowError(
-                f"{service} does not run.\nStart the stack first: python3 mlops_manager.py start"
+                f"{service} is not running.\nStart the stack first: python3 mlops_manager.py start"
             )
         [container] = containers
         if network.name not in container.attrs["NetworkSettings"]["Networks"]:

@@ -1,4 +1,4 @@
-"""`kube_config_inline`: the one file that says where this project's cluster is, and no other."""
+"""`kube_config_inline`: the kubeconfig of this project's cluster, and of no other."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 import yaml
 
-from gaiaflow import envfile
-from gaiaflow.errors import GaiaflowError
+from gaiaflow.project import envfile
+from gaiaflow.project.errors import GaiaflowError
 
 _CERTIFICATES = ("certificate-authority", "client-certificate", "client-key")
-_API_PORT = 8443  # of minikube's API server, inside the cluster's network
+_API_PORT = 8443  # of Minikube's API server, inside the cluster's network
 
 
 def write(source: Path, profile: str, target: Path) -> None:
-    """Write a cluster of minikube's kubeconfig, with its keys in it, readable by its owner only.
+    """Write a kubeconfig for one of minikube's clusters, with its keys, readable only by its owner.
 
-    It has two contexts: `host` for processes of this machine, `containers` for those of the
-    compose stack, which find the node by its name.
+    It has two contexts: `host` for processes on this machine, and `containers` for the compose
+    stack, which finds the node by name.
 
     Raises:
-        GaiaflowError: the source does not have the cluster.
+        GaiaflowError: the source does not contain the cluster.
     """
     try:
         known: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
@@ -32,7 +32,7 @@ def write(source: Path, profile: str, target: Path) -> None:
     except (OSError, KeyError, TypeError) as error:
         raise GaiaflowError(
             f"Minikube's kubeconfig does not have the cluster {profile} ({error}).\n"
-            "Make it anew: python3 minikube_manager.py start"
+            "Create it again: python3 minikube_manager.py start"
         ) from None
     inside = {**cluster, "server": f"https://{profile}:{_API_PORT}"}
     config = {
@@ -57,7 +57,7 @@ def _named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def _inline(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The same entry with certificates and keys in it, instead of the paths of their files."""
+    """Replace the paths of certificates and keys in an entry with their contents."""
     inline = {key: value for key, value in entry.items() if key != "extensions"}
     for name in _CERTIFICATES:
         if path := inline.pop(name, None):

@@ -1,11 +1,11 @@
-"""Rasters, as their files describe them. For the project's own code, in the project's environment.
+"""Read rasters as their files describe them. For code that runs in the project's environment.
 
     from gaiaflow.rasters import read_reflectance
 
     scene = read_reflectance("data/scene.tif", ["B02", "B03", "B04", "B08"])
 
-What a file says is used. What it does not say is decided by a rule, which the log states, or
-refused with a `RasterError` that names the argument that decides it.
+What a file says is used. If it leaves something open, either a rule decides, which the log states,
+or a `RasterError` names the argument to set.
 """
 
 from gaiaflow.rasters.bands import Bands

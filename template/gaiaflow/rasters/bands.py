@@ -1,4 +1,4 @@
-"""Which bands of a file are wanted: by name, in whatever order they are stored."""
+"""Select bands of a file by name, whatever their order in the file."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from rasterio.enums import ColorInterp
 
 from gaiaflow.rasters.errors import RasterError
 
-# The wanted names; or these, each with other names by which files call the same band.
+# Names of bands, or a mapping from names to alternative names for the same band.
 Bands: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]]
 
 
 def find_bands(
     dataset: Any, wanted: Bands | None, band_names: Sequence[str] | None
 ) -> dict[str, int]:
-    """The wanted bands by name, each with its number in the file.
+    """Find bands by name; return each name with the band's number in the file.
 
-    A band's name is its description up to the first comma. Case does not matter, nor does a zero:
+    A band's name is its description up to the first comma. Case and leading zeros don't matter:
     "b2" and "B02, central wavelength 490 nm" are both B02.
 
     Args:
         wanted: None for all bands; those without a description are then called "1", "2", ...
-        band_names: the names of all bands in the file's order, where the file lacks them.
+        band_names: the names of all bands in the file's order, if the file lacks them.
 
     Raises:
-        RasterError: a band is missing, or there twice.
+        RasterError: a band is missing, or several match.
     """
     names = _names(dataset, band_names)
     if wanted is None:
@@ -40,7 +40,7 @@ def find_bands(
     if not any(names):
         raise RasterError(
             f"none of its {dataset.count} bands has a name. Set band_names to the names of all "
-            f"bands, in the file's order; wanted are {', '.join(wanted)}"
+            f"bands, in the file's order; the wanted bands are {', '.join(wanted)}"
         )
     aliases = wanted if isinstance(wanted, Mapping) else dict.fromkeys(wanted, ())
     found = {name: _find(names, name, others) for name, others in aliases.items()}
@@ -48,7 +48,7 @@ def find_bands(
     if missing:
         there = ", ".join(name or "(no name)" for name in names)
         raise RasterError(
-            f"there is no band {', '.join(missing)}, only {there}. If bands have other names, "
+            f"it has no band {', '.join(missing)}, only {there}. If its bands have other names, "
             "set band_names to the names of all bands, in the file's order"
         )
     return {name: number for name, number in found.items() if number is not None}
@@ -63,7 +63,7 @@ def _names(dataset: Any, band_names: Sequence[str] | None) -> list[str]:
 
 
 def _find(names: Sequence[str], name: str, others: Sequence[str]) -> int | None:
-    """The number of the band of this name or, if there is none, of one of the other names."""
+    """The number of the band with this name or, if there is none, with an alternative name."""
     for candidates in ({_normal(name)}, set(map(_normal, others))):
         numbers = [i for i, text in enumerate(names, start=1) if _normal(text) in candidates]
         if len(numbers) > 1:

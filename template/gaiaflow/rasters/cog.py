@@ -22,14 +22,14 @@ def write_cog(
     tags: Mapping[str, str] | None = None,
     overviews: str = "average",
 ) -> bytes:
-    """The content of a Cloud-Optimized GeoTIFF.
+    """Encode values as a Cloud-Optimized GeoTIFF; return the file's content.
 
     Args:
-        values: shape (bands, rows, columns); the data type becomes the file's.
-        crs: None if it is not known; then the file has none either.
+        values: shape (bands, rows, columns); the file gets their data type.
+        crs: None if it is unknown; the file then has none either.
         names: a description for each band.
         colours: colour table (RGB, 0..255) of a single uint8 band.
-        overviews: how overviews are resampled; "mode" or "nearest" for classes.
+        overviews: resampling of overviews; use "mode" or "nearest" for classes.
     """
     bands, rows, columns = values.shape
     with MemoryFile() as memory:

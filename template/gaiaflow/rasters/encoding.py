@@ -1,4 +1,4 @@
-"""How the numbers in a file become values: scale, offset, and what means "no data"."""
+"""Decode the numbers stored in a file: scale, offset and "no data"."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Values: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Encoding:
-    """The wanted bands of a file, and how to read them: value = stored x scale + offset.
+    """The selected bands of a file, and their encoding: value = stored x scale + offset.
 
     Attributes:
         bands: number in the file, by name.
         scales, offsets: one for each band.
-        nodata: the stored number that means "no data" in each band, or None.
-        fills: a pixel that holds one of these in all bands has no data either.
-        masks: bands whose mask in the file counts.
-        alpha: the number of a band that says where there is data, or None.
+        nodata: for each band, the stored number that means "no data", or None.
+        fills: a pixel with one of these numbers in all bands has no data either.
+        masks: numbers of the bands whose mask applies.
+        alpha: the number of the band that marks pixels with data, or None.
     """
 
     bands: dict[str, int]
@@ -41,7 +41,7 @@ class Encoding:
     fills: tuple[float, ...] = ()
 
     def load(self, dataset: Any, window: Any = None) -> tuple[Stored, Valid]:
-        """The stored numbers, shape (bands, rows, columns), and whether each is valid."""
+        """Read the stored numbers, shape (bands, rows, columns), and whether each is valid."""
         stored = dataset.read(list(self.bands.values()), window=window)
         valid = np.isfinite(stored)
         for i, (number, nodata) in enumerate(zip(self.bands.values(), self.nodata, strict=True)):
@@ -54,7 +54,7 @@ class Encoding:
         return stored, valid
 
     def decode(self, stored: Stored, valid: Valid) -> Values:
-        """The values of stored numbers, NaN where there are none."""
+        """Convert stored numbers to values, NaN where there is no data."""
         values = np.full(stored.shape, np.nan, np.float32)
         for fill in self.fills:
             valid = valid & ~holds(stored, fill)
@@ -73,17 +73,17 @@ def encoding_of(
     offset: float | None = None,
     nodata: float | None = None,
 ) -> Encoding:
-    """What a file says; an argument stands above the file.
+    """The encoding of a file; arguments override what the file says.
 
     Raises:
-        RasterError: a band is missing, or what the file says can't be.
+        RasterError: a band is missing, or the file's encoding is impossible.
     """
     found = find_bands(dataset, bands, band_names)
     places = [number - 1 for number in found.values()]
     for place in places:
         if np.dtype(dataset.dtypes[place]).kind not in "iuf":
             kind = dataset.dtypes[place]
-            raise RasterError(f"its numbers are of type {kind}: integers or floats are needed")
+            raise RasterError(f"its data type is {kind}, and must be integer or float")
     scales = [dataset.scales[place] if scale is None else scale for place in places]
     offsets = [dataset.offsets[place] if offset is None else offset for place in places]
     for name, numbers in (("scale", scales), ("offset", offsets)):
@@ -104,14 +104,14 @@ def encoding_of(
 
 
 def holds(stored: Stored, number: float) -> Valid:
-    """Whether a pixel has this number in all bands, shape (rows, columns)."""
+    """Whether each pixel has this number in all bands, shape (rows, columns)."""
     with np.errstate(over="ignore"):
         same = (stored == np.array(number).astype(stored.dtype)).all(axis=0)
     return np.asarray(same, bool)
 
 
 def fits(number: float, dtype: str) -> bool:
-    """Whether numbers of a file's data type can have this value."""
+    """Whether a data type can represent this number."""
     kind = np.dtype(dtype)
     if kind.kind == "f":
         return True
@@ -121,18 +121,18 @@ def fits(number: float, dtype: str) -> bool:
 
 def _check_fits(nodata: float | None, dtype: str) -> None:
     if nodata is not None and not fits(float(nodata), dtype):
-        raise RasterError(f"nodata is {nodata:g}, which its numbers, of type {dtype}, can't be")
+        raise RasterError(f"nodata is {nodata:g}, which does not fit its data type, {dtype}")
 
 
 def _alpha(dataset: Any, bands: dict[str, int]) -> int | None:
-    """The alpha band; a wanted band is data, whatever the file takes the fourth of four for."""
+    """The alpha band; not a selected band, even if the file marks its fourth as alpha."""
     found: dict[Any, int] = {kind: i for i, kind in enumerate(dataset.colorinterp, start=1)}
     number = found.get(ColorInterp.alpha)
     return None if number in bands.values() else number
 
 
 def _masks(dataset: Any, bands: dict[str, int], nodata_is_given: bool) -> frozenset[int]:
-    """The bands with a mask that is neither an alpha band nor made of a tag that is overruled."""
+    """The bands with a mask, except alpha bands and masks from an overridden nodata tag."""
     counts = set()
     for number in bands.values():
         flags = set(dataset.mask_flag_enums[number - 1])

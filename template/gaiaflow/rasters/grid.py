@@ -1,4 +1,4 @@
-"""Where the pixels of a raster lie, and how large they are."""
+"""The position and size of a raster's pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rasterio.transform import from_gcps
 from gaiaflow.rasters.errors import RasterError
 
 EARTH_RADIUS, ECCENTRICITY_2 = 6_378_137.0, 0.006_694_38  # WGS 84: at the equator, in metres
-NEAR = 0.5  # pixels by which an affine transform may miss ground control points
+NEAR = 0.5  # pixels by which a fitted transform may miss ground control points
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Grid:
     """The grid of a raster.
 
     Attributes:
-        crs: coordinate reference system; None if nobody knows it.
+        crs: coordinate reference system; None if unknown.
         transform: from (column, row) to coordinates in `crs`.
-        rows, columns: its size.
+        rows, columns: size in pixels.
     """
 
     crs: CRS | None
@@ -40,16 +40,16 @@ class Grid:
 
     @property
     def pixel_metres(self) -> tuple[float, float] | None:
-        """Width and height on the ground of a pixel in the middle; None if nobody knows them.
+        """Width and height on the ground of the pixel in the middle; None if unknown.
 
-        Measured on the Earth, so right for degrees, feet, rotated grids and Web Mercator too.
+        Measured on the Earth, so correct for degrees, feet, rotated grids and Web Mercator too.
         """
         if self.crs is None:
             return None
         column, row = self.columns / 2, self.rows / 2
         points = [_at(self.transform, column + x, row + y) for x, y in ((0, 0), (1, 0), (0, 1))]
         try:
-            if not (self.crs.is_geographic or self.crs.is_projected):  # a plan without a place
+            if not (self.crs.is_geographic or self.crs.is_projected):  # not tied to the Earth
                 factor = float(self.crs.units_factor[1])
                 lengths = [math.dist(points[0], point) * factor for point in points[1:]]
             else:
@@ -64,39 +64,39 @@ class Grid:
 
 
 def grid_of(dataset: Any) -> tuple[Grid, list[str]]:
-    """The grid of an open file, and what had to be decided.
+    """The grid of an open file, and notes on what was decided.
 
     Raises:
-        RasterError: the file's georeference is not a grid.
+        RasterError: the file's georeference does not define a grid.
     """
     transform, crs = dataset.transform, dataset.crs
     if not transform.is_identity:
         if not all(map(math.isfinite, transform)) or transform.is_degenerate:
-            raise RasterError(f"its geotransform {tuple(transform)[:6]} has pixels without an area")
-        notes = [] if crs else ["it has no coordinate reference system, and nor will the products"]
+            raise RasterError(f"its geotransform {tuple(transform)[:6]} gives pixels no area")
+        notes = [] if crs else ["it has no coordinate reference system, nor will the products"]
         return Grid(crs, transform, *dataset.shape), notes
     points, points_crs = dataset.gcps
     if points:
         transform, error = _fit(points)
         if error > NEAR:
             raise RasterError(
-                f"it has ground control points only, and a straight grid misses them by up to "
+                f"it has only ground control points, and a straight grid misses them by up to "
                 f"{error:.1f} pixels. Warp it first: gdalwarp FILE warped.tif"
             )
-        note = f"its grid is fitted to {len(points)} ground control points (within {NEAR} pixels)"
+        note = f"its grid was fitted to {len(points)} ground control points (within {NEAR} pixels)"
         return Grid(points_crs, transform, *dataset.shape), [note]
     if dataset.rpcs or dataset.tags(ns="GEOLOCATION"):
         kind = ("rpc", "RPCs") if dataset.rpcs else ("geoloc", "a geolocation array")
         raise RasterError(
-            f"it is georeferenced by {kind[1]} only. Warp it first: gdalwarp -{kind[0]} FILE "
+            f"it is georeferenced only by {kind[1]}. Warp it first: gdalwarp -{kind[0]} FILE "
             "warped.tif"
         )
-    note = "it does not say where its pixels lie, and nor will the products"
+    note = "it has no georeference, nor will the products"
     return Grid(None, transform, *dataset.shape), [note]
 
 
 def _fit(points: Any) -> tuple[Affine, float]:
-    """The affine transform of ground control points, and its largest error in pixels."""
+    """Fit an affine transform to ground control points; also return its largest error in pixels."""
     transform = from_gcps(points)
     if len(points) < 3 or not all(map(math.isfinite, transform)) or transform.is_degenerate:
         raise RasterError(f"its {len(points)} ground control points do not span a grid")
@@ -105,13 +105,13 @@ def _fit(points: Any) -> tuple[Affine, float]:
 
 
 def _at(transform: Affine, x: float, y: float) -> tuple[float, float]:
-    """Where a transform takes a point; its own operator depends on the release of affine."""
+    """Transform a point. Affine's own operator differs between its releases."""
     a, b, c, d, e, f = tuple(transform)[:6]
     return a * x + b * y + c, d * x + e * y + f
 
 
 def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Metres between two places near each other, given as longitude and latitude."""
+    """Metres between two nearby places, given as longitude and latitude."""
     latitude = math.radians((one[1] + other[1]) / 2)
     east = math.radians((other[0] - one[0] + 180) % 360 - 180)
     north = math.radians(other[1] - one[1])

@@ -1,4 +1,4 @@
-"""Open a raster and read it as its file describes it."""
+"""Open and read rasters as their files describe them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gaiaflow.rasters.grid import Grid, grid_of
 
 logger = logging.getLogger(__name__)
 
-# A file, "s3://bucket/key" in the project's store, a URL, or a file's content.
+# A path, "s3://bucket/key" in the project's store, a URL, or a file's content.
 Source: TypeAlias = str | Path | bytes
 
 
@@ -33,7 +33,7 @@ class Raster:
     Attributes:
         values: float32, shape (bands, rows, columns), NaN where there is no data.
         bands: the name of each band.
-        crs: coordinate reference system; None if nobody knows it.
+        crs: coordinate reference system; None if unknown.
         transform: from (column, row) to coordinates in `crs`.
     """
 
@@ -44,7 +44,7 @@ class Raster:
 
     @property
     def grid(self) -> Grid:
-        """Where the pixels lie."""
+        """The position and size of the pixels."""
         _, rows, columns = self.values.shape
         return Grid(self.crs, self.transform, rows, columns)
 
@@ -58,17 +58,18 @@ def read(
     offset: float | None = None,
     nodata: float | None = None,
 ) -> Raster:
-    """Read a raster of any quantity: scale, offset and what is no data as the file has them.
+    """Read a raster of any quantity, with the file's scale, offset and nodata.
 
     Args:
         source: a path, "s3://bucket/key", a URL, or the content of a file.
-        bands: the names of the wanted bands, perhaps with other names for each; None for all.
+        bands: the names of the bands to read, optionally with alternative names; None for all.
         band_names: names of all bands in the file's order, instead of the file's own.
-        scale, offset: value = stored x scale + offset, instead of the file's own.
+        scale: value = stored x scale + offset, instead of the file's own.
+        offset: as for `scale`.
         nodata: the stored number that means "no data", instead of the file's own.
 
     Raises:
-        RasterError: the file can't be read as it is; the message says what decides it.
+        RasterError: the file can't be read as it is; the message says which argument to set.
     """
     with opened(source) as dataset:
         given = {"band_names": band_names, "scale": scale, "offset": offset, "nodata": nodata}
@@ -81,10 +82,10 @@ def read(
 
 @contextmanager
 def opened(source: Source) -> Iterator[Any]:
-    """The open file; what is wrong with it is said with its name.
+    """Open a file, and name it in every error raised inside.
 
     Raises:
-        RasterError: it is no raster, it can't be reached, or what happens inside raised one.
+        RasterError: the file is unreachable or not a raster, or the block raised a RasterError.
     """
     try:
         if isinstance(source, bytes):
@@ -100,18 +101,18 @@ def opened(source: Source) -> Iterator[Any]:
 
 
 def say(source: Source, notes: Sequence[str]) -> None:
-    """Tell the log what was decided; as a warning, which a task's log shows."""
+    """Log what was decided, as warnings because task logs show them."""
     for note in notes:
         logger.warning("%s: %s.", name_of(source), note)
 
 
 def name_of(source: Source) -> str:
-    """How to call a source in a message."""
+    """The name of a source in messages."""
     return "the raster" if isinstance(source, bytes) else str(source)
 
 
 def _checked(dataset: Any) -> Any:
     if dataset.count == 0:
         inside = ", ".join(dataset.subdatasets) or "nothing"
-        raise RasterError(f"it has no bands of its own. Name one of what is inside: {inside}")
+        raise RasterError(f"it has no bands itself. Choose one of its subdatasets: {inside}")
     return dataset

@@ -1,14 +1,14 @@
-"""Surface reflectance: what files of it leave unsaid, and by what rules it is decided.
+"""Surface reflectance: rules for what files leave open.
 
-1. No data. A pixel that holds 0, or another customary fill, in all bands has no data.
-2. Scale. Floats are reflectance; integers of two bytes and more are reflectance x 10000, as in
-   Sentinel-2 products; bytes are refused. So is what is then too dark or too bright as a whole.
+1. No data. A pixel that holds 0, or another common fill value, in all bands has no data.
+2. Scale. Floats are reflectance; integers of two or more bytes are reflectance x 10000, as in
+   Sentinel-2 products; bytes are refused. So are scenes that are then too dark or too bright.
 3. Offset. For integers, Sentinel-2's processing baseline, in a tag or the file's name, decides:
-   from 04.00 on it is -0.1. Else it is 0 if some pixels are dark in some band. If none is, it is
-   refused: numbers of the later baselines, which are 1000 higher, look like that.
-4. Values that no reflectance can be are refused, however few they are.
+   from 04.00 on, it is -0.1. Without a baseline, it is 0 if some pixels are dark in some band. If
+   none are, the file is refused: numbers of later baselines, which are 1000 higher, look like that.
+4. Values that can't be reflectance are refused, however few they are.
 
-What an argument or the file says is never decided by a rule.
+Rules never override an argument or the file.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import grid_of
 from gaiaflow.rasters.reading import Raster, Source, opened, say
 
-# Sentinel-2 products store reflectance x 10000 and, from this processing baseline on, 1000 more.
+# Sentinel-2 products store reflectance x 10000, plus 1000 since this processing baseline.
 SENTINEL_2_SCALE = 1e-4
 SENTINEL_2_OFFSET = -0.1
 BASELINE_WITH_OFFSET = 400
 LANDSAT = "scale=0.0000275 and offset=-0.2 for Landsat Collection 2"
 
-# Numbers that files fill up with where they have no data.
+# Common fill values for pixels without data.
 FILLS = (0.0, -999.0, -9999.0, -32768.0, 65535.0, -99999.0, float(np.finfo("float32").min), 1e20)
 
-POSSIBLE = (-0.5, 4.0)  # corrections overshoot a little below 0; glint and snow go above 1
-BRIGHT = (0.05, 1.6)  # where the 99th percentile of the brightest band lies
-DARK = 0.09  # with an offset of -0.1, reflectance of less is below 0
+POSSIBLE = (-0.5, 4.0)  # corrections overshoot slightly below 0; glint and snow exceed 1
+BRIGHT = (0.05, 1.6)  # range for the 99th percentile of the brightest band
+DARK = 0.09  # with an offset of -0.1, anything less ends up below 0
 SOME = 0.01  # share of pixels
 
 
@@ -57,13 +57,14 @@ def read_reflectance(
 
     Args:
         source: a path, "s3://bucket/key", a URL, or the content of a file.
-        bands: the names of the wanted bands, perhaps with other names for each.
+        bands: the names of the bands to read, optionally with alternative names.
         band_names: names of all bands in the file's order, instead of the file's own.
-        scale, offset: reflectance = stored x scale + offset, instead of the file's own.
-        nodata: the stored number that means "no data"; then no other does.
+        scale: reflectance = stored x scale + offset, instead of the file's own.
+        offset: as for `scale`.
+        nodata: the only stored number that means "no data".
 
     Raises:
-        RasterError: the file leaves open what is needed; the message says what decides it.
+        RasterError: the file leaves something open; the message says which argument to set.
     """
     with opened(source) as dataset:
         encoding = encoding_of(
@@ -82,7 +83,7 @@ def read_reflectance(
 
 
 def is_plausible(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Whether each value can be a reflectance at all; NaN and infinity can't."""
+    """Whether each value can be a reflectance; NaN and infinity can't."""
     with np.errstate(invalid="ignore"):
         return np.asarray((values >= POSSIBLE[0]) & (values <= POSSIBLE[1]), bool)
 
@@ -100,7 +101,7 @@ def _without_fills(
             valid = valid & ~filled
             notes.append(
                 f"{filled.mean():.1%} of its pixels hold {fill:g} in all bands, which is taken as "
-                "no data (nodata can say another number)"
+                "no data (to change that, set nodata)"
             )
     return replace(encoding, fills=tuple(found)), valid
 
@@ -114,14 +115,14 @@ def _with_scale(
     if stored.dtype.kind in "iu":
         if stored.dtype.itemsize == 1:
             raise RasterError(
-                f"it holds bytes without a scale, so their reflectance is not known. {formula}; "
-                "scale=0.00392 if 255 is 1. A picture made for the eye is not reflectance"
+                f"it holds bytes without a scale, so their reflectance is unknown. {formula}; "
+                "scale=0.00392 if 255 means 1. An image made for viewing is not reflectance"
             )
         if any(encoding.offsets) and max(map(abs, encoding.offsets)) > 1:
             told = f"it has an offset of {encoding.offsets[0]:g}, but no scale"
             raise RasterError(f"{told}. {formula}")
         encoding = replace(encoding, scales=(SENTINEL_2_SCALE,) * len(encoding.scales))
-        notes.append("it has no scale, and its integers are taken as reflectance x 10000")
+        notes.append("it has no scale: its integers are taken as reflectance x 10000")
     bright = _brightest(encoding.decode(stored, valid))
     if bright is not None and not BRIGHT[0] <= bright <= BRIGHT[1]:
         kind = "integers are neither" if stored.dtype.kind in "iu" else "numbers are neither"
@@ -151,17 +152,17 @@ def _with_offset(
     is_dark = float((values[:, known].min(axis=0) < DARK).mean()) >= SOME
     is_float = stored.dtype.kind == "f"
     if is_float:
-        baseline = None  # it tells of what the product holds, not of what was computed from that
+        baseline = None  # it describes the product, not values computed from it
     if baseline is None:
         if not is_dark:
             raise RasterError(
-                f"it has no offset, and hardly a pixel is below {DARK} in any band, as in "
-                "Sentinel-2 products of processing baseline 04.00 and later without their offset. "
-                f"Set offset={SENTINEL_2_OFFSET} if it is one of them, offset=0 if the scene is "
+                f"it has no offset, and hardly any pixel is below {DARK} in any band, as in "
+                "Sentinel-2 products since processing baseline 04.00 without their offset. "
+                f"Set offset={SENTINEL_2_OFFSET} if it is one of those, offset=0 if the scene is "
                 f"that bright; {LANDSAT}"
             )
         if not is_float:
-            notes.append("it has no offset, and has dark pixels: the offset is taken as 0")
+            notes.append("it has no offset but dark pixels: the offset is taken as 0")
         return encoding
     said = f"Sentinel-2 processing baseline {baseline // 100:02}.{baseline % 100:02}"
     if baseline < BASELINE_WITH_OFFSET:
@@ -170,7 +171,7 @@ def _with_offset(
     if is_dark:
         raise RasterError(
             f"{said} has an offset of {SENTINEL_2_OFFSET}, but with it too many pixels are below "
-            f"0, as if it was applied already. Set offset=0 if so, else offset={SENTINEL_2_OFFSET}"
+            f"0. Set offset=0 if it was applied already, else offset={SENTINEL_2_OFFSET}"
         )
     notes.append(f"{said}: the offset is {SENTINEL_2_OFFSET}")
     return replace(encoding, offsets=(SENTINEL_2_OFFSET,) * len(encoding.offsets))
@@ -186,7 +187,7 @@ def _baseline(dataset: Any) -> int | None:
 
 
 def _brightest(values: Values) -> float | None:
-    """The 99th percentile of the brightest band; None without any data."""
+    """The 99th percentile of the brightest band; None if there is no data."""
     known = [band[np.isfinite(band)] for band in values]
     return max((float(np.percentile(band, 99)) for band in known if band.size), default=None)
 
@@ -199,7 +200,6 @@ def _check_possible(values: Values, stored: Stored) -> None:
     common = numbers[counts.argmax()]
     share = math.ceil(wrong.any(axis=0).mean() * 1000) / 10
     raise RasterError(
-        f"{share:g} % of its pixels have values that can't be reflectance, most often "
-        f"{common:g} as it is stored. Set nodata={common:g} if that means no data; else set scale "
-        "and offset"
+        f"{share:g} % of its pixels have values that can't be reflectance, most often the stored "
+        f"number {common:g}. Set nodata={common:g} if that means no data; else set scale and offset"
     )

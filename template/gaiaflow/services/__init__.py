@@ -1,20 +1,19 @@
 """The services of a project, as data: what each needs, how it starts, when it is healthy.
 
-One module for each program. A new service is one entry in one of them, and its module here.
+Each program has one module. To add a service, add an entry to a module, and list new modules here.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gaiaflow.services import airflow, environment, jupyterlab, mlflow, object_store, postgres
 from gaiaflow.services.base import Service
-from gaiaflow.settings import Project
 
 __all__ = ["SERVICES", "Service", "ports", "select"]
 
-# In the order in which they start: first what others wait for, then what takes longest.
+# In the order in which they start: first those that others wait for, then the slowest.
 SERVICES: tuple[Service, ...] = (
     *postgres.SERVICES,
     *environment.SERVICES,
@@ -26,13 +25,13 @@ SERVICES: tuple[Service, ...] = (
 
 
 def select(wanted: Iterable[str], known_services: Iterable[Service]) -> list[Service]:
-    """Services by name; "airflow" stands for all of its components, no name for all services.
+    """Select services by name: "airflow" means all its components, no names mean all services.
 
     Raises:
-        LookupError: there is no such service; the message has the nearest names.
+        LookupError: there is no such service; the message suggests similar names.
     """
     wanted = list(wanted)
-    services = [service for service in known_services if not service.once]
+    services = [service for service in known_services if not service.oneshot]
     known = ["airflow", *(service.name for service in services)]
     for name in wanted:
         if name not in known:
@@ -49,6 +48,6 @@ def select(wanted: Iterable[str], known_services: Iterable[Service]) -> list[Ser
     ]
 
 
-def ports(project: Project, chosen: Iterable[Service]) -> list[int]:
-    """All ports on which these services listen as processes."""
-    return [number for service in chosen if service.ports for number in service.ports(project)]
+def ports(env: Mapping[str, str], chosen: Iterable[Service]) -> list[int]:
+    """All ports that these services use as processes, with these settings of `.env`."""
+    return [number for service in chosen if service.ports for number in service.ports(env)]

@@ -11,25 +11,28 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gaiaflow import envfile, environments, inherited
-from gaiaflow.images import package_image
+from gaiaflow.project import envfile, inherited, variables
+from gaiaflow.project.clients import client_env
+from gaiaflow.project.databases import keep_copy
+from gaiaflow.project.image import package_image
+from gaiaflow.project.paths import AIRFLOW_LOCK
+from gaiaflow.project.project import Project
+from gaiaflow.project.stamps import Stamp
 from gaiaflow.services.base import Service, airflow_python, answers, ask, data, port, project_python
-from gaiaflow.settings import Project, client_env, own_variables
-from gaiaflow.stamps import Stamp
 
-# The part of the configuration that is the same for processes and containers.
+# The configuration that processes and containers share.
 _EVERYWHERE = Path(__file__).with_name("airflow.env")
 
-# A component that has not been heard of for this long is not healthy (Airflow's own threshold).
+# A component without a heartbeat for this long is unhealthy (Airflow's own threshold).
 _HEARTBEAT_LIMIT = datetime.timedelta(seconds=30)
 
 
 def _airflow(*arguments: str) -> Callable[[Project], list[str]]:
-    """A command of Airflow's."""
+    """An Airflow command."""
     return lambda project: [
         str(airflow_python(project)),
         "-m",
-        "gaiaflow.quick",
+        "gaiaflow.entrypoints.quick",
         "airflow",
         *arguments,
     ]
@@ -48,13 +51,13 @@ def _passwords_file(project: Project) -> Path:
 
 
 def _home(project: Project) -> Path:
-    folder = project.state / "airflow-home"
+    folder = project.state.airflow_home
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def _env(project: Project) -> Mapping[str, str]:
-    """The configuration of the components, as Airflow's environment variables."""
+    """The components' configuration, as environment variables."""
     env = project.env
     here = {
         "CORE__DAGS_FOLDER": project.root / "dags",
@@ -63,7 +66,7 @@ def _env(project: Project) -> Mapping[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{env['AIRFLOW_USER']}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": _passwords_file(project),
         "DATABASE__SQL_ALCHEMY_CONN": _address(_database(project)),
-        "LOGGING__BASE_LOG_FOLDER": project.state / "logs" / "tasks",
+        "LOGGING__BASE_LOG_FOLDER": project.state.logs / "tasks",
         "API__HOST": "127.0.0.1",
         "API__BASE_URL": project.url("AIRFLOW_PORT"),
         "API__SECRET_KEY": env["AIRFLOW_SECRET_KEY"],
@@ -72,14 +75,14 @@ def _env(project: Project) -> Mapping[str, str]:
     return {
         **client_env(project),
         **envfile.read(_EVERYWHERE),
-        "GAIAFLOW_MODE": env["GAIAFLOW_MODE"],
-        "GAIAFLOW_PYTHON": project_python(project),
-        "GAIAFLOW_NAME": env["COMPOSE_PROJECT_NAME"],
-        "GAIAFLOW_IMAGE": package_image(project),
-        "GAIAFLOW_KEEP_FAILED": env.get("GAIAFLOW_KEEP_FAILED", ""),
-        "GAIAFLOW_SECRETS": json.dumps(own_variables(project)),
+        variables.MODE: env[variables.MODE],
+        variables.PYTHON: project_python(project),
+        variables.NAME: env["COMPOSE_PROJECT_NAME"],
+        variables.IMAGE: package_image(project),
+        variables.KEEP_FAILED: env.get(variables.KEEP_FAILED, ""),
+        variables.SECRETS: json.dumps(project.own_variables()),
         **inherited.without_socks(os.environ),
-        "MPLBACKEND": "agg",  # not the one of ~/.config/matplotlib: tasks have no display
+        "MPLBACKEND": "agg",  # overrides ~/.config/matplotlib: tasks have no display
         "AIRFLOW_HOME": str(_home(project)),
         "PYTHONPATH": str(project.root),
         **{f"AIRFLOW__{name}": str(value) for name, value in here.items()},
@@ -87,7 +90,7 @@ def _env(project: Project) -> Mapping[str, str]:
 
 
 def _address(database: Path) -> str:
-    """The address of a SQLite database, in which a `?` would begin options."""
+    """The URL of a SQLite database; an unescaped `?` would begin options."""
     return f"sqlite:///{str(database).replace('?', '%3F')}"
 
 
@@ -95,17 +98,22 @@ def _database(project: Project) -> Path:
     return data(project) / "airflow.db"
 
 
+def _migrate(project: Project) -> list[str]:
+    keep_copy(_database(project))
+    return _airflow("db", "migrate")(project)
+
+
 def _init_stamp(project: Project) -> Stamp:
-    # A new lock may be a new Airflow. To ask Airflow itself would cost 4 s at every start.
+    # A new lock may mean a new Airflow. Asking Airflow itself would take 4 s at every start.
     database = _database(project)
-    return Stamp(database.with_suffix(".stamp"), database, [environments.AIRFLOW_LOCK])
+    return Stamp(database.with_suffix(".stamp"), database, [AIRFLOW_LOCK])
 
 
 def _beats(job_type: str) -> Callable[[Project, float], bool]:
-    """A check: the component has said since it was started, and lately, that it is alive.
+    """A health check: the component had a recent heartbeat since it was started.
 
-    It says so in the database, where we read it: the API server, which tells it too, is the last
-    to be up, and may be down.
+    Read heartbeats from the database: the API server, which also reports them, starts last and
+    may be down.
     """
     last_beat = "SELECT max(latest_heartbeat) FROM job WHERE job_type = ? AND state = 'running'"
 
@@ -122,7 +130,7 @@ def _beats(job_type: str) -> Callable[[Project, float], bool]:
 
 
 def _beats_in_container(component: str) -> Callable[[Project, float], bool]:
-    """The same by asking the API server, for the database cannot be reached from here."""
+    """The same check, asking the API server because the database is unreachable from here."""
 
     def healthy(project: Project, started: float) -> bool:
         answer = ask(project.url("AIRFLOW_PORT") + "/api/v2/monitor/health")
@@ -133,17 +141,17 @@ def _beats_in_container(component: str) -> Callable[[Project, float], bool]:
 
 
 def _is_fresh(beat: str | None, started: float) -> bool:
-    """Whether a component's last sign of life (ISO 8601, UTC) is of this life, and recent."""
+    """Whether a component's last heartbeat (ISO 8601, UTC) is recent, and since its start."""
     if not beat:
         return False
     moment = datetime.datetime.fromisoformat(beat.replace("Z", "+00:00"))
-    moment = moment.replace(tzinfo=datetime.timezone.utc)
-    recent = datetime.datetime.now(datetime.timezone.utc) - moment < _HEARTBEAT_LIMIT
+    moment = moment.replace(tzinfo=datetime.UTC)
+    recent = datetime.datetime.now(datetime.UTC) - moment < _HEARTBEAT_LIMIT
     return recent and moment.timestamp() > started
 
 
 def _uses_triggers(project: Project) -> bool:
-    """Whether some DAG file looks as if it defers: then it needs the triggerer (160 MiB)."""
+    """Whether a DAG file seems to defer tasks, which needs the triggerer (160 MiB)."""
     signs = re.compile(r"deferrable\s*=\s*True|\.defer\(|Trigger\(|Async\w*\(")
     files = (project.root / "dags").rglob("*.py")
     return any(signs.search(file.read_text(encoding="utf-8", errors="ignore")) for file in files)
@@ -157,23 +165,23 @@ _NEEDS = ("airflow-init",)
 _TASKS_USE = ("mlflow", "object-store")
 
 SERVICES = (
-    Service("airflow-init", _airflow("db", "migrate"), _env, once=True, stamp=_init_stamp),
+    Service("airflow-init", _migrate, _env, oneshot=True, stamp=_init_stamp),
     Service(
         "airflow-api-server",
         _api_server,
         _env,
-        needs=_NEEDS,
-        # To ask this page builds the API that tasks talk to; else the first task waits for it.
+        depends_on=_NEEDS,
+        # Requesting this page builds the API for tasks; otherwise the first task would wait for it.
         healthy=answers("AIRFLOW_PORT", "/execution/health"),
         ports=port("AIRFLOW_PORT"),
         login=_login,
     ),
     Service(
         "airflow-scheduler",
-        # Its log server would listen on all interfaces, and all logs are on this machine.
+        # Its log server would listen on all interfaces, and the logs are all on this machine.
         _airflow("scheduler", "--skip-serve-logs"),
         _env,
-        needs=_NEEDS,
+        depends_on=_NEEDS,
         uses=("environment", "airflow-api-server", "airflow-dag-processor", *_TASKS_USE),
         healthy=_beats("SchedulerJob"),
         healthy_in_container=_beats_in_container("scheduler"),
@@ -182,7 +190,7 @@ SERVICES = (
         "airflow-dag-processor",
         _airflow("dag-processor"),
         _env,
-        needs=_NEEDS,
+        depends_on=_NEEDS,
         healthy=_beats("DagProcessorJob"),
         healthy_in_container=_beats_in_container("dag_processor"),
     ),
@@ -190,10 +198,10 @@ SERVICES = (
         "airflow-triggerer",
         _airflow("triggerer", "--skip-serve-logs"),
         _env,
-        needs=_NEEDS,
+        depends_on=_NEEDS,
         uses=("airflow-scheduler",),
         healthy=_beats("TriggererJob"),
         healthy_in_container=_beats_in_container("triggerer"),
-        wanted=_uses_triggers,
+        enabled=_uses_triggers,
     ),
 )

@@ -1,19 +1,18 @@
-"""The step that brings the project's environment up to date before a service starts in it."""
+"""The step that updates the project's environment before services start in it."""
 
 from __future__ import annotations
 
-from gaiaflow import environments
+from gaiaflow.project.project import Project
+from gaiaflow.project.stamps import Stamp
 from gaiaflow.services.base import Service, airflow_python
-from gaiaflow.settings import Project
-from gaiaflow.stamps import Stamp
 
 
 def _command(project: Project) -> list[str]:
-    return [str(airflow_python(project)), "-m", "gaiaflow.environments"]
+    return [str(airflow_python(project)), "-m", "gaiaflow.project.environments"]
 
 
 def _stamp(project: Project) -> Stamp:
-    return environments.project_stamp(project.root, project.environment_manager)
+    return project.environment.stamp
 
 
-SERVICES = (Service("environment", _command, once=True, stamp=_stamp),)
+SERVICES = (Service("environment", _command, oneshot=True, stamp=_stamp),)

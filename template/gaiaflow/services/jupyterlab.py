@@ -6,17 +6,24 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from gaiaflow import inherited
+from gaiaflow.project import inherited
+from gaiaflow.project.clients import client_env
+from gaiaflow.project.project import Project
 from gaiaflow.services.base import Service, answers, port, project_python
-from gaiaflow.settings import Project, client_env
 
-# Of ours for JupyterLab: it need not ask at its first start about news.
+# Our defaults for JupyterLab: don't ask about news at the first start.
 _DEFAULTS = Path(__file__).parents[1] / "jupyterlab_settings"
 
 
 def _command(project: Project) -> list[str]:
     command = [
-        *(project_python(project), "-m", "gaiaflow.quick", "jupyterlab", "--no-browser"),
+        *(
+            project_python(project),
+            "-m",
+            "gaiaflow.entrypoints.quick",
+            "jupyterlab",
+            "--no-browser",
+        ),
         *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={project.env['JUPYTER_PORT']}"),
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={project.root}",
@@ -27,7 +34,7 @@ def _command(project: Project) -> list[str]:
 
 
 def _env(project: Project) -> Mapping[str, str]:
-    # The token travels in the environment: a command line can be read by every user.
+    # Pass the token in the environment: every user can read command lines.
     return {
         **client_env(project),
         **inherited.without_socks(os.environ),
@@ -37,12 +44,12 @@ def _env(project: Project) -> Mapping[str, str]:
 
 
 def _folders(project: Project) -> Mapping[str, str]:
-    """Folders of the project's own: in the home there may be kernels and files of another one.
+    """The project's own folders: those in the home may have other projects' kernels and files.
 
-    The person's settings of JupyterLab itself, as its theme and shortcuts, hold here too.
+    The user's settings for JupyterLab itself, such as theme and shortcuts, apply here too.
     """
     own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "IPYTHONDIR": "ipython"}
-    folder = project.state / "jupyterlab"
+    folder = project.state.jupyterlab
     return {
         **{name: str(folder / place) for name, place in own.items()},
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
@@ -55,7 +62,7 @@ SERVICES = (
         "jupyterlab",
         _command,
         _env,
-        needs=("environment",),
+        depends_on=("environment",),
         uses=("mlflow", "object-store"),
         healthy=answers("JUPYTER_PORT", "/api"),
         ports=port("JUPYTER_PORT"),

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from gaiaflow import inherited
+from gaiaflow.project import inherited
+from gaiaflow.project.clients import client_env
+from gaiaflow.project.project import Project
 from gaiaflow.services.base import Service, answers, data, port, project_python
-from gaiaflow.settings import Project, client_env
 
 
 def _command(project: Project) -> list[str]:
     database = data(project) / "mlflow.db"
     return [
-        *(project_python(project), "-m", "gaiaflow.quick", "gaiaflow.mlflow_server"),
+        *(
+            project_python(project),
+            "-m",
+            "gaiaflow.entrypoints.quick",
+            "gaiaflow.entrypoints.mlflow_server",
+        ),
         *("--port", project.env["MLFLOW_PORT"]),
-        # Relative to the project, whose path may have characters that mean something in a URL.
+        # Relative because the project's path may contain characters that are special in URLs.
         *("--backend-store-uri", f"sqlite:///{database.relative_to(project.root)}"),
         *("--artifacts-destination", f"s3://{project.env['S3_BUCKET']}/mlflow"),
     ]
@@ -26,9 +32,9 @@ def _env(project: Project) -> Mapping[str, str]:
         **client_env(project),
         **inherited.without_socks(os.environ),
         "MLFLOW_S3_ENDPOINT_URL": project.url("OBJECT_STORE_PORT"),
-        # Its job runner would add eight processes and 1.3 GiB for features that we do not use.
+        # The job runner would add eight processes and 1.3 GiB for features that we don't use.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        # What processes call it, containers of Docker Desktop, and pods.
+        # The names that processes, containers of Docker Desktop, and pods use.
         "MLFLOW_SERVER_ALLOWED_HOSTS": "localhost:*,127.0.0.1:*,host.docker.internal:*,mlflow:*",
     }
 
@@ -43,7 +49,7 @@ SERVICES = (
         "mlflow",
         _command,
         _env,
-        needs=("environment",),
+        depends_on=("environment",),
         uses=("object-store",),
         healthy=answers("MLFLOW_PORT", "/health"),
         ports=port("MLFLOW_PORT"),

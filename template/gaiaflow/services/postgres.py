@@ -1,4 +1,4 @@
-"""Postgres, which keeps what Airflow and MLflow know. Containers only: processes use SQLite."""
+"""Postgres, the database of Airflow and MLflow in containers; processes use SQLite."""
 
 from __future__ import annotations
 

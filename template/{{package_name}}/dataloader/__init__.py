@@ -1,1 +1,1 @@
-"""Read data from where it lies and bring it into the object store."""
+"""Read data from its source and put it into the object store."""

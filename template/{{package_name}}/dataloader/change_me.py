@@ -11,8 +11,8 @@ from ..utils import s3
 def load(samples: int = 60) -> dict[str, Any]:
     """Make up some reflectances (0..1) and store them as a table.
 
-    Arguments and the result of a task's function are JSON: numbers, text, lists, dicts. Anything
-    bigger goes to the object store, and its key is what you return.
+    The arguments and the result of a task's function are JSON: numbers, text, lists, dicts. Put
+    anything bigger into the object store, and return its key.
     """
     # Change: read files from data/, a STAC catalogue, a database ...
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""First stage: bring a scene and labelled spectra into the object store."""
+"""First stage: put a scene and labelled spectra into the object store."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +23,10 @@ def ingest(
     """Store the scene as COG and the spectra as CSV under a new prefix.
 
     Args:
-        scene: "sample", or a raster such as "data/scene.tif" or "s3://bucket/scene.tif" that has
-            the bands B02, B03, B04 and B08, perhaps among others.
+        scene: "sample", or a raster such as "data/scene.tif" or "s3://bucket/scene.tif" with at
+            least the bands B02, B03, B04 and B08.
         spectra: "sample", or a CSV file with columns B02, B03, B04, B08 (reflectance, 0..1), class.
-        band_names, scale, offset, nodata: what the scene's file does not say, see `open_scene`.
+        band_names, scale, offset, nodata: what the scene's file doesn't say; see `open_scene`.
 
     Returns:
         The S3 keys `scene` and `spectra`.

@@ -1,4 +1,4 @@
-"""Scenes: multi-band reflectance on a grid. How files of them are read is the framework's."""
+"""Scenes: multi-band reflectance on a grid. The framework reads their files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from gaiaflow.rasters import Raster, read_reflectance, write_cog
 
 from ..model_pipeline.bands import OTHER_NAMES
 
-# The sample does not say where it lies: a flat grid in metres, not a place on Earth.
+# The sample has no location: this is a flat grid in metres, not a place on Earth.
 LOCAL_GRID = 'LOCAL_CS["Scene grid",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
 
 
 def sample_scene() -> Raster:
     """The Sentinel-2 scene that ships with spyndex: 4 bands, 300 x 300 pixels of 10 m.
 
-    It comes without georeference, hence the local grid. Its dimensions are called (band, x, y),
-    but the first of the two runs down the picture and the second across it.
+    It has no georeference, hence the local grid. Its dimensions are called (band, x, y), but x
+    runs down the picture and y across it.
     """
     import spyndex  # only the sample needs it
 
@@ -43,16 +43,16 @@ def open_scene(
 ) -> Raster:
     """Read our bands of a scene from a file, "s3://bucket/key", a URL or a file's content.
 
-    What the file does not say, and no argument either, is decided by the rules in
-    `gaiaflow/rasters/reflectance.py`; the log says how.
+    If neither the file nor an argument says something, the rules in
+    `gaiaflow/rasters/reflectance.py` decide; the log says how.
 
     Args:
-        band_names: the names of all bands in the file's order, if it does not name them.
+        band_names: the names of all bands in the file's order, if it doesn't name them.
         scale, offset: reflectance = stored x scale + offset.
         nodata: the stored number that means "no data".
 
     Raises:
-        RasterError: what is needed can't be known; the message names the argument that decides it.
+        RasterError: something can't be determined; the message names the argument to set.
     """
     return read_reflectance(
         source, OTHER_NAMES, band_names=band_names, scale=scale, offset=offset, nodata=nodata
@@ -60,9 +60,9 @@ def open_scene(
 
 
 def scene_to_cog(scene: Raster) -> bytes:
-    """The scene as the content of a Cloud-Optimized GeoTIFF that leaves nothing open.
+    """The scene as the content of a self-describing Cloud-Optimized GeoTIFF.
 
-    It holds reflectance as float32, NaN is its nodata, and its bands have names: later stages
-    read it with `gaiaflow.rasters.read`, by no rule.
+    It contains reflectance as float32, with NaN as nodata and named bands: later stages read it
+    with `gaiaflow.rasters.read`, without any rules.
     """
     return write_cog(scene.values, scene.crs, scene.transform, np.nan, names=scene.bands)

@@ -1,1 +1,1 @@
-"""Define what is trained: the estimator and what it tells apart."""
+"""Define what is trained: the estimator and its classes."""

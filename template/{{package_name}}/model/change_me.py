@@ -8,6 +8,6 @@ FEATURES = ["red", "nir", "ndvi"]
 
 def make_model() -> BaseEstimator:
     """An untrained model."""
-    # Change: any estimator of scikit-learn, such as RandomForestClassifier(). For PyTorch and
-    # others MLflow has a "flavor" each, see log_model.
+    # Change: any scikit-learn estimator, such as RandomForestClassifier(). For PyTorch and others,
+    # use the log_model of their MLflow "flavor".
     return LogisticRegression()

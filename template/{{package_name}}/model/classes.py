@@ -1,4 +1,4 @@
-"""The classes: what the model tells apart, their codes in a map, and their colours."""
+"""The classes that the model predicts, their codes in a map, and their colours."""
 
 # name -> (code in a class raster, colour). Code 0 means "no data".
 CLASSES: dict[str, tuple[int, tuple[int, int, int]]] = {

@@ -1,5 +1,5 @@
-"""The inference pipeline: raw data in, answers out. It is what gets registered and served.
+"""The inference pipeline: raw data in, answers out. This is what gets registered and served.
 
-Functions and classes of your own that a model needs while it predicts belong into this folder,
-and must not import from other folders of the package: this folder travels with the model.
+Put your own functions and classes that a model needs for prediction in this folder. They must not
+import from other folders of the package: only this folder travels with the model.
 """

@@ -12,13 +12,13 @@ from sklearn.preprocessing import StandardScaler
 
 from ..model.change_me import make_model
 
-# Change: what a machine that loads the model needs. Naming it saves MLflow a slow search.
+# Change: the packages needed to load the model. Naming them saves MLflow a slow search.
 REQUIREMENTS = ("mlflow", "scikit-learn", "skops")
 
 
 def make_pipeline() -> Pipeline:
-    """The untrained pipeline. It is trained and stored as one thing, so no step is forgotten."""
-    # Change: add steps. Those made of scikit-learn's own parts load anywhere.
+    """The untrained pipeline. It is trained and stored as one object, so no step is forgotten."""
+    # Change: add steps. Steps from scikit-learn load anywhere.
     return Pipeline([("scale", StandardScaler()), ("model", make_model())])
 
 
@@ -27,9 +27,9 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
     info = mlflow.sklearn.log_model(
         pipeline,
         name="model",
-        # skops instead of pickle: loading it does not run code that is stored in it.
+        # skops instead of pickle: loading it doesn't run stored code.
         serialization_format="skops",
-        # It trusts few types by itself; those of the model that was just trained here are fine.
+        # By default it trusts few types; those of the model just trained here are safe.
         skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(pipeline)),
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         signature=infer_signature(example, pd.Series(pipeline.predict(example).tolist())),

@@ -1,4 +1,4 @@
-"""Spectral indices: the one place where they are computed, for training and for inference."""
+"""Spectral indices, computed in one place for both training and inference."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ import spyndex
 
 from .bands import IN_FORMULAS
 
-# Every index that spyndex can compute from blue, green, red and near infrared may stand here.
+# You can add any index that spyndex computes from blue, green, red and near infrared.
 INDICES = ("NDVI", "NDWI", "BNDVI")
 
 
 def add_indices(spectra: pd.DataFrame, indices: Sequence[str] = INDICES) -> pd.DataFrame:
-    """The bands, and a column for each spectral index.
+    """The bands, plus a column for each spectral index.
 
     Args:
         spectra: columns B02, B03, B04, B08 as reflectance (0..1), a row per pixel or sample.
         indices: names from the Awesome Spectral Indices catalogue.
 
     Returns:
-        The same rows; an index that is not defined (0 / 0) is 0.
+        The same rows; an undefined index (0 / 0) is 0.
     """
     bands = {letter: spectra[band] for letter, band in IN_FORMULAS.items()}
     computed = pd.DataFrame(

@@ -1,7 +1,7 @@
 """The land-cover inference pipeline: raw band reflectances in, class names out.
 
-It is one scikit-learn Pipeline, so whoever loads it, for a map, a service or a notebook, does
-not need to know which features it uses.
+It is a single scikit-learn Pipeline: to use it in a map, a service or a notebook, you don't need
+to know its features.
 """
 
 import shutil
@@ -20,23 +20,23 @@ from sklearn.preprocessing import FunctionTransformer
 from .bands import BANDS
 from .indices import add_indices
 
-# What a machine that loads the model has to install. Spelled out: MLflow would otherwise load
-# the model in a fresh process to find out, which takes seconds.
+# The packages needed to load the model. Without them, MLflow would load the model in a fresh
+# process to find out, which takes seconds.
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "skops", "spyndex", "xarray")
 
 
 def build_pipeline(classifier: Pipeline) -> Pipeline:
-    """Put the computation of the features before a (trained) classifier of features."""
+    """Put the computation of features in front of a (trained) classifier."""
     return Pipeline([("indices", FunctionTransformer(add_indices)), ("classify", classifier)])
 
 
 def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
     """Log the trained pipeline to the active MLflow run.
 
-    The format is skops, not pickle: it stores the state of known types instead of instructions
-    that run while loading. What the model is made of, our one function included, has to be named
-    as trusted: it was just trained here. The function's source travels along, so that the model
-    loads where this project is not installed.
+    The format is skops, not pickle: it stores the state of known types instead of code that runs
+    on loading. The types in the model, including our one function, must be listed as trusted,
+    which is safe because the model was just trained here. The function's source travels along, so
+    the model also loads where this project isn't installed.
 
     Args:
         example: some rows of raw reflectances, columns B02, B03, B04, B08.
@@ -59,9 +59,9 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
 
 
 def copy_code(folder: Path) -> Path:
-    """Copy the part of the package that a model needs to predict, this folder, into `folder`.
+    """Copy this folder, which a model needs for prediction, into `folder`.
 
-    Not all of the package: each file would be sent and fetched again with every model.
+    The rest of the package stays out: each file is uploaded and downloaded with every model.
     """
     here = Path(__file__).parent
     package = folder / here.parent.name
@@ -71,5 +71,5 @@ def copy_code(folder: Path) -> Path:
 
 
 def make_signature(pipeline: Pipeline, example: pd.DataFrame) -> ModelSignature:
-    """The columns and types that the model takes and gives."""
+    """The columns and types of the model's input and output."""
     return infer_signature(example[list(BANDS)], pd.Series(pipeline.predict(example), dtype=str))

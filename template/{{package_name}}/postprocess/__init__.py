@@ -1,1 +1,1 @@
-"""Turn predictions into products that people look at: maps, pictures, reports."""
+"""Turn predictions into products for people: maps, pictures, reports."""

@@ -36,10 +36,10 @@ def map_figure(
     Args:
         codes: class codes, shape (rows, columns).
         shares: share (0..1) of each class.
-        model: what made the map, for the caption.
+        model: the model that made the map, for the caption.
     """
     width, height = scene.grid.pixel_metres or (1, 1)
-    aspect = height / width  # pixels of degrees are not square
+    aspect = height / width  # pixels in degrees are not square
     figure = Figure(figsize=(12, 7.2), dpi=110, facecolor="white")
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.03, right=0.97, top=0.935, bottom=0.165, wspace=0.04)
@@ -83,22 +83,22 @@ def map_figure(
 
 
 def _remarks(scene: Raster, codes: npt.NDArray[np.uint8]) -> str:
-    """What a reader of the map would not expect, as sentences that go on from others."""
+    """What a reader of the map would not expect, as sentences with a leading space."""
     found = []
     empty = float((codes == NODATA).mean())
     if empty:
         found.append(f"White: no data ({empty:.1%} of the scene).")
     if scene.crs is None:
-        found.append("The scene does not say where it lies.")
+        found.append("The scene has no known location.")
     elif not scene.grid.is_north_up:
         found.append("North is not up.")
     return "".join(f" {sentence}" for sentence in found)
 
 
 def _scale_bar(axes: Any, scene: Raster) -> None:
-    """Draw a bar of a round length, about a fifth of the picture, where pixels have a known size.
+    """Draw a bar of a round length, about a fifth of the picture, if the pixel size is known.
 
-    In metres on the ground, whatever the unit of the grid.
+    The length is in metres on the ground, whatever the unit of the grid.
     """
     size = scene.grid.pixel_metres
     if size is None:

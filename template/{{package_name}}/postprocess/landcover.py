@@ -23,7 +23,7 @@ def make_map(scene: str, model: str, run_id: str) -> dict[str, Any]:
     Args:
         scene: S3 key of the scene.
         model: URI of the model, such as "models:/landcover/1" or "models:/landcover@champion".
-        run_id: the MLflow run that gets the picture too.
+        run_id: the MLflow run that also gets the picture.
 
     Returns:
         The S3 keys `map` (COG) and `picture` (PNG), and the `shares` of the classes.
@@ -44,7 +44,7 @@ def make_map(scene: str, model: str, run_id: str) -> dict[str, Any]:
 def class_raster(codes: npt.NDArray[np.uint8], scene: Raster, model: str) -> bytes:
     """The content of a Cloud-Optimized GeoTIFF of class codes on the grid of the scene.
 
-    Colour table, nodata value and the meaning of each code (tag `classes`, JSON) are in the file.
+    It includes the colour table, the nodata value and each code's meaning (tag `classes`, JSON).
     """
     return write_cog(
         codes[np.newaxis],

@@ -12,7 +12,7 @@ def predict(features: str, model: str) -> dict[str, Any]:
     """Apply the model at this URI to the table stored under this key."""
     # Change: predict on data that the model was not trained on.
     table = s3.get_table(features)
-    # "models:/name@champion" would be a registered model's best version.
+    # To use a registered model's champion: "models:/name@champion".
     answers = mlflow.pyfunc.load_model(model).predict(table[FEATURES])
     table = table.assign(predicted=answers)
     return {"predictions": s3.put_table(s3.beside(features, "predictions.csv"), table)}

@@ -18,10 +18,10 @@ class Model(Protocol):
 
 
 def classify(model: Model, scene: Raster) -> npt.NDArray[np.uint8]:
-    """The class code of each pixel, shape (rows, columns); NODATA where a band has none.
+    """The class code of each pixel, shape (rows, columns); NODATA where a band has no value.
 
     Raises:
-        ValueError: if the model answers with a class that has no code.
+        ValueError: the model predicts a class that has no code.
     """
     valid = np.isfinite(scene.values).all(axis=0)
     codes = np.full(valid.shape, NODATA, np.uint8)

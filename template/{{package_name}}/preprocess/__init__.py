@@ -1,1 +1,1 @@
-"""Check data before anything is learned from it, and turn it into features."""
+"""Check data before training, and turn it into features."""

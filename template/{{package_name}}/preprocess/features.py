@@ -16,7 +16,7 @@ def features(spectra: str) -> dict[str, Any]:
     """Add spectral indices and the split to the spectra stored under this key.
 
     Returns:
-        The S3 key `features` of the table, and its `columns` that a model learns from.
+        The S3 key `features` of the table, and the `columns` that a model learns from.
     """
     table = make_features(s3.get_table(spectra))
     return {
@@ -26,7 +26,7 @@ def features(spectra: str) -> dict[str, Any]:
 
 
 def make_features(spectra: pd.DataFrame) -> pd.DataFrame:
-    """The spectra with their indices, class and split ("train" or "test", alike in each class)."""
+    """The spectra with their indices, class and split ("train" or "test", stratified)."""
     table = add_indices(spectra).assign(**{"class": spectra["class"]})
     test = table.groupby("class").sample(frac=HELD_OUT, random_state=SEED).index
     return table.assign(split=["test" if row in test else "train" for row in table.index])

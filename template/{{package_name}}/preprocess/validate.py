@@ -1,4 +1,4 @@
-"""Second stage: a gate. Bad data stops here, with a message, and not as a bad model later."""
+"""Second stage: a gate. Bad data stops here with a message, not later as a bad model."""
 
 from typing import Any
 
@@ -14,22 +14,22 @@ from ..utils import s3
 
 MIN_SIDE = 32  # pixels
 MIN_SAMPLES = 10  # per class: enough for a held-out part and for the folds of the search
-MAX_OUTSIDE = 0.01  # share of values that may lie outside 0..1 (glint, haze, bright roofs)
+MAX_OUTSIDE = 0.01  # share of values that may be outside 0..1 (glint, haze, bright roofs)
 
 
 def validate(scene: str, spectra: str, max_nodata: float = 0.2) -> dict[str, Any]:
     """Check the scene and the spectra stored under these keys.
 
     Returns:
-        The same keys, so that later stages depend on the check, and what was found.
+        The same keys, which make later stages depend on the check, and statistics.
 
     Raises:
-        ValueError: with everything that is wrong.
+        ValueError: the data has problems; the message lists them all.
     """
     image, table = read(s3.get(scene)), s3.get_table(spectra)
     problems = check_scene(image, max_nodata) + check_spectra(table)
     if problems:
-        raise ValueError("the data is not fit for training:\n- " + "\n- ".join(problems))
+        raise ValueError("The data can't be used for training:\n- " + "\n- ".join(problems))
     return {
         "scene": scene,
         "spectra": spectra,
@@ -40,23 +40,23 @@ def validate(scene: str, spectra: str, max_nodata: float = 0.2) -> dict[str, Any
 
 
 def check_scene(scene: Raster, max_nodata: float = 0.2) -> list[str]:
-    """What is wrong with the scene, one sentence each; empty when it is fine."""
+    """The problems of the scene, one sentence each; empty if there are none."""
     problems = []
     if scene.bands != BANDS:
         problems.append(f"scene: its bands are {_join(scene.bands)} instead of {_join(BANDS)}")
     rows, columns = scene.values.shape[1:]
     if min(rows, columns) < MIN_SIDE:
         problems.append(
-            f"scene: {rows} x {columns} pixels, at least {MIN_SIDE} x {MIN_SIDE} needed"
+            f"scene: {rows} x {columns} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed"
         )
     share = nodata_share(scene.values)
     if share > max_nodata:
-        problems.append(f"scene: {share:.0%} of it has no data, {max_nodata:.0%} is allowed")
+        problems.append(f"scene: {share:.0%} of it has no data; {max_nodata:.0%} is allowed")
     return problems + _check_range("scene", scene.values)
 
 
 def check_spectra(table: pd.DataFrame) -> list[str]:
-    """What is wrong with the labelled spectra, one sentence each; empty when they are fine."""
+    """The problems of the labelled spectra, one sentence each; empty if there are none."""
     missing = [name for name in (*BANDS, "class") if name not in table]
     if missing:
         return [f"spectra: no column {_join(missing)}"]
@@ -74,7 +74,7 @@ def check_spectra(table: pd.DataFrame) -> list[str]:
         )
     counts = table["class"].value_counts()
     problems += [
-        f"spectra: {counts.get(name, 0)} samples of class {name}, at least {MIN_SAMPLES} needed"
+        f"spectra: {counts.get(name, 0)} samples of class {name}; at least {MIN_SAMPLES} are needed"
         for name in CLASSES
         if counts.get(name, 0) < MIN_SAMPLES
     ]
@@ -97,8 +97,8 @@ def _check_range(what: str, values: npt.NDArray[np.floating[Any]]) -> list[str]:
     if outside <= MAX_OUTSIDE:
         return []
     return [
-        f"{what}: {outside:.0%} of the values lie outside 0..1 (they go from {known.min():.3g} "
-        f"to {known.max():.3g}); is this reflectance, and is its scale known?"
+        f"{what}: {outside:.0%} of the values are outside 0..1 (they range from {known.min():.3g} "
+        f"to {known.max():.3g}); is this reflectance, with the right scale?"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Fifth stage: how good is the model on samples that it has never seen?"""
+"""Fifth stage: evaluate the model on samples that it has never seen."""
 
 import logging
 from pathlib import Path
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(features: str, model: str, run_id: str, name: str = "landcover") -> dict[str, Any]:
-    """Evaluate a model, and the present champion, on the held-out rows of the table.
+    """Evaluate a model and the current champion on the held-out rows of the table.
 
     Args:
         features: S3 key of the table.
@@ -54,14 +54,14 @@ def champion_accuracy(name: str, test: pd.DataFrame) -> float | None:
     try:
         predicted = predict_classes(f"models:/{name}/{version}", test)
     except (ImportError, AttributeError) as error:
-        # Its code was renamed or removed from the project since.
-        logger.warning("champion %s of %s does not load any more: %s", version, name, error)
+        # Its code has since been renamed or removed from the project.
+        logger.warning("champion %s of %s no longer loads: %s", version, name, error)
         return None
     return float(accuracy_score(test["class"], predicted))
 
 
 def predict_classes(model: str, table: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """The class names that the model at this URI gives to raw reflectances, one a row."""
+    """The class names that the model at this URI predicts for raw reflectances, one per row."""
     loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
     return np.asarray(loaded.predict(table[list(BANDS)]))
 

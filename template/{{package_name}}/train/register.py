@@ -1,4 +1,4 @@
-"""Sixth stage: a gate, the registry, and the question who is champion."""
+"""Sixth stage: a gate, the registry, and the choice of the champion."""
 
 from typing import Any
 
@@ -15,25 +15,25 @@ def register(
     name: str = "landcover",
     min_accuracy: float = 0.85,
 ) -> dict[str, Any]:
-    """Register a model that is good enough; make it champion if it is not worse than the present.
+    """Register a model that is good enough; make it champion unless the current one is better.
 
     Args:
         model: URI of a logged model.
-        metrics: of this model, on held-out data.
-        champion_accuracy: of the present champion on the same data, if there is one.
+        metrics: the model's metrics on held-out data.
+        champion_accuracy: the current champion's accuracy on the same data, if there is one.
 
     Returns:
         `name` and `version` of the new entry, `is_champion`, and the URI `champion` of the model
         to use from now on.
 
     Raises:
-        ValueError: if the accuracy is below `min_accuracy`.
+        ValueError: the accuracy is below `min_accuracy`.
     """
     accuracy = metrics["accuracy"]
     if accuracy < min_accuracy:
         raise ValueError(
-            f"an accuracy of {accuracy:.3f} is below the minimum of {min_accuracy:.3f}: "
-            "the model is not registered; look at the run's confusion matrix in MLflow"
+            f"The model was not registered: its accuracy of {accuracy:.3f} is below the minimum "
+            f"of {min_accuracy:.3f}. See the run's confusion matrix in MLflow."
         )
     entry = mlflow.register_model(model, name, tags={"accuracy": f"{accuracy:.4f}"})
     is_champion = champion_accuracy is None or accuracy >= champion_accuracy
@@ -43,6 +43,6 @@ def register(
         "name": name,
         "version": int(entry.version),
         "is_champion": is_champion,
-        # The version, not the alias: a map says for ever which model made it.
+        # The version, not the alias: a map always names the model that made it.
         "champion": f"models:/{name}/{champion_version(name)}",
     }

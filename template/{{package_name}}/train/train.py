@@ -37,10 +37,10 @@ def train(features: str, folds: int = 5) -> dict[str, Any]:
 
 
 def search_classifier(features: pd.DataFrame, classes: pd.Series, folds: int) -> GridSearchCV:
-    """Cross-validate every candidate; the best is trained again on all rows.
+    """Cross-validate every candidate, and train the best one on all rows.
 
-    The log loss decides: where all candidates are nearly always right, it still tells how sure
-    they are.
+    The log loss decides: if all candidates are nearly always right, it still shows how sure they
+    are.
     """
     search = GridSearchCV(
         make_classifier(),

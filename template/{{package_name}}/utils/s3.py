@@ -1,13 +1,13 @@
 """Objects in the project's S3 bucket.
 
-Every task runs in a process of its own (in production: in a pod), so what one leaves for the
-next goes through the object store, and only its key travels through Airflow.
+Every task runs in its own process (in production, in its own pod), so tasks exchange data through
+the object store, and only the keys travel through Airflow.
 """
 
 import io
 import os
 import secrets
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -22,22 +22,22 @@ def client() -> Any:
 
 
 def bucket() -> str:
-    """The project's bucket. Raises RuntimeError where nobody has said which one it is."""
+    """The project's bucket. Raises RuntimeError if it isn't set."""
     try:
         return os.environ["S3_BUCKET"]
     except KeyError:
         raise RuntimeError(
-            "S3_BUCKET is not set: run this in a task, or call gaiaflow.connect() first"
+            "S3_BUCKET is not set. Run this in a task, or call gaiaflow.connect() first."
         ) from None
 
 
 def new_prefix(pipeline: str) -> str:
-    """A fresh place for one run's results, such as "landcover/20260131-120000-3f9a1c"."""
-    return f"{pipeline}/{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """A new prefix for one run's results, such as "landcover/20260131-120000-3f9a1c"."""
+    return f"{pipeline}/{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def beside(key: str, name: str) -> str:
-    """The key of `name` in the same place as `key`: a run's results stay together."""
+    """The key of `name` next to `key`, which keeps a run's results together."""
     return f"{key.rpartition('/')[0]}/{name}".lstrip("/")
 
 
@@ -48,7 +48,7 @@ def put(key: str, data: bytes) -> str:
 
 
 def get(key: str) -> bytes:
-    """What is stored under `key`. Raises FileNotFoundError when there is nothing."""
+    """The object stored under `key`. Raises FileNotFoundError if there is none."""
     try:
         data: bytes = client().get_object(Bucket=bucket(), Key=key)["Body"].read()
     except client().exceptions.NoSuchKey:

@@ -1,0 +1,1 @@
+"""The commands of the managers: parse, call, print."""

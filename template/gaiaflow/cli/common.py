@@ -1,0 +1,73 @@
+"""What all commands share: running a manager, reporting its errors, finding its project."""
+
+from __future__ import annotations
+
+import difflib
+import signal
+import sys
+from typing import NoReturn
+
+from plumbum import cli
+
+from gaiaflow import __version__, console
+from gaiaflow.airflow_client import WrongConf
+from gaiaflow.project.errors import GaiaflowError, explain
+from gaiaflow.project.project import Project, find_root, prepare
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+class WrongUse(Exception):
+    """The command line is invalid. The message says what would be valid."""
+
+
+class Manager(cli.Application):
+    """A program with subcommands; without one, it prints its help."""
+
+    VERSION = __version__
+    SUBCOMMAND_HELPMSG = False
+
+    def main(self, *command: str) -> int:
+        if self.nested_command:
+            return DONE
+        if command:
+            near = difflib.get_close_matches(command[0], self._subcommands, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise WrongUse(
+                f"There is no command {command[0]!r}.{hint}\nTry: {self.PROGNAME} --help"
+            )
+        self.help()
+        return WRONG_USE
+
+
+def main(manager: type[Manager]) -> NoReturn:
+    """Run a manager; turn errors into a message and an exit code."""
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(name) != signal.SIG_IGN:  # as under nohup
+            signal.signal(name, _interrupt)
+    try:
+        _, code = manager.run(exit=False)
+    except (WrongUse, WrongConf) as error:
+        console.print_error(str(error))
+        code = WRONG_USE
+    except GaiaflowError as error:
+        console.print_error(str(error))
+        code = error.exit_code
+    except BrokenPipeError:  # the reader closed the pipe
+        code = DONE
+    except OSError as error:
+        console.print_error(explain(error))
+        code = FAILED
+    except KeyboardInterrupt:
+        console.err.print("interrupted")
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def project() -> Project:
+    """Load the project that contains this framework; create its `.env` if it is missing."""
+    return prepare(find_root())
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Programs that services and containers run with `python -m`."""

@@ -1,0 +1,1 @@
+"""What runs inside Airflow: functions as tasks, in every mode."""

@@ -1,0 +1,4 @@
+"""The project: its identity, settings, paths and environments.
+
+Standard library only.
+"""

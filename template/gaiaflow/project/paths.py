@@ -1,0 +1,48 @@
+"""The paths of a project's parts.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FRAMEWORK = Path(__file__).resolve().parents[1]
+ROOT = FRAMEWORK.parent
+LOCKS = FRAMEWORK / "locks"
+AIRFLOW_LOCK, MLFLOW_LOCK = LOCKS / "airflow.txt", LOCKS / "mlflow.txt"
+
+STATE = ".gaiaflow"
+
+
+class StateFolder:
+    """`.gaiaflow`: everything that programs write for a project, outside git."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = path = root / STATE
+        # Environments and their stamps.
+        self.airflow = path / "airflow"
+        self.airflow_python = self.airflow / "bin" / "python"
+        self.airflow_stamp = self.airflow / "gaiaflow.stamp"
+        self.project_stamp = path / "project.stamp"
+        self.lock_stamp = path / "lock.stamp"
+        self.uv = path / "uv"  # the folder where uv was last found
+        # Services.
+        self.backend = path / "backend"  # the one started last
+        self.compose_root = path / "compose-root"  # the project, as containers know it
+        self.data = path / "data"
+        self.logs = path / "logs"
+        self.run = path / "run"  # records and sockets of running services
+        self.services_lock = self.run / "lock"
+        self.images_stamp = self.run / "images.stamp"
+        self.task_containers = self.run / "task-containers"  # exists if a task ran in a container
+        self.airflow_home = path / "airflow-home"
+        self.jupyterlab = path / "jupyterlab"
+        self.certificates = path / "certificates"
+        self.minikube = path / "minikube"
+        self.detached_log = path / "detached.log"
+        # Updates.
+        self.update = path / "update"
+        self.undo = self.update / "undo.py"
+        self.update_lock = path / "update.lock"
+        self.kept = path / "kept"

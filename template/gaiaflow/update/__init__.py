@@ -1,0 +1,1 @@
+"""Update a project to a newer release of Gaiaflow."""
