@@ -16,7 +16,7 @@ from benchmarks.workshop import Workshop
 
 # A part ends with the last line (in what `copier copy` prints) that looks like this.
 PARTS = {
-    "files, secrets, git": re.compile(r"^Making Airflow's environment"),
+    "files, secrets, git": re.compile(r"^(Making|Creating) Airflow's environment"),
     "Airflow's environment": re.compile(r"^airflow-init: starting"),
     "project's environment and services": re.compile(r"^[a-z-]+: (healthy|done)"),
     "pipeline": re.compile(r"^landcover: success"),

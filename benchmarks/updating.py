@@ -55,7 +55,7 @@ def _template(workshop: Workshop, name: str) -> Path:
         text = config.read_text(encoding="utf-8")
         config.write_text(re.sub(r"(?s)\n_migrations:.*", "\n_migrations: []\n", text))
     commit(target)
-    for path in ("gaiaflow/errors.py", "gaiaflow/stamps.py", "mlops_manager.py"):
+    for path in ("gaiaflow/project/errors.py", "gaiaflow/project/stamps.py", "mlops_manager.py"):
         with (target / "template" / path).open("a", encoding="utf-8") as file:
             file.write("# newer\n")
     git = _git(target)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +17,53 @@ ROOT = Path(__file__).resolve().parents[1]
 
 Render = Callable[..., Path]
 
+SLICES = 4  # of the tests marked `slow`; CI runs one for each commit
 
-def share_services(items: list[pytest.Item], folder: Path, order: tuple[str, ...]) -> None:
-    """Let the tests of a folder share one running project: in one process, in this order."""
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow",
+        choices=("none", "slice", "all"),
+        default="none",
+        help="the tests marked `slow`: none, those of this commit's slice (as CI does), or all",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist adds groups to the names
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the slow tests that nobody asked for."""
+    wanted = config.getoption("--slow")
+    if wanted == "all":
+        return
+    chosen = commit_number() % SLICES if wanted == "slice" else None
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker("slow") and zlib.crc32(item.nodeid.encode()) % SLICES != chosen
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def commit_number() -> int:
+    """A number that is different for each commit, and the same in all of its runs."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return int(done.stdout or "0", 16)
+
+
+def share_services(
+    items: list[pytest.Item], folder: Path, order: tuple[str, ...], groups: dict[str, str]
+) -> None:
+    """Let the tests of a folder share one running project: in one process, in this order.
+
+    Modules in `groups` have a project of their own: they join the group named there.
+    """
     here = [item for item in items if folder in item.path.parents]
     for item in here:
         item.add_marker(pytest.mark.stack)
-        item.add_marker(pytest.mark.xdist_group(folder.name))
+        item.add_marker(pytest.mark.xdist_group(groups.get(item.path.stem, folder.name)))
     ordered = iter(sorted(here, key=lambda item: order.index(item.path.stem)))
     items[:] = [next(ordered) if item in here else item for item in items]
 

@@ -1,9 +1,9 @@
 """Runs tests/framework where the framework lives: in the environment of its own lock.
 
 Airflow's pins and Copier's don't meet in one environment. So each module of tests/framework is a
-test here, which runs pytest on it there. One of them, with all of its output:
+test here, which runs pytest on it there. While you work on one:
 
-    python -m pytest tests/test_framework.py -k runner -rA
+    python -m tests.test_framework tests/framework/test_runner.py
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,27 +27,43 @@ TYPES = ("types-PyYAML", "types-docker", "types-psutil", "types-psycopg2")
 TOOLS = ("hypothesis", "mypy", "pytest", *TYPES)
 
 
-@pytest.fixture(scope="session")
-def airflow_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment made of the lock: a second, once uv has the packages."""
-    folder = tmp_path_factory.mktemp("airflow")
+OPTIONS = (
+    "--confcutdir=tests/framework",
+    "--override-ini=pythonpath=template",
+    "--override-ini=addopts=",  # this environment lacks xdist
+)
+
+
+def make_environment(folder: Path) -> Path:
+    """An environment made of the lock: a second, once uv has the packages. Returns its Python."""
     python = folder / "bin" / "python"
     uv = local[find_uv_bin()]
-    uv("venv", "--quiet", "--clear", "--python", sys.executable, folder)
+    uv("venv", "--quiet", "--allow-existing", "--python", sys.executable, folder)
     install = uv["pip", "install", "--quiet", "--python", python]
     install("--require-hashes", "--requirements", LOCK)
     install(*TOOLS)
     return python
 
 
-def run(python: Path, *arguments: str, home: Path) -> None:
-    """Run a tool of the environment in the repository; its output is the failure's text."""
+def environ(home: str | Path) -> dict[str, str]:
+    """The environment variables for a tool that runs there."""
     # Options for this pytest are not for that one. And without bytecode on disk every process
-    # would compile anew what it imports of Airflow.
+    # would compile again what it imports of Airflow.
     not_for_it = {"PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"}
     env = {name: value for name, value in os.environ.items() if name not in not_for_it}
-    env |= {"AIRFLOW_HOME": str(home), "MYPYPATH": "template"}
+    return env | {"AIRFLOW_HOME": str(home), "MYPYPATH": "template"}
+
+
+@pytest.fixture(scope="session")
+def airflow_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment made of the lock."""
+    return make_environment(tmp_path_factory.mktemp("airflow"))
+
+
+def run(python: Path, *arguments: str, home: Path) -> None:
+    """Run a tool of the environment in the repository; its output is the failure's text."""
     command = [str(python), "-m", *arguments]
+    env = environ(home)
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     sys.stdout.write(done.stdout)
     if done.returncode:
@@ -55,13 +72,17 @@ def run(python: Path, *arguments: str, home: Path) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_framework(module: str, airflow_python: Path, tmp_path: Path) -> None:
-    options = [
-        *("-q", "--color=no", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'framework'}"),
-        *("--confcutdir=tests/framework", "--override-ini=pythonpath=template"),
-    ]
-    run(airflow_python, "pytest", *options, f"tests/framework/{module}.py", home=tmp_path)
+    quiet = ("-q", "--color=no", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'framework'}")
+    run(airflow_python, "pytest", *quiet, *OPTIONS, f"tests/framework/{module}.py", home=tmp_path)
 
 
 def test_types(airflow_python: Path, tmp_path: Path) -> None:
     checked = ("template/gaiaflow", "template/mlops_manager.py", "tests/framework")
     run(airflow_python, "mypy", f"--cache-dir={tmp_path / 'mypy'}", *checked, home=tmp_path)
+
+
+if __name__ == "__main__":
+    made = make_environment(ROOT / ".airflow-venv")  # kept for the next time
+    asked = [str(made), "-m", "pytest", *OPTIONS, *(sys.argv[1:] or ["tests/framework"])]
+    with tempfile.TemporaryDirectory() as folder:
+        sys.exit(subprocess.run(asked, cwd=ROOT, env=environ(folder), check=False).returncode)

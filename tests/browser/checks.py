@@ -61,19 +61,16 @@ class Pages:
         graph = pages.open_graph(page, run["url"])
         names = [task["task_id"] for task in run["tasks"]]
         assert pages.states_of(graph, len(names)) == dict.fromkeys(names, "success")
-        pages.picture(page, "airflow-graph")
 
     def test_mlflow_shows_the_picture(self, page: Page, project: Project, run: Any) -> None:
         pages.open_last_run(page, project, "landcover")
         image = pages.show_artifact(page, "landcover.png")
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 800
-        pages.picture(page, "mlflow-run")
 
     def test_mlflow_shows_the_model(self, page: Page, project: Project, run: Any) -> None:
         versions = pages.open_model(page, project, "landcover")
         expect(versions.first).to_contain_text("accuracy")
         expect(versions.filter(has_text="@ champion")).to_have_count(1)
-        pages.picture(page, "mlflow-model")
 
     def test_jupyterlab_refuses_a_wrong_token(self, page: Page, project: Project) -> None:
         pages.give_token(page, project, "wrong")
@@ -85,4 +82,3 @@ class Pages:
         cells = pages.run_notebook(page, project, "notebooks/tour.ipynb")
         # The last one draws the map; it does not run if one before it has failed.
         expect(cells.filter(has_text="map_figure(").get_by_role("img")).to_be_visible()
-        pages.picture(page, "jupyterlab")

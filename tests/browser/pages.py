@@ -3,22 +3,15 @@
 Chromium is the system's (Debian: the package chromium), driven by Playwright. All functions wait
 for what they look for, up to a limit, and raise if it does not come.
 
-Set SCREENSHOTS to a folder, and `picture` saves what is seen there:
-
-    SCREENSHOTS=/tmp/pictures python -m pytest tests/containers/test_browser.py
-
-The pictures in docs/images were made so, some in a higher or lower window, and then reduced to a
-palette of 128 colours.
+`python -m tests.browser.pictures` draws the pictures of the documentation with them.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
@@ -52,12 +45,6 @@ def new_page(browser: Browser) -> Iterator[Page]:
     with browser.new_context(viewport=_SIZE, locale="en-GB", timezone_id="UTC") as context:
         context.set_default_timeout(LIMIT)
         yield context.new_page()
-
-
-def picture(seen: Page | Locator, name: str) -> None:
-    """Save what is seen as NAME.png, if the variable SCREENSHOTS names a folder."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        seen.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
 
 
 # --- Airflow -------------------------------------------------------------------------------------

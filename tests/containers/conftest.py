@@ -55,14 +55,17 @@ ORDER = (
     "test_crash",
     "test_failures",
     "test_two_projects",
+    "test_documentation",
     "test_backends",
+    "test_older_databases",
     "test_setup_start",
     "test_clean",
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    share_services(items, HERE, ORDER)
+    share_services(items, HERE, ORDER, {})
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +98,7 @@ class Inventory:
                 if not OF_TESTS_BESIDE & found.labels.keys()
             ],
             "images": [
-                # One that was built anew meanwhile has no name any more, and still its label.
+                # One that was rebuilt meanwhile has lost its name, but not its label.
                 (found.tags or [found.labels.get("com.docker.compose.project", "")])[0]
                 for found in client.images.list()
             ],

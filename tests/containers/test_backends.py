@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import docker
+import pytest
 
 from .conftest import Project, containers_of, states
 
 
+@pytest.mark.slow
 def test_there_and_back(running: Project, engine: docker.DockerClient) -> None:
     done = running.manage("deps")  # an environment for processes
     assert done.code == 0, done

@@ -20,6 +20,8 @@ from .conftest import (
     wait_until_dead,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def wait_until_task_runs(log: Path, number: int) -> None:
     """Wait for the n-th task of a run, as the command that follows the run tells them."""
@@ -84,7 +86,10 @@ def test_a_start_whose_manager_was_killed(containers: Project, engine: docker.Do
     assert states(containers) == dict.fromkeys(SERVICES, "healthy")
 
 
-@pytest.mark.parametrize(("how", "seen"), [("SIGINT", "postgres"), ("SIGTERM", "mlflow")])
+@pytest.mark.parametrize(
+    ("how", "seen"),
+    [("SIGINT", "postgres"), ("SIGTERM", "mlflow")],
+)
 def test_an_interrupted_start_leaves_nothing(
     containers: Project, engine: docker.DockerClient, how: str, seen: str
 ) -> None:
@@ -99,10 +104,8 @@ def test_an_interrupted_start_leaves_nothing(
     assert containers_of(engine, containers) == {}
 
 
-def test_a_service_that_hangs_is_started_anew(
-    running: Project, engine: docker.DockerClient
-) -> None:
-    """`start` mends what runs and does not answer, as it mends what has ended."""
+def test_a_service_that_hangs_is_restarted(running: Project, engine: docker.DockerClient) -> None:
+    """`start` restarts what runs but does not answer, as it restarts what has ended."""
     container = containers_of(engine, running)["mlflow"]
     container.pause()
     assert states(running)["mlflow"] == "failed"

@@ -26,7 +26,7 @@ def test_new_dependencies_reach_running_services(
         code, said = exec_in(after[name], *IMPORT)
         assert code == 0, said
     for name, container in before.items():
-        if container.status == "running":  # and nobody was started anew
+        if container.status == "running":  # and none was restarted
             assert after[name].attrs["State"]["StartedAt"] == container.attrs["State"]["StartedAt"]
     assert 'name = "cowsay"' in (environment.root / "uv.lock").read_text(encoding="utf-8")
 

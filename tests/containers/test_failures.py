@@ -42,6 +42,7 @@ def test_no_engine(containers: Project, tmp_path: Path) -> None:
         assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_an_image_that_nobody_has(containers: Project, env_file: Path) -> None:
     assert containers.manage("stop").code == 0
     set_value(env_file, "POSTGRES_IMAGE", "gaiaflow.invalid/postgres:17")
@@ -50,6 +51,7 @@ def test_an_image_that_nobody_has(containers: Project, env_file: Path) -> None:
     assert "gaiaflow.invalid" in said
 
 
+@pytest.mark.slow
 def test_a_build_that_fails(containers: Project) -> None:
     assert containers.manage("stop").code == 0
     dockerfile = containers.root / "dockerfiles" / "mlflow" / "Dockerfile"
@@ -63,6 +65,7 @@ def test_a_build_that_fails(containers: Project) -> None:
     assert "the reason why" in said
 
 
+@pytest.mark.slow
 def test_a_step_that_fails(containers: Project, env_file: Path) -> None:
     """The last lines of the one that failed are shown, and who waits for it in vain."""
     assert containers.manage("stop").code == 0
@@ -71,7 +74,7 @@ def test_a_step_that_fails(containers: Project, env_file: Path) -> None:
     assert code == 1
     assert "airflow-init: it ended with exit code 1" in said
     assert "password authentication failed" in said
-    assert "airflow-api-server: airflow-init failed, which it needs" in said
+    assert "airflow-api-server: it needs airflow-init, which failed" in said
     assert "logs airflow-init" in said
 
 
@@ -83,6 +86,7 @@ def test_a_missing_setting_is_named(containers: Project, env_file: Path) -> None
     assert ".env lacks POSTGRES_PASSWORD" in said
 
 
+@pytest.mark.slow
 def test_a_busy_port(containers: Project, engine: docker.DockerClient, env_file: Path) -> None:
     assert containers.manage("stop").code == 0
     with socket.socket() as foreign:
@@ -97,6 +101,7 @@ def test_a_busy_port(containers: Project, engine: docker.DockerClient, env_file:
     assert containers_of(engine, containers) == {}
 
 
+@pytest.mark.slow
 def test_secrets_of_another_account_do_not_win(containers: Project) -> None:
     """Compose takes a variable of the shell before one of .env: the manager does not let it."""
     code, said = start(containers, AWS_ACCESS_KEY_ID="foreign", AWS_SECRET_ACCESS_KEY="foreign")

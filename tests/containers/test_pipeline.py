@@ -72,7 +72,7 @@ def test_gdal_finds_the_object_store_where_tasks_run(
     )
     scheduler = containers_of(engine, containers)["airflow-scheduler"]
     ended, said = exec_in(scheduler, "/opt/env/venv/bin/python", "-c", code)
-    assert (ended, said.split()[-1:]) == (0, ["4.0"]), said
+    assert ended == 0 and "4.0" in said.split(), said
 
 
 def test_mlflow_holds_the_run_and_the_model(environment: Project, run: Any) -> None:
@@ -117,6 +117,7 @@ def test_a_dag_that_does_not_import_is_named_by_its_place_here(containers: Proje
     assert "dags/broken_here.py, line 2: ImportError" in done.err
 
 
+@pytest.mark.slow
 def test_a_changed_function_runs_at_once(containers: Project) -> None:
     """The project's code is mounted: a change needs no build and no restart."""
     file = containers.root / "forest_watch" / "dataloader" / "change_me.py"
@@ -137,6 +138,7 @@ def test_logs(containers: Project) -> None:
         assert done.out.strip()
 
 
+@pytest.mark.slow
 def test_data_are_kept_over_down_and_up(environment: Project, run: Any) -> None:
     before = environment.probe("tracking"), environment.probe("products")
     stopped = environment.manage("stop")

@@ -34,6 +34,7 @@ def cluster(containers: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         yield tmp_path
 
 
+@pytest.mark.slow
 def test_services_as_containers_and_a_cluster(
     new_project: Start, engine: docker.DockerClient, cluster: Path
 ) -> None:

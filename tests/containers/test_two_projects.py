@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import docker
+import pytest
 
 from .conftest import (
     SERVICES,
@@ -20,6 +21,7 @@ from .conftest import (
 STORE = ("--backend", "compose", "--service", "object-store")
 
 
+@pytest.mark.slow
 def test_side_by_side(running: Project, new_project: Start, engine: docker.DockerClient) -> None:
     """The second moves to other ports, has data of its own, and cleans up after itself only."""
     other = new_project("Second", package_name="forest_watch")
@@ -43,6 +45,7 @@ def test_side_by_side(running: Project, new_project: Start, engine: docker.Docke
     assert states(running) == dict.fromkeys(SERVICES, "healthy")
 
 
+@pytest.mark.slow
 def test_a_copied_folder_takes_another_name(
     running: Project, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
@@ -55,7 +58,7 @@ def test_a_copied_folder_takes_another_name(
         done = copy.manage("start", *STORE)
         assert done.code == 0, done
         assert name_of(copy) != name_of(running)
-        assert "is called" in done.err
+        assert "is now called" in done.err
         assert states(copy)["object-store"] == "healthy"
     finally:
         done = copy.manage("clean", "--data", "--yes")

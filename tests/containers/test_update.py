@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import docker
+import pytest
 
 from tests.stack.conftest import person
 from tests.stack.test_update import git, outdated
@@ -15,6 +16,7 @@ from .conftest import SERVICES, Project, containers_of, exec_in, states
 __all__ = ["outdated"]  # a fixture
 
 
+@pytest.mark.slow
 def test_an_update_of_a_running_project(
     environment: Project, outdated: Project, engine: docker.DockerClient
 ) -> None:

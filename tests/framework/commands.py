@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-RUN = "from gaiaflow.commands import main; main()"
+RUN = "from gaiaflow.cli.mlops import main; main()"
 
 
 def command(root: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:

@@ -20,7 +20,7 @@ if importlib.util.find_spec("airflow") is None or importlib.util.find_spec("gaia
 else:
     from hypothesis import HealthCheck, settings
 
-    settings.register_profile(  # a function-scoped folder is written anew by every example
+    settings.register_profile(  # every example rewrites a function-scoped folder
         "framework", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     settings.load_profile("framework")
@@ -36,10 +36,13 @@ kubernetes = false
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that a person's shell may have set for another project."""
-    for name in os.environ:
-        if name.startswith(("GAIAFLOW_", "AWS_", "MLFLOW_", "S3_")):
-            monkeypatch.delenv(name)
+    """Nothing that a person's shell may have set for another project, or another engine."""
+    from gaiaflow.project import inherited
+
+    others = ("DOCKER_", "GAIAFLOW_", "KUBECONFIG", "S3_")
+    names = {name for name in os.environ if name.startswith(others)}
+    for name in names.union(inherited.left_out(os.environ)) - {"AIRFLOW_HOME"}:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import ssl
 import stat
 from pathlib import Path
 
-from gaiaflow import certificates
+from gaiaflow.services import certificates
 
 
 def test_it_is_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_in_a_container_no_command_runs(bare_project: Path, tmp_path: Path) -> N
     line = [sys.executable, "-B", str(bare_project / "mlops_manager.py"), "stop"]
     done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "in a terminal of the computer itself" in done.stderr
+    assert "in a terminal on the computer itself" in done.stderr
     assert not (bare_project / ".gaiaflow").exists()
 
 

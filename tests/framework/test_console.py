@@ -38,9 +38,9 @@ def test_many_tasks_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     screen(monkeypatch, "err", 80)
     progress = console.Progress()
     for number in range(40):
-        progress.report(f"good_{number}", "success", "")
-    progress.report("bad", "failed", "")
-    progress.report("slow", "running", "")
+        progress.notify(f"good_{number}", "success", "")
+    progress.notify("bad", "failed", "")
+    progress.notify("slow", "running", "")
     shown = Console(file=io.StringIO(), width=80)
     with shown.capture() as capture:
         shown.print(progress._render())

@@ -13,19 +13,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gaiaflow import detached, environments, processes
-from gaiaflow.stamps import Stamp
+from gaiaflow.backends import processes
+from gaiaflow.cli import detached
+from gaiaflow.project.environments import airflow_stamp
+from gaiaflow.project.paths import StateFolder
 
 
 @pytest.fixture
 def project(bare_project: Path) -> Path:
     """A project with an environment that borrows the packages of this one."""
-    python = environments.airflow_python(bare_project)
-    folder = python.parent.parent
+    folder = StateFolder(bare_project).airflow
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     [packages] = folder.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
-    Stamp(folder / "gaiaflow.stamp", python, [environments.AIRFLOW_LOCK]).write()
+    airflow_stamp(bare_project).write()
     return bare_project
 
 
@@ -38,10 +39,10 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 def serve(project: Path, script: str) -> psutil.Process:
     """A service in which somebody types something."""
-    command = ["/bin/sh", "-c", script, "sh", str(environments.airflow_python(project))]
+    command = ["/bin/sh", "-c", script, "sh", str(StateFolder(project).airflow_python)]
     log = project / "terminal.log"
     process = processes.spawn(command, os.environ, project, "jupyterlab", log)
-    processes.remember(project / ".gaiaflow" / "run" / "jupyterlab.json", process, project)
+    processes.remember(StateFolder(project).run / "jupyterlab.json", process, project)
     return psutil.Process(process.pid)
 
 
@@ -52,7 +53,7 @@ def test_a_stop_within_a_service(project: Path, environment: str) -> None:
     wait_for(lambda: log.exists() and "jupyterlab: stopped" in log.read_text(encoding="utf-8"))
     assert not service.is_running() or service.status() == psutil.STATUS_ZOMBIE
     shown = (project / "terminal.log").read_text(encoding="utf-8")
-    assert "This terminal belongs to jupyterlab, which may be stopped now." in shown
+    assert "This terminal belongs to jupyterlab, which may stop now." in shown
     assert str(log) in "".join(shown.split("\n"))
 
 

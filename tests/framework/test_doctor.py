@@ -122,7 +122,7 @@ def test_with_rich_it_says_the_same(bare_project: Path, tmp_path: Path) -> None:
 
 
 def test_as_a_command_in_airflows_environment(bare_project: Path, tmp_path: Path) -> None:
-    code = "from gaiaflow.commands import main; main()"
+    code = "from gaiaflow.cli.mlops import main; main()"
     environ = {**only(tmp_path, "git"), "PYTHONPATH": str(bare_project)}
     done = subprocess.run(
         [sys.executable, "-B", "-c", code, "doctor", "--json"],

@@ -95,7 +95,7 @@ def test_a_dead_docker_host(project_root: Path, tmp_path: Path, environ: dict[st
     environ = {**environ, "DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}
     found = seen(look(project_root, docker.docker_context, environ))
     assert found.level == WARNING
-    assert f"DOCKER_HOST=unix://{tmp_path}/docker.sock leads to" in found.found
+    assert f"DOCKER_HOST=unix://{tmp_path}/docker.sock points to" in found.found
     assert found.fix.startswith("unset DOCKER_HOST")
     assert look(project_root, docker.docker_engine, environ) is None  # one cause, one finding
     assert look(project_root, docker.docker_permission, environ) is None
@@ -119,8 +119,8 @@ def test_the_wrong_one_of_two_contexts(project_root: Path, engine: dict[str, str
     run(engine, "context", "use", "desktop-linux")
     found = seen(look(project_root, docker.docker_context, engine))
     assert found.level == WARNING
-    assert "the context desktop-linux leads to unix:///nowhere" in found.found
-    assert "one does at default" in found.found
+    assert "the context desktop-linux points to unix:///nowhere" in found.found
+    assert "one answers at default" in found.found
     assert look(project_root, docker.docker_engine, engine) is None
     run_fix(found, engine, project_root)
     assert seen(look(project_root, docker.docker_context, engine)).level == OK
@@ -131,7 +131,7 @@ def test_a_context_that_is_gone(project_root: Path, engine: dict[str, str]) -> N
     config = Path(engine["DOCKER_CONFIG"]) / "config.json"
     config.write_text('{"currentContext": "gone"}')
     found = seen(look(project_root, docker.docker_context, engine))
-    assert (found.level, "the context gone leads to nothing" in found.found) == (WARNING, True)
+    assert (found.level, "the context gone points to nothing" in found.found) == (WARNING, True)
     assert look(project_root, docker.docker_compose, engine) is None
     run_fix(found, engine, project_root)
     assert seen(look(project_root, docker.docker_context, engine)).level == OK
@@ -141,9 +141,9 @@ def test_two_engines(project_root: Path, engine: dict[str, str]) -> None:
     with listening() as path:
         run(engine, "context", "create", "second", "--docker", f"host=unix://{path}")
         found = seen(look(project_root, docker.docker_context, engine))
-    assert (found.level, "two engines run" in found.found) == (WARNING, True)
+    assert (found.level, "two engines are running" in found.found) == (WARNING, True)
     found = seen(look(project_root, docker.docker_context, engine))
-    assert (found.level, "(not: second)" in found.found) == (OK, True)
+    assert (found.level, "(not used: second)" in found.found) == (OK, True)
 
 
 # --- The engine ----------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_an_engine_that_does_not_run_and_no_plugin(
         pytest.skip(f"no mount namespaces here: {done.stderr}")
     engine, context, compose = json.loads(done.stdout)
     assert engine["level"] == WARNING
-    assert engine["found"].startswith("it does not run (unix:///var/run/docker.sock)")
+    assert engine["found"].startswith("not running at unix:///var/run/docker.sock")
     assert engine["fix"] == "service docker start"  # without systemd; as root without sudo
     assert context["level"] == OK
     assert compose["level"] == WARNING
@@ -228,7 +228,8 @@ def test_no_permission_on_the_engine(project_root: Path, engine: dict[str, str])
         pytest.skip("everybody may use the engine here")
     del engine["DOCKER_CONFIG"]  # pytest's folders are closed to others
     found = seen(as_nobody(project_root, docker.docker_permission, engine))
-    assert (found.level, "no permission on /var/run/docker.sock" in found.found) == (WARNING, True)
+    assert found.level == WARNING
+    assert "no permission to use /var/run/docker.sock" in found.found
     assert 'sudo usermod -aG docker "$(id -un)"' in found.fix
     assert "can become root" in found.fix and "rootless" in found.fix
     assert as_nobody(project_root, docker.docker_engine, engine) is None
@@ -263,7 +264,8 @@ def test_credentials_without_their_program(
     before = json.dumps(config)
     path.write_text(before)
     found = seen(look(project_root, docker.docker_credentials, environ))
-    assert (found.level, "no docker-credential-desktop" in found.found) == (WARNING, True)
+    assert found.level == WARNING
+    assert "docker-credential-desktop was not found" in found.found
     helper = script(tmp_path / "bin" / "docker-credential-desktop", "")
     assert seen(look(project_root, docker.docker_credentials, environ)).level == OK
     helper.unlink()
@@ -279,7 +281,7 @@ def test_a_broken_configuration(project_root: Path, environ: dict[str, str], tex
     path = Path(environ["DOCKER_CONFIG"]) / "config.json"
     path.write_text(text)
     found = seen(look(project_root, docker.docker_credentials, environ))
-    assert (found.level, "not what Docker writes" in found.found) == (WARNING, True)
+    assert (found.level, "not a valid Docker configuration" in found.found) == (WARNING, True)
     run_fix(found, environ, project_root)
     assert seen(look(project_root, docker.docker_credentials, environ)).level == OK
 

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import envfile, environments, inherited, settings
 from gaiaflow.doctor import OK, PROBLEM, WARNING, examine, files, kubernetes, machine, tools, wsl
 from gaiaflow.doctor import ports as doctor_ports
 from gaiaflow.doctor import system as systems
 from gaiaflow.doctor.programs import Programs
-from gaiaflow.stamps import Stamp
+from gaiaflow.project import envfile, environments, inherited, settings
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.project.project import prepare
 
 from .doctor import NOBODY, OPEN, as_nobody, look, only, only_root, run_fix, script, seen
 
@@ -61,11 +62,12 @@ def another_system(folder: Path, kernel: str, distribution: str = "ID=debian") -
 
 def old_python() -> Path:
     """A real interpreter that is too old."""
-    versions = [*Path.home().glob(".pyenv/versions/[23].[0-9].*/bin/python")]
+    found = Path.home().glob(".pyenv/versions/*/bin/python")
+    versions = [path for path in found if re.match(r"(2|3\.[0-9]|3\.10)\.", path.parts[-3])]
     for path in [*versions, Path("/usr/bin/python3.9"), Path("/usr/bin/python2.7")]:
         if path.exists():
             return path
-    pytest.skip("no Python older than 3.10 here")
+    pytest.skip("no Python older than 3.11 here")
 
 
 def test_python(project_root: Path, tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_python_that_is_too_old(project_root: Path, tmp_path: Path) -> None:
     environ = only(tmp_path)
     (tmp_path / "only" / "python3").symlink_to(old_python())
     found = seen(look(project_root, tools.python, environ))
-    assert (found.level, "3.10 or newer" in found.found) == (WARNING, True)
+    assert (found.level, "3.11 or newer" in found.found) == (WARNING, True)
     assert f"{sys.executable} mlops_manager.py" in found.fix
 
 
@@ -94,16 +96,16 @@ def test_airflows_environment(project_root: Path) -> None:
         found = seen(look(project_root, tools.airflow_environment))
         return found.level, found.found
 
-    python = environments.airflow_python(project_root)
-    folder = python.parent.parent
-    assert level()[0] == OK and "not made yet" in level()[1]
+    state = StateFolder(project_root)
+    folder, python = state.airflow, state.airflow_python
+    assert level()[0] == OK and "not created yet" in level()[1]
     make = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
     subprocess.run(make, check=True)
     assert level()[0] == WARNING and "not finished" in level()[1]
     [packages] = folder.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text("\n".join(site.getsitepackages()))
     assert level()[0] == OK and "older than its lock" in level()[1]
-    Stamp(folder / "gaiaflow.stamp", python, [environments.AIRFLOW_LOCK]).write()
+    environments.airflow_stamp(project_root).write()
     assert level() == (OK, "in .gaiaflow/airflow")
     (packages / "borrowed.pth").unlink()
     assert level()[0] == PROBLEM and "damaged: ModuleNotFoundError" in level()[1]
@@ -133,7 +135,7 @@ def test_a_uv_project_needs_no_other_manager(project_root: Path, tmp_path: Path)
 def test_git(project_root: Path, tmp_path: Path) -> None:
     environ = only(tmp_path, "git")
     found = seen(look(project_root, tools.git, environ))
-    assert (found.level, "in no repository" in found.found) == (WARNING, True)
+    assert (found.level, "not in a repository" in found.found) == (WARNING, True)
     subprocess.run(["git", "init", "--quiet"], cwd=project_root, check=True)
     assert seen(look(project_root, tools.git, environ)).level == OK
 
@@ -285,10 +287,10 @@ def test_proxy(project_root: Path) -> None:
         text=True,
         check=True,
     )
-    mended = {**proxied, "no_proxy": shown.stdout.strip()}
-    assert mended["no_proxy"] == "127.0.0.1,localhost"
-    assert seen(look(project_root, machine.proxy, mended)).level == OK
-    socks = {**mended, "ALL_PROXY": "socks5://proxy.example:1080", "https_proxy": ""}
+    repaired = {**proxied, "no_proxy": shown.stdout.strip()}
+    assert repaired["no_proxy"] == "127.0.0.1,localhost"
+    assert seen(look(project_root, machine.proxy, repaired)).level == OK
+    socks = {**repaired, "ALL_PROXY": "socks5://proxy.example:1080", "https_proxy": ""}
     assert (
         "SOCKS, for tasks and downloads only"
         in seen(look(project_root, machine.proxy, socks)).found
@@ -301,7 +303,7 @@ def test_variables_that_are_left_out_are_named(project_root: Path) -> None:
     found = seen(look(project_root, machine.variables, first))
     assert (found.level, found.found) == (
         OK,
-        "left out for services and tasks: AIRFLOW_CONFIG, UV_FROZEN",
+        "not passed to services and tasks: AIRFLOW_CONFIG, UV_FROZEN",
     )
 
 
@@ -330,7 +332,7 @@ def test_certificates_must_be_there(project_root: Path) -> None:
     gone = {**there, "REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}
     found = seen(look(project_root, machine.certificates, gone))
     assert found.level == PROBLEM
-    assert "REQUESTS_CA_BUNDLE names /nowhere/ca.pem, which is not there" in found.found
+    assert "REQUESTS_CA_BUNDLE names /nowhere/ca.pem, which does not exist" in found.found
 
 
 # --- Ports ---------------------------------------------------------------------------------------
@@ -390,7 +392,7 @@ def test_a_port_of_a_running_service(project_root: Path, port: int, ours: bool) 
         service.communicate()
     assert found.level == (OK if ours else WARNING), found
     if ours:
-        assert "1 held by this project's own services" in found.found
+        assert "1 used by this project's services" in found.found
 
 
 # --- Files ---------------------------------------------------------------------------------------
@@ -418,7 +420,7 @@ def test_files_of_another_owner(project_root: Path) -> None:
     foreign.touch()
     os.chown(foreign, 12345, 12345)
     found = seen(look(project_root, files.file_owner))
-    assert (found.level, found.found) == (WARNING, "1 of user 12345, such as dags/theirs.py")
+    assert (found.level, found.found) == (WARNING, "1 owned by user 12345, such as dags/theirs.py")
     run_fix(found, os.environ, project_root)
     assert seen(look(project_root, files.file_owner)).level == OK
 
@@ -430,7 +432,7 @@ def test_roots_files_in_a_users_project(open_root: Path) -> None:
     assert seen(as_nobody(open_root, files.file_owner)).level == OK
     (open_root / "log").touch(mode=0o644)
     found = seen(as_nobody(open_root, files.file_owner))
-    assert (found.level, found.found) == (PROBLEM, "1 of root, such as log")
+    assert (found.level, found.found) == (PROBLEM, "1 owned by root, such as log")
     assert "sudo chown -R" in found.fix
     found = seen(look(open_root, files.file_owner))
     assert (found.level, "you are root" in found.found) == (WARNING, True)
@@ -439,7 +441,7 @@ def test_roots_files_in_a_users_project(open_root: Path) -> None:
 @only_root
 def test_a_project_of_another_user(open_root: Path) -> None:
     found = seen(as_nobody(open_root, files.file_owner))
-    assert (found.level, "you may not write into it" in found.found) == (PROBLEM, True)
+    assert (found.level, "you may not write to it" in found.found) == (PROBLEM, True)
 
 
 def test_an_environment_is_not_looked_through(project_root: Path) -> None:
@@ -484,7 +486,7 @@ def test_no_env_file(project_root: Path) -> None:
 )
 def test_a_broken_env_file(project_root: Path, spoil: object, says: str) -> None:
     assert callable(spoil)
-    settings.load(project_root)
+    prepare(project_root)
     path = project_root / ".env"
     assert seen(look(project_root, files.env_file)).level == OK
     spoiled = spoil(path.read_text(encoding="utf-8"))
@@ -502,7 +504,7 @@ def test_a_broken_project_file_hides_no_broken_env_file(project_root: Path) -> N
 
 
 def test_an_env_file_that_others_may_read(project_root: Path) -> None:
-    settings.load(project_root)
+    prepare(project_root)
     (project_root / ".env").chmod(0o644)
     found = seen(look(project_root, files.env_file))
     assert (found.level, "644" in found.found) == (WARNING, True)
@@ -511,7 +513,7 @@ def test_an_env_file_that_others_may_read(project_root: Path) -> None:
 
 
 def test_an_env_file_in_git(project_root: Path) -> None:
-    settings.load(project_root)
+    prepare(project_root)
     for command in (["init", "--quiet"], ["add", ".env"]):
         subprocess.run(["git", *command], cwd=project_root, check=True)
     found = seen(look(project_root, files.env_file))
@@ -520,7 +522,7 @@ def test_an_env_file_in_git(project_root: Path) -> None:
 
 @only_root
 def test_an_env_file_of_another_user(open_root: Path) -> None:
-    settings.load(open_root)
+    prepare(open_root)
     os.chown(open_root, NOBODY, NOBODY)
     found = seen(as_nobody(open_root, files.env_file))
     assert (found.level, ".env" in found.found) == (PROBLEM, True)

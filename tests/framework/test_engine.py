@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from plumbum import local
 
-from gaiaflow import engine, settings
+from gaiaflow.backends import engine
+from gaiaflow.project.project import prepare
 
 from .conftest import TEMPLATE
 
@@ -18,7 +19,7 @@ from .conftest import TEMPLATE
 def test_only_the_settings_file_decides(project_root: Path) -> None:
     for name in ("docker-compose.yml", "dockerfiles", "gaiaflow"):
         (project_root / name).symlink_to(TEMPLATE / name)
-    project = settings.load(project_root).replaced({"TASK_MEMORY": "3g"})
+    project = prepare(project_root).replaced({"TASK_MEMORY": "3g"})
     names = ("POSTGRES_IMAGE", "SEAWEEDFS_IMAGE", "TASK_MEMORY", "AIRFLOW_USER")
     with local.env(**dict.fromkeys(names, "foreign")):
         config = json.loads(engine.run(engine.compose(project, "config", "--format", "json")))

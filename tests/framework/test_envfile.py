@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaiaflow import envfile
-from gaiaflow.errors import GaiaflowError, explain
+from gaiaflow.project import envfile
+from gaiaflow.project.errors import GaiaflowError, explain
 
 names = st.from_regex(r"[A-Z_][A-Z0-9_]{0,9}", fullmatch=True)
 # What Gaiaflow itself writes: ports, tokens, keys.
@@ -119,7 +119,7 @@ def test_an_update_keeps_what_stands_beside_the_value(file: Path, line: str, upd
         ("A=1\n2B=secret", 2, "expected NAME=value"),
         ("A=1\nB='secret\nC=1", 2, "quote in the value of B is not closed"),
         ('A="secret', 1, "quote in the value of A is not closed"),
-        ("A=secret\nB=1\nA=secret", 3, "A is set a second time, after line 1"),
+        ("A=secret\nB=1\nA=secret", 3, "A is already set in line 1"),
         ("A=1\x0c\x85\nsecret", 2, "expected NAME=value"),
         ("A='1\n2'\n\nsecret", 4, "expected NAME=value"),
     ],
@@ -139,7 +139,7 @@ def test_a_bad_line_is_named_and_its_value_is_not(
 
 def test_a_line_that_is_no_text_is_named(file: Path) -> None:
     file.write_bytes(b"A=1\nB=\xff\xfe secret\n")
-    with pytest.raises(GaiaflowError, match="line 2: this is not text in UTF-8") as caught:
+    with pytest.raises(GaiaflowError, match="line 2: not UTF-8 text") as caught:
         envfile.read(file)
     assert "secret" not in str(caught.value)
     with pytest.raises(GaiaflowError, match="line 2"):

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import environments
-from gaiaflow.errors import GaiaflowError
+from gaiaflow.project import environments
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.project.programs import find_uv
 
 from .doctor import lone_python, manage, only, script
 
 
 def find(root: Path, environ: dict[str, str], code: str = "print(find_uv())") -> str:
     """What a Python without packages finds, or what it says."""
-    program = f"from gaiaflow.environments import *; from pathlib import Path; {code}"
+    program = f"from gaiaflow.project.programs import *; from pathlib import Path; {code}"
     done = subprocess.run(
         [lone_python(root.parent), "-S", "-B", "-c", program],
         cwd=root,
@@ -50,7 +52,7 @@ def test_where_it_was(bare_project: Path, tmp_path: Path) -> None:
 
 def test_airflows_environment_has_one(bare_project: Path, tmp_path: Path) -> None:
     """Else a new lock could not be put into it."""
-    uv = script(environments.airflow_python(bare_project).with_name("uv"), "")
+    uv = script(StateFolder(bare_project).airflow_python.with_name("uv"), "")
     assert find(bare_project, only(tmp_path)) == str(uv)
 
 
@@ -65,7 +67,7 @@ def in_workspace(folder: Path, table: str) -> Path:
     (folder / "pyproject.toml").write_text(f"[tool.uv.workspace]\n{table}\n", encoding="utf-8")
     root = folder / "packages" / "forest"
     root.mkdir(parents=True)
-    project = "[project]\nname = 'forest'\nversion = '0'\nrequires-python = '>=3.10'\n"
+    project = "[project]\nname = 'forest'\nversion = '0'\nrequires-python = '>=3.11'\n"
     (root / "pyproject.toml").write_text(f"{project}dependencies = []\n", encoding="utf-8")
     (root / "uv.lock").touch()
     return root
@@ -73,9 +75,10 @@ def in_workspace(folder: Path, table: str) -> Path:
 
 def test_a_member_of_a_uv_workspace_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     root = in_workspace(tmp_path, 'members = ["packages/*"]')
-    for make in (environments.make_project, environments.lock_project):
+    environment = environments.ProjectEnvironment(root, "uv")
+    for act in (environment.make, environment.lock):
         with pytest.raises(GaiaflowError, match=r'exclude = \["packages/forest"\]'):
-            make(root, "uv")
+            act()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["packages", "pyproject.toml"]
 
 
@@ -92,7 +95,7 @@ def test_outside_of_the_workspace_all_is_as_usual(tmp_path: Path, table: str) ->
     root = in_workspace(tmp_path, table)
     environments.check_workspace(root)
     (root / "uv.lock").unlink()
-    subprocess.run([environments.find_uv(), "lock", "--offline"], cwd=root, check=True)
+    subprocess.run([find_uv(), "lock", "--offline"], cwd=root, check=True)
     assert (root / "uv.lock").exists()  # uv sees it like we do
     assert not (tmp_path / "uv.lock").exists()
 
@@ -100,7 +103,7 @@ def test_outside_of_the_workspace_all_is_as_usual(tmp_path: Path, table: str) ->
 @pytest.mark.parametrize("name", ["$HOME", "100 %", "a%41"])
 def test_a_path_that_services_misread_is_refused(tmp_path: Path, name: str) -> None:
     root = tmp_path / name
-    with pytest.raises(GaiaflowError, match="Rename the folder so that its path has neither"):
+    with pytest.raises(GaiaflowError, match="Rename the folder whose name has that"):
         environments.make_airflow(root)
     assert not root.exists()
     environments.check_path(tmp_path / "sure? 5 $")
@@ -108,7 +111,7 @@ def test_a_path_that_services_misread_is_refused(tmp_path: Path, name: str) -> N
 
 def test_stop_needs_no_whole_environment(bare_project: Path, tmp_path: Path) -> None:
     """One that was cut off while it was made, say, and nothing has ever run."""
-    script(environments.airflow_python(bare_project), "exit 1")
+    script(StateFolder(bare_project).airflow_python, "exit 1")
     done = manage(bare_project, only(tmp_path), "stop")
     assert (done.returncode, done.stderr) == (0, "Nothing was running.\n")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gaiaflow.guard import Guard, Message
+from gaiaflow.entrypoints.guard import Guard, Message
 
 HOST = ("Host", "127.0.0.1:8081")
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import inherited, processes, services, settings
-from gaiaflow.inherited import TABLE, clean, left_out, noticed
+from gaiaflow import services
+from gaiaflow.backends import processes
+from gaiaflow.project import inherited
+from gaiaflow.project.clients import connect
+from gaiaflow.project.inherited import TABLE, clean, left_out, noticed
+from gaiaflow.project.project import prepare
 
 from .conftest import TEMPLATE
 
@@ -101,7 +105,7 @@ def test_httpx_works_in_the_environment_of_a_service(
     """It refuses a SOCKS proxy even for addresses for which it would not use it."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     service = next(service for service in services.SERVICES if service.name == name)
-    env = {**os.environ, **service.env(settings.load(project_root)), "PYTHONPATH": ""}
+    env = {**os.environ, **service.env(prepare(project_root)), "PYTHONPATH": ""}
     code = [sys.executable, "-c", "import httpx; httpx.Client(); httpx.AsyncClient()"]
     subprocess.run(code, env=env, check=True)
 
@@ -120,7 +124,7 @@ def test_services_have_folders_of_their_own(
 ) -> None:
     """What is in the home is the person's, and may be for another version or account."""
     monkeypatch.setenv("HOME", "/home/me")
-    project = settings.load(project_root)
+    project = prepare(project_root)
     homes = {
         "airflow-scheduler": {"AIRFLOW_HOME"},
         "jupyterlab": {
@@ -134,7 +138,7 @@ def test_services_have_folders_of_their_own(
     for service in services.SERVICES:
         env = service.env(project)
         for name in homes.get(service.name, ()):
-            assert Path(env[name]).is_relative_to(project.state), name
+            assert Path(env[name]).is_relative_to(project.state.path), name
         if service.name in {"mlflow", "jupyterlab", "airflow-scheduler"}:
             assert env["AWS_CONFIG_FILE"] == os.devnull
 
@@ -144,8 +148,9 @@ def test_connect_leaves_the_rest_of_a_shell_alone(
 ) -> None:
     others = {"AWS_DEFAULT_PROFILE": "x", "MLFLOW_REGISTRY_URI": "x", "AWS_NO_SIGN_REQUEST": "YES"}
     mine = {"PROJ_DATA": "/conda/share/proj", "AWS_SHARED_CREDENTIALS_FILE": "/home/me/keys"}
+    prepare(project_root)
     monkeypatch.setattr(os, "environ", {"HOME": "/home/me", **others, **mine})
-    settings.connect(project_root)
+    connect(project_root)
     assert mine.items() <= os.environ.items()
     assert not others.keys() & os.environ.keys()
     assert os.environ["MLFLOW_TRACKING_URI"]

@@ -15,10 +15,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gaiaflow import backends, commands, console, environments, object_commands, settings
-from gaiaflow.errors import GaiaflowError
-from gaiaflow.object_commands import Transfer, size
+from gaiaflow import backends, console
+from gaiaflow.cli import common, mlops
+from gaiaflow.cli import objects as objects_cli
+from gaiaflow.cli.objects import Transfer, size
 from gaiaflow.objects import _complete, connect
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.project.project import prepare
 from gaiaflow.services import select
 
 from .conftest import IDENTITY, TEMPLATE
@@ -35,13 +39,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copytree(TEMPLATE / "gaiaflow", root / "gaiaflow")
     shutil.copy(TEMPLATE / "mlops_manager.py", root)
     (root / "pyproject.toml").write_text(IDENTITY, encoding="utf-8")
-    python = environments.airflow_python(root)
+    python = StateFolder(root).airflow_python
     python.parent.mkdir(parents=True)
     python.with_name("weed").symlink_to(Path(sys.executable).with_name("weed"))
-    backend = backends.make("local", settings.load(root), lambda *_: None)
+    backend = backends.make("local", prepare(root), lambda *_: None)
     try:
         assert backend.start(select(["object-store"], backend.services)) == {}
-        client = connect(settings.load(root))
+        client = connect(prepare(root))
         for key in (MAP, OTHER):
             client.put_object(Bucket="gaiaflow", Key=key, Body=CONTENT)
         client.put_object(Bucket="gaiaflow", Key="landcover/empty/", Body=b"")
@@ -68,10 +72,10 @@ def manage(
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
     def run(*arguments: str, root: Path = project) -> Done:
-        monkeypatch.setattr(settings, "find_root", lambda: root)
+        monkeypatch.setattr(common, "find_root", lambda: root)
         monkeypatch.setattr(sys, "argv", ["mlops_manager.py", *arguments])
         with pytest.raises(SystemExit) as ended:
-            commands.main()
+            mlops.main()
         said = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Done(ended.value.code, said.out, said.err)
@@ -136,7 +140,7 @@ def test_get_overwrites_nothing_unless_it_is_told_to(
     for arguments in ([MAP], [MAP, "landcover.tif"], ["landcover/20260101-120000-aaaaaa", "."]):
         done = manage("get", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert "landcover.tif exists. To overwrite it, add --force" in done.stderr
+        assert "landcover.tif exists.\nTo overwrite it, add --force" in done.stderr
         assert mine.read_text() == "mine"
     assert manage("get", MAP, "--force").returncode == 0
     assert mine.read_bytes() == CONTENT
@@ -148,8 +152,8 @@ def test_get_overwrites_nothing_unless_it_is_told_to(
         ("landcover.tif", f"Did you mean {OTHER} or {MAP}?"),
         (MAP.replace("20260101", "20260110"), f"Did you mean {OTHER} or {MAP}?"),
         ("landcovr/", "Did you mean landcover/"),
-        ("xyz", "There is no object 'xyz' in s3://gaiaflow.\nAll that there are: "),
-        ("s3://elsewhere/a", "is in another bucket: this project's is s3://gaiaflow"),
+        ("xyz", "There is no object 'xyz' in s3://gaiaflow.\nList all objects: "),
+        ("s3://elsewhere/a", "is not in this project's bucket, s3://gaiaflow"),
         ("landcover/empty/", "There is no object"),
     ],
 )
@@ -167,7 +171,7 @@ def test_put(project: Path, manage: Manage, here: Path) -> None:
     for key, stored in (("in/a.png", "in/a.png"), ("in/", f"in/{file.name}")):
         done = manage("put", str(file), key)
         assert (done.returncode, done.stdout) == (0, f"s3://gaiaflow/{stored}\n")
-        head = connect(settings.load(project)).head_object(Bucket="gaiaflow", Key=stored)
+        head = connect(prepare(project)).head_object(Bucket="gaiaflow", Key=stored)
         assert (head["ContentLength"], head["ContentType"]) == (3, "image/png")
     file.write_bytes(b"second")
     done = manage("put", str(file), "in/a.png")
@@ -186,7 +190,7 @@ def test_what_can_not_be_put(project: Path, manage: Manage, here: Path) -> None:
 
 @pytest.mark.parametrize("command", [["ls"], ["get", "a"], ["put", "/etc/hostname", "a"]])
 def test_without_a_store(bare_project: Path, manage: Manage, command: list[str]) -> None:
-    settings.load(bare_project).with_env({"OBJECT_STORE_PORT": "1025"})
+    prepare(bare_project).with_env({"OBJECT_STORE_PORT": "1025"})
     done = manage(*command, root=bare_project)
     assert done.returncode == 1
     assert "The object store does not answer at http://127.0.0.1:1025" in done.stderr
@@ -195,14 +199,14 @@ def test_without_a_store(bare_project: Path, manage: Manage, command: list[str])
 
 
 def test_with_other_keys(project: Path, manage: Manage) -> None:
-    right = settings.load(project)
+    right = prepare(project)
     right.with_env({"AWS_SECRET_ACCESS_KEY": "f" * 64})
     try:
         done = manage("ls")
     finally:
         right.with_env({"AWS_SECRET_ACCESS_KEY": right.env["AWS_SECRET_ACCESS_KEY"]})
     assert done.returncode == 1
-    assert "The object store refuses the keys in .env" in done.stderr
+    assert "The object store rejects the keys in .env" in done.stderr
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -219,14 +223,14 @@ def test_what_was_cut_off_leaves_nothing(tmp_path: Path, error: type[BaseExcepti
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "..", "", "a\0b"])
 def test_a_key_leads_nowhere_else(name: str) -> None:
     with pytest.raises(GaiaflowError, match="can't be the name of a file here"):
-        object_commands._inside(name)
+        objects_cli._inside(name)
 
 
 @pytest.mark.parametrize("patience", [0, 60])
 def test_progress_of_what_takes_long(monkeypatch: pytest.MonkeyPatch, patience: int) -> None:
     written = io.StringIO()
     monkeypatch.setattr(console, "err", Console(file=written, width=100))
-    monkeypatch.setattr(object_commands, "_PATIENCE", patience)
+    monkeypatch.setattr(objects_cli, "_PATIENCE", patience)
     with console.Progress() as progress, Transfer(progress, "map.tif", 2_000_000) as transfer:
         transfer.moved(500_000)
         transfer.moved(1_500_000)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import settings
-from gaiaflow.pipelines import Airflow, Task, import_error_text, overview
+from gaiaflow.airflow_client import Airflow, Task, import_error_text, overview
+from gaiaflow.project.project import prepare
 
 ROOT = Path("/home/me/Wälder (alt)")
 DAG = ROOT / "dags" / "landcover.py"
@@ -38,11 +38,11 @@ def trace(*frames: tuple[str, int], message: str = "NameError: name 'x' is not d
 def test_place_and_message(frames: list[tuple[str, int]], where: str) -> None:
     first, _, rest = import_error_text(ROOT, DAG, trace(*frames)).partition("\n")
     assert first == f"{where}: NameError: name 'x' is not defined"
-    assert "until this is mended" in rest
+    assert "until this is fixed" in rest
 
 
 def test_the_users_file_counts_and_not_the_framework_beneath() -> None:
-    """A wrong call of create_task is a mistake in the DAG file, not in gaiaflow/tasks.py."""
+    """A wrong call of create_task is a mistake in the DAG file, not in ours."""
     frames = [
         (str(DAG), 12),
         (str(ROOT / "gaiaflow" / "tasks.py"), 60),
@@ -109,7 +109,7 @@ def test_mapped_tasks_are_counted(states: list[str], shown: tuple[str, str]) -> 
 
 def test_a_file_of_the_future_was_changed_now_at_the_latest(project_root: Path) -> None:
     """As from an archive, or from a machine whose clock is wrong."""
-    airflow = Airflow(settings.load(project_root))
+    airflow = Airflow(prepare(project_root))
     file = project_root / "dag.py"
     file.touch()
     future = time.time() + 3600

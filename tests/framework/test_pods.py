@@ -23,9 +23,10 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.client.models import V1Pod
 
-from gaiaflow import create_task, pod_operator
-from gaiaflow.pod_manager import Pods
-from gaiaflow.pod_troubles import ROLE, refusal, why_stuck
+from gaiaflow import create_task
+from gaiaflow.operators import pod as pod_operator
+from gaiaflow.operators.pod_manager import Pods
+from gaiaflow.operators.pod_troubles import ROLE, refusal, why_stuck
 
 DOUBLE = Path(__file__).resolve().parents[1] / "kubernetes" / "double.py"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -105,7 +106,7 @@ def cluster(
     config_file = tmp_path / "kube_config_inline"
     config_file.write_bytes((double / "kubeconfig.json").read_bytes())
     monkeypatch.setattr(pod_operator, "_KUBE_CONFIG", config_file)
-    monkeypatch.setattr(pod_operator, "_ROOT", project_root)
+    monkeypatch.setattr(pod_operator, "ROOT", project_root)
     monkeypatch.setattr(Pods._list.retry, "sleep", lambda _: None)
     monkeypatch.setenv("GAIAFLOW_IMAGE", IMAGE)
     monkeypatch.setenv("GAIAFLOW_NAME", "forest-watch-123")
@@ -114,6 +115,10 @@ def cluster(
     cluster.deny()
     for pod in cluster.pods():
         cluster.core.delete_namespaced_pod(pod.metadata.name, "default")
+    deadline = time.monotonic() + 60
+    while cluster.pods():  # its log, removed below, tells of each pod that goes
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     for kind in ("secret", "event"):
         for item in getattr(cluster.core, f"list_namespaced_{kind}")("default").items:
             getattr(cluster.core, f"delete_namespaced_{kind}")(item.metadata.name, "default")
@@ -133,14 +138,14 @@ def cluster(
 )
 def test_a_missing_secret_is_named_at_once(cluster: Cluster, mode: str, says: str) -> None:
     cluster.secret("gaiaflow")
-    with pytest.raises(AirflowFailException, match="The secret 'earthdata' is not there") as caught:
+    with pytest.raises(AirflowFailException, match="secret 'earthdata' does not exist") as caught:
         cluster.run(cluster.task(mode, secrets=["earthdata"]))
     assert says in str(caught.value)
     assert not cluster.pods()  # and the pod has gone
 
 
 def test_the_credentials_of_minikube_are_made_by_config(cluster: Cluster) -> None:
-    with pytest.raises(AirflowFailException, match="The secret 'gaiaflow' is not there") as caught:
+    with pytest.raises(AirflowFailException, match="secret 'gaiaflow' does not exist") as caught:
         cluster.run(cluster.task("prod_local"))
     assert "python3 minikube_manager.py config" in str(caught.value)
 
@@ -304,7 +309,7 @@ def test_a_certificate_that_is_not_trusted_is_called_so(cluster: Cluster) -> Non
     port = (cluster.folder / "serviceaccount" / "port").read_text()
     cluster.move(f"https://127.0.0.1:{port}")
     with pytest.raises(
-        AirflowFailException, match="certificate of the cluster is not trusted"
+        AirflowFailException, match="cluster's certificate is not trusted"
     ) as caught:
         cluster.run(cluster.task("prod_local"))
     assert "minikube_manager.py config" in str(caught.value)

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import envfile, ports, services, settings
-from gaiaflow.errors import GaiaflowError
+from gaiaflow import services
+from gaiaflow.backends import ports
+from gaiaflow.project import envfile
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.project import Project, prepare
+from gaiaflow.project.settings import PORTS
 from gaiaflow.services import SERVICES
-from gaiaflow.settings import PORTS, Project
 
 from .conftest import TEMPLATE
 from .doctor import NOBODY, only_root
@@ -40,7 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def numbers(project: Project, names: list[str]) -> list[int]:
-    return services.ports(project, [s for s in services.SERVICES if s.name in names])
+    return services.ports(project.env, [s for s in services.SERVICES if s.name in names])
 
 
 def taken(project: Project, names: list[str]) -> int | None:
@@ -56,7 +59,7 @@ def move(project: Project) -> Project:
 @pytest.fixture
 def project(project_root: Path) -> Project:
     """A project whose ports are free, with a remark of the user's in its .env."""
-    project = settings.load(project_root)
+    project = prepare(project_root)
     for start in range(11000 + os.getpid() % 4000, 19000, 20):
         moved = {name: str(start + index) for index, name in enumerate(PORTS)}
         candidate = project.replaced(moved)
@@ -96,7 +99,7 @@ def test_a_move_keeps_ports_together_and_the_rest_of_the_file(project: Project) 
         assert taken(moved, NAMES) is None
     distances = {moved.port(name) - project.port(name) for name in PORTS}
     assert len(distances) == 1
-    assert settings.load(project.root).env == moved.env
+    assert prepare(project.root).env == moved.env
     after = before
     for name in PORTS:
         after = after.replace(f"{name}={project.env[name]}", f"{name}={moved.env[name]}")
@@ -118,12 +121,12 @@ def test_no_move_beyond_the_last_port(project: Project) -> None:
         with pytest.raises(GaiaflowError, match="No free block of ports"):
             move(edge)
         assert (project.root / ".env").read_bytes() == before
-        assert settings.load(project.root).env == edge.env
+        assert prepare(project.root).env == edge.env
 
 
 def test_a_claimed_port_is_taken_for_others(project: Project) -> None:
     """Two projects that start at the same time look for free ports at the same time."""
-    code = "import sys; from gaiaflow import ports; c = ports.Claims().__enter__(); " + (
+    code = "import sys; from gaiaflow.backends import ports; c = ports.Claims().__enter__(); " + (
         "print(c.claim(int(sys.argv[1])), flush=True); sys.stdin.read()"
     )
     port = project.port("MLFLOW_PORT")
@@ -139,7 +142,7 @@ def test_a_claimed_port_is_taken_for_others(project: Project) -> None:
     assert taken(project, NAMES) == port
     assert move(project).port("MLFLOW_PORT") != port
     other.communicate("")
-    assert taken(project, NAMES) is None  # who has ended claims nothing
+    assert taken(project, NAMES) is None  # a process that has ended claims nothing
 
 
 @only_root

@@ -14,7 +14,8 @@ import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from gaiaflow import create_task, process_operator
+from gaiaflow import create_task
+from gaiaflow.operators import process
 
 from .conftest import TEMPLATE
 
@@ -51,7 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "gaiaflow" / "__init__.py").touch()
     (root / "mine.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.setenv("GAIAFLOW_PYTHON", sys.executable)
-    monkeypatch.setattr(process_operator, "__file__", str(root / "gaiaflow" / "operator.py"))
+    monkeypatch.setattr(process, "ROOT", root)
     return root
 
 
@@ -68,7 +69,7 @@ def test_an_error_that_may_pass_is(project: Path) -> None:
 def test_arguments_that_cannot_travel_are_not_tried_again(project: Path) -> None:
     task: Any = create_task("wrong", "mine:wrong", {"scene": "s"})
     task.function_arguments["scene"] = object()  # as of another task that is not of ours
-    with pytest.raises(AirflowFailException, match="'scene' in the arguments is no JSON value"):
+    with pytest.raises(AirflowFailException, match="'scene' in the arguments is not a JSON value"):
         task.execute(CONTEXT)
 
 

@@ -8,15 +8,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
 
-from gaiaflow import processes
-from gaiaflow.processes import Leader
+from gaiaflow.backends import processes
 
 # A leader with a child, a grandchild in a session of its own, and an orphan that double-forked;
 # all but the leader ignore TERM. Each writes its pid into the folder that is given.
@@ -119,10 +118,23 @@ def test_a_reused_pid_is_not_believed(family: Family) -> None:
     leader = processes.recall(family.record, family.root)
     assert leader is not None
     assert leader.process is not None
-    assert replace(leader, born=leader.born - 3600).process is None
-    mine = Leader(os.getpid(), leader.born - 3600, str(family.root))
-    family.record.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+    assert replace(leader, create_time=leader.create_time - 3600).process is None
+    record = json.loads(family.record.read_text(encoding="utf-8"))
+    record |= {"pid": os.getpid(), "born": leader.create_time - 3600}
+    family.record.write_text(json.dumps(record), encoding="utf-8")
     assert os.getpid() not in family.found()
+
+
+def test_0_4_can_read_a_record(family: Family) -> None:
+    """It does after `update --abort`, if services run."""
+    record = json.loads(family.record.read_text(encoding="utf-8"))
+    assert list(record) == ["pid", "root", "sockets", "born"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": 1}'])
+def test_an_unreadable_record_is_none(family: Family, text: str) -> None:
+    family.record.write_text(text, encoding="utf-8")
+    assert processes.recall(family.record, family.root) is None
 
 
 def test_the_record_of_a_copied_project_is_not_believed(family: Family, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ json_values = st.recursive(
 
 
 class Scalar:
-    """Looks like numpy's: no JSON value, but `.item()` is one."""
+    """Looks like numpy's: not a JSON value, but `.item()` is one."""
 
     ndim = 0
 
@@ -49,15 +49,15 @@ def test_json_stays_what_it_is(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (float("nan"), "the result is no JSON value (nan). Use None for what is missing."),
-        ({"a": float("inf")}, "'a' in the result is no JSON value (inf). Use None"),
-        ({"a": Scalar()}, "'a' in the result is no JSON value (Scalar). Call .item() on it."),
-        ({"a": {1, 2}}, "'a' in the result is no JSON value (set). Keep the data in the object"),
-        ({"a": [1, {"b": b"raw"}]}, "'b' in 1 in 'a' in the result is no JSON value (bytes)"),
-        ({("x", "y"): 1}, "the key ('x', 'y') of the result is no JSON value (tuple)"),
-        ({"a": {(1,): 1}}, "the key (1,) of 'a' in the result is no JSON value (tuple)"),
-        ({1: "fine", 2: float("nan")}, "2 in the result is no JSON value (nan)"),
-        (Path("x"), "the result is no JSON value (PosixPath)"),
+        (float("nan"), "the result is not a JSON value (nan). Use None for missing values."),
+        ({"a": float("inf")}, "'a' in the result is not a JSON value (inf). Use None"),
+        ({"a": Scalar()}, "'a' in the result is not a JSON value (Scalar). Call .item() on it."),
+        ({"a": {1, 2}}, "'a' in the result is not a JSON value (set). Keep the data in the object"),
+        ({"a": [1, {"b": b"raw"}]}, "'b' in 1 in 'a' in the result is not a JSON value (bytes)"),
+        ({("x", "y"): 1}, "the key ('x', 'y') of the result is not a JSON value (tuple)"),
+        ({"a": {(1,): 1}}, "the key (1,) of 'a' in the result is not a JSON value (tuple)"),
+        ({1: "fine", 2: float("nan")}, "2 in the result is not a JSON value (nan)"),
+        (Path("x"), "the result is not a JSON value (PosixPath)"),
     ],
 )
 def test_what_is_no_json_is_named(value: Any, says: str) -> None:
@@ -229,7 +229,7 @@ def test_a_result_that_is_no_json_is_one_line(run: Runner) -> None:
     done = run("def f(): return {'model': object()}")
     assert done.returncode == FINAL
     assert done.stdout == (
-        "'model' in the result of mine:f is no JSON value (object). "
+        "'model' in the result of mine:f is not a JSON value (object). "
         "Keep the data in the object store and pass its key.\n"
     )
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import backends, services, settings
+from gaiaflow import backends, services
+from gaiaflow.project import settings
+from gaiaflow.project.project import prepare
 from gaiaflow.services import SERVICES, select
 
 STEPS = {"environment", "airflow-init", "bucket"}  # they end, and others wait for that
@@ -54,32 +56,34 @@ def test_names_and_the_group() -> None:
 
 
 def test_what_others_wait_for_is_a_step() -> None:
-    assert {service.name for service in SERVICES if service.once} == STEPS
+    assert {service.name for service in SERVICES if service.oneshot} == STEPS
 
 
 def test_needs_exist_and_come_first() -> None:
     for index, service in enumerate(SERVICES):
-        assert set(service.needs) <= set(NAMES[:index]), service.name
+        assert set(service.depends_on) <= set(NAMES[:index]), service.name
 
 
 def test_a_service_alone_has_all_it_uses(project_root: Path) -> None:
-    backend = backends.make("local", settings.load(project_root), lambda *_: None)
+    backend = backends.make("local", prepare(project_root), lambda *_: None)
     started = {
-        service.name: {found.name for found in backend.with_needs([service]) if not found.once}
+        service.name: {
+            found.name for found in backend.with_dependencies([service]) if not found.oneshot
+        }
         for service in backend.services
-        if not service.once
+        if not service.oneshot
     }
     assert started == {name: {name} | others for name, others in USES.items()}
 
 
 def test_no_port_is_used_twice(project_root: Path) -> None:
-    taken = services.ports(settings.load(project_root), SERVICES)
+    taken = services.ports(prepare(project_root).env, SERVICES)
     assert len(taken) == len(set(taken)) == 13
 
 
 def test_commands_tell_no_secret(project_root: Path) -> None:
     """Every user of a machine can read the command lines of all processes."""
-    project = settings.load(project_root)
+    project = prepare(project_root)
     public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
     made = [setting.name for setting in settings.SETTINGS if setting.make]
     secrets = [project.env[name] for name in made if name not in public]
@@ -91,13 +95,13 @@ def test_commands_tell_no_secret(project_root: Path) -> None:
 
 
 def test_triggers_are_noticed(project_root: Path) -> None:
-    project = settings.load(project_root)
+    project = prepare(project_root)
     triggerer = next(service for service in SERVICES if service.name == "airflow-triggerer")
-    assert triggerer.wanted
-    assert not triggerer.wanted(project)
+    assert triggerer.enabled
+    assert not triggerer.enabled(project)
     (project_root / "dags").mkdir()
     file = project_root / "dags" / "wait.py"
     file.write_text("from airflow.sdk import DAG\n")
-    assert not triggerer.wanted(project)
+    assert not triggerer.enabled(project)
     file.write_text("sensor = S3KeySensor(task_id='wait', deferrable=True)\n")
-    assert triggerer.wanted(project)
+    assert triggerer.enabled(project)

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaiaflow import envfile, settings
-from gaiaflow.errors import GaiaflowError
+from gaiaflow.project import envfile, settings
+from gaiaflow.project.clients import client_env, connect
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.identity import Identity
+from gaiaflow.project.project import find_root, load, prepare
 
 from .conftest import TEMPLATE
 
-IDENTITY = settings.Identity("forest_watch", "uv", "seaweedfs")
+IDENTITY = Identity("forest_watch", "uv", "seaweedfs")
 # Made on the user's machine, but known to everybody there.
 OF_THE_PERSON = {"CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
 PUBLIC = {"COMPOSE_PROJECT_NAME", *OF_THE_PERSON}
@@ -28,13 +31,24 @@ def test_the_example_explains_the_settings_as_they_are() -> None:
 
 
 def test_a_fresh_clone_gets_settings_of_its_own(project_root: Path) -> None:
-    project = settings.load(project_root)
+    project = prepare(project_root)
     file = project_root / ".env"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert project.env == envfile.read(file)
     assert set(project.env) == {setting.name for setting in settings.SETTINGS}
     assert all(project.env.values())
-    assert settings.load(project_root).env == project.env  # made once
+    assert prepare(project_root).env == project.env  # made once
+
+
+def test_loading_changes_nothing(project_root: Path) -> None:
+    with pytest.raises(GaiaflowError, match=r"There is no \.env.*\n.*mlops_manager.py start"):
+        load(project_root)
+    assert not (project_root / ".env").exists()
+    prepare(project_root)
+    envfile.update(project_root / ".env", {"OBJECT_STORE": "minio"})
+    before = (project_root / ".env").read_bytes()
+    assert load(project_root).env["OBJECT_STORE"] == "seaweedfs"  # as pyproject.toml says
+    assert (project_root / ".env").read_bytes() == before
 
 
 def test_no_two_projects_share_a_secret(tmp_path: Path) -> None:
@@ -58,45 +72,45 @@ def test_a_missing_setting_is_named(project_root: Path, name: str, how: str) -> 
     line = "" if how == "gone" else f"{name}=\n"
     envfile.write(project_root / ".env", re.sub(rf"(?m)^{name}=.*\n", line, text))
     with pytest.raises(GaiaflowError, match=rf"\.env lacks {name}\.\n.*\.env\.example"):
-        settings.load(project_root)
+        prepare(project_root)
 
 
 def test_compose_is_told_what_pyproject_says(project_root: Path) -> None:
-    assert settings.load(project_root).env["OBJECT_STORE"] == "seaweedfs"
+    assert prepare(project_root).env["OBJECT_STORE"] == "seaweedfs"
     pyproject = project_root / "pyproject.toml"
     text = pyproject.read_text(encoding="utf-8").replace("seaweedfs", "rustfs")
     pyproject.write_text(text, encoding="utf-8")
-    assert settings.load(project_root).env["OBJECT_STORE"] == "rustfs"
+    assert prepare(project_root).env["OBJECT_STORE"] == "rustfs"
     assert envfile.read(project_root / ".env")["OBJECT_STORE"] == "rustfs"
 
 
 def test_the_package_may_lie_in_src(project_root: Path) -> None:
-    project = settings.load(project_root)
-    assert project.source == project.package
-    (project_root / "src" / project.package).mkdir(parents=True)
+    project = prepare(project_root)
+    assert project.source == project.identity.package
+    (project_root / "src" / project.identity.package).mkdir(parents=True)
     assert project.source == "src"
-    (project_root / project.package).mkdir()
-    assert project.source == project.package
+    (project_root / project.identity.package).mkdir()
+    assert project.source == project.identity.package
 
 
 def test_containers_never_run_as_root(project_root: Path) -> None:
-    assert settings.load(project_root).env["CONTAINER_UID"] == str(os.getuid() or 50000)
+    assert prepare(project_root).env["CONTAINER_UID"] == str(os.getuid() or 50000)
 
 
 @pytest.mark.parametrize("name", settings.PORTS)
 @pytest.mark.parametrize("port", ["x", "80", "0", "-8080", "55532", "99999", "8080.5", "８０８０"])
 def test_a_bad_port_is_named(project_root: Path, name: str, port: str) -> None:
-    settings.load(project_root)
+    prepare(project_root)
     envfile.update(project_root / ".env", {name: port})
     with pytest.raises(GaiaflowError, match=rf"\.env: {name} must be a whole number from 1024"):
-        settings.load(project_root)
+        prepare(project_root)
 
 
 @given(st.integers(1024, 55531))
 def test_good_ports_are_taken(project_root: Path, port: int) -> None:
-    settings.load(project_root)
+    prepare(project_root)
     envfile.update(project_root / ".env", {"MLFLOW_PORT": str(port)})
-    project = settings.load(project_root)
+    project = prepare(project_root)
     assert (project.port("MLFLOW_PORT"), project.url("MLFLOW_PORT")) == (
         port,
         f"http://127.0.0.1:{port}",
@@ -108,17 +122,17 @@ def test_good_ports_are_taken(project_root: Path, port: int) -> None:
     [
         ("MLFLOW_PORT", "8080", "AIRFLOW_PORT and MLFLOW_PORT both take port 8080"),
         ("OBJECT_STORE_PORT", "8079", "AIRFLOW_PORT and OBJECT_STORE_PORT both take port 8080"),
-        ("GAIAFLOW_MODE", "production", "GAIAFLOW_MODE can be: dev"),
-        ("GAIAFLOW_BACKEND", "podman", "GAIAFLOW_BACKEND can be: auto, local, compose"),
+        ("GAIAFLOW_MODE", "production", "GAIAFLOW_MODE must be one of: dev"),
+        ("GAIAFLOW_BACKEND", "podman", "GAIAFLOW_BACKEND must be one of: auto, local, compose"),
         ("S3_BUCKET", "My_Bucket", "S3_BUCKET must be 3 to 63 lower-case letters"),
         ("S3_BUCKET", "b", "S3_BUCKET must be 3 to 63 lower-case letters"),
     ],
 )
 def test_a_bad_value_is_named(project_root: Path, name: str, value: str, says: str) -> None:
-    settings.load(project_root)
+    prepare(project_root)
     envfile.update(project_root / ".env", {name: value})
     with pytest.raises(GaiaflowError) as caught:
-        settings.load(project_root)
+        prepare(project_root)
     assert str(caught.value).startswith(f".env: {says}")
 
 
@@ -126,30 +140,30 @@ def test_a_lost_identity_is_named(project_root: Path) -> None:
     file = project_root / "pyproject.toml"
     file.write_text('[tool.gaiaflow]\npackage = "forest_watch"\n', encoding="utf-8")
     with pytest.raises(GaiaflowError, match="lacks environment_manager, object_store in"):
-        settings.load(project_root)
+        prepare(project_root)
     file.write_text("[tool.gaiaflow\n", encoding="utf-8")
     with pytest.raises(GaiaflowError, match=r"pyproject.toml cannot be read: .*line 1"):
-        settings.load(project_root)
+        prepare(project_root)
     file.unlink()
-    with pytest.raises(GaiaflowError, match="is missing: git can bring it back"):
-        settings.load(project_root)
+    with pytest.raises(GaiaflowError, match="is missing: restore it from git"):
+        prepare(project_root)
 
 
 def test_the_project_is_found_from_below(project_root: Path) -> None:
     below = project_root / "notebooks" / "deep"
     below.mkdir(parents=True)
-    assert settings.find_root(below) == project_root
+    assert find_root(below) == project_root
     with pytest.raises(GaiaflowError, match="is not in a Gaiaflow project"):
-        settings.find_root(project_root.parent)
+        find_root(project_root.parent)
 
 
 def test_connect_points_clients_at_the_project(
     project_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", {"AWS_PROFILE": "another-account", "HOME": "/"})
-    settings.connect(project_root)
-    project = settings.load(project_root)
-    wanted = settings.client_env(project)
+    project = prepare(project_root)
+    connect(project_root)
+    wanted = client_env(project)
     assert os.environ == {"HOME": "/", **wanted}
     assert wanted["AWS_ENDPOINT_URL"] == project.url("OBJECT_STORE_PORT")
     assert f"http://{wanted['AWS_S3_ENDPOINT']}" == wanted["AWS_ENDPOINT_URL"]  # for GDAL
@@ -160,5 +174,5 @@ def test_connect_points_clients_at_the_project(
 
 def test_connect_leaves_a_task_alone(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"GAIAFLOW_TASK": "train"})
-    settings.connect(project_root)
+    connect(project_root)
     assert os.environ == {"GAIAFLOW_TASK": "train"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow.source import commit
+from gaiaflow.project.source import commit
 
 
 def git(folder: Path, *arguments: str) -> str:

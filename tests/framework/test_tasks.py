@@ -15,8 +15,9 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from gaiaflow import create_task
-from gaiaflow.function_task import Output
-from gaiaflow.process_operator import ProcessOperator
+from gaiaflow.operators.mapping import Output
+from gaiaflow.operators.process import ProcessOperator
+from gaiaflow.operators.resources import Resources
 
 from .conftest import TEMPLATE
 
@@ -31,7 +32,7 @@ def dag() -> Any:
     "reference", ["", "train", "package.train", "package:", ":train", "a b:c", "a.b:c.d", "a/b:c"]
 )
 def test_a_bad_reference_is_named(dag: DAG, reference: str) -> None:
-    with pytest.raises(ValueError, match="Task 'train': the function should look like") as caught:
+    with pytest.raises(ValueError, match="Task 'train': the function must look like") as caught:
         create_task("train", reference)
     assert repr(reference) in str(caught.value)
 
@@ -44,7 +45,7 @@ def test_a_bad_argument_is_named(dag: DAG, value: Any) -> None:
 
 def test_an_unknown_mode_is_named(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIAFLOW_MODE", "production")
-    with pytest.raises(ValueError, match="the mode is 'production'; it can be: dev, dev_docker"):
+    with pytest.raises(ValueError, match="unknown mode 'production'; available: dev, dev_docker"):
         create_task("train", "package.train:train")
 
 
@@ -69,18 +70,18 @@ def test_options_reach_the_operator(dag: DAG) -> None:
     )
     assert (task.retries, task.function_env) == (3, {"SEED": 1})
     assert task.trigger_rule == "all_done"
-    assert task.requested == {"cpu": 0.5, "memory": "1Gi", "gpu": 0}
+    assert task.spec.resources == Resources(cpu=0.5, memory="1Gi")
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"resources": "huge"}, "there is no resource profile 'huge', but: small"),
-        ({"resources": {"cpus": 1}}, "resources are cpu, memory and gpu, and not 'cpus'"),
-        ({"resources": {"cpu": "2"}}, "cpu is a number of CPUs"),
-        ({"resources": {"memory": "4GB"}}, "memory is a text like '512Mi'"),
-        ({"resources": {"gpu": -1}}, "gpu is a number of GPUs"),
-        ({"secrets": "archive"}, "secrets is a list of names"),
+        ({"resources": "huge"}, "unknown resource profile 'huge'; available: small"),
+        ({"resources": {"cpus": 1}}, "unknown resource 'cpus'; available: cpu, memory, gpu"),
+        ({"resources": {"cpu": "2"}}, "cpu must be a number of CPUs"),
+        ({"resources": {"memory": "4GB"}}, "memory must be a string like '512Mi'"),
+        ({"resources": {"gpu": -1}}, "gpu must be a number of GPUs"),
+        ({"secrets": "archive"}, "secrets must be a list of names"),
         ({"secrets": ["My_Secret"]}, "can't be the name of a Kubernetes secret"),
         ({"env": {"1A": "x"}}, "'1A' can't be the name of an environment variable"),
     ],
@@ -93,7 +94,7 @@ def test_a_bad_option_is_named(dag: DAG, options: dict[str, Any], says: str) -> 
 
 def test_a_profile(dag: DAG) -> None:
     task = create_task("train", "package.train:train", resources="gpu")
-    assert task.requested == {"cpu": 4, "memory": "16Gi", "gpu": 1}
+    assert task.spec.resources == Resources(cpu=4, memory="16Gi", gpu=1)
 
 
 def test_a_dag_and_a_task_can_insist_on_a_mode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +140,7 @@ def test_pods_use_one_file_and_no_connection(dag: DAG) -> None:
     assert (task.in_cluster, task.kubernetes_conn_id) == (False, None)
     assert task.config_file == str(TEMPLATE / "kube_config_inline")
     assert task.cluster_context == "host"
-    with pytest.raises(AirflowFailException, match="kube_config_inline is not there"):
+    with pytest.raises(AirflowFailException, match="tells where the cluster is, does not exist"):
         task.execute({})
 
 
@@ -170,7 +171,7 @@ def test_the_length_of_a_result_is_that_of_the_mapped_entry(dag: DAG) -> None:
     assert dict(measured) == result
     search.call = lambda _: {"scenes": "S2"}
     with pytest.raises(
-        AirflowFailException, match=r"'scenes' in the result of .* must be a list, and not str"
+        AirflowFailException, match=r"'scenes' in the result of .* must be a list, not str"
     ):
         search.execute({})
 
@@ -178,10 +179,10 @@ def test_the_length_of_a_result_is_that_of_the_mapped_entry(dag: DAG) -> None:
 @pytest.mark.parametrize(
     ("lists", "says"),
     [
-        ({}, "can be expanded over one argument, and not 0"),
-        ({"a": [1], "b": [2]}, "can be expanded over one argument, and not 2"),
-        ({"model": [1]}, "'model' is an argument already"),
-        ({"scene": "S2"}, "'scene' is to be a list, and not str"),
+        ({}, "expand() takes one argument, not 0"),
+        ({"a": [1], "b": [2]}, "expand() takes one argument, not 2"),
+        ({"model": [1]}, "'model' is already an argument"),
+        ({"scene": "S2"}, "'scene' must be a list, not str"),
         ({"scene": []}, "'scene' is an empty list"),
     ],
 )
@@ -201,7 +202,7 @@ def test_two_entries_of_one_result_cannot_both_be_mapped_over(dag: DAG) -> None:
 
 def test_an_entry_of_an_entry_is_refused(dag: DAG) -> None:
     search = create_task("search", "package.search:search")
-    with pytest.raises(TypeError, match="take 'first' in the function"):
+    with pytest.raises(TypeError, match="get 'first' in the function"):
         search.output["scenes"]["first"]
 
 
@@ -234,7 +235,7 @@ def test_an_entry_of_a_result(output: Output, monkeypatch: pytest.MonkeyPatch) -
 def test_a_missing_entry_is_named_with_what_there_is(
     output: Output, monkeypatch: pytest.MonkeyPatch, result: Any, found: str
 ) -> None:
-    says = f"the result of train has no 'metrics', but: {found}"
+    says = f"the result of train has no 'metrics', only: {found}"
     with pytest.raises(AirflowFailException, match=says):
         resolve(output["metrics"], result, monkeypatch)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow import settings, updating
-from gaiaflow.errors import GaiaflowError
-from gaiaflow.snapshot import Snapshot
-from gaiaflow.stamps import Stamp
-from gaiaflow.updating import Halfway, origin
+from gaiaflow.project import settings
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.identity import Identity
+from gaiaflow.project.stamps import Stamp
+from gaiaflow.update import updating
+from gaiaflow.update.snapshot import Snapshot
+from gaiaflow.update.updating import Halfway, origin, releases
 
 LONG = "/somewhere/" + "a folder/" * 20 + "gaiaflow"
 
@@ -37,7 +39,7 @@ def test_where_a_project_is_from(tmp_path: Path, text: str, source: str, commit:
 def test_a_project_from_nowhere(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / ".copier-answers.yml").write_text(text)
-    with pytest.raises(GaiaflowError, match="does not say from where"):
+    with pytest.raises(GaiaflowError, match="does not name this project's template"):
         origin(tmp_path)
 
 
@@ -45,9 +47,39 @@ def test_a_project_from_nowhere(tmp_path: Path, text: str | None) -> None:
 def test_a_relative_source_is_refused(tmp_path: Path, source: str) -> None:
     (tmp_path / "gaiaflow").mkdir()  # the framework is called so, too
     (tmp_path / ".copier-answers.yml").write_text(f"_commit: 0.4.0\n_src_path: {source}\n")
-    with pytest.raises(GaiaflowError, match="Write its URL, or its whole path") as caught:
+    with pytest.raises(GaiaflowError, match="to the template's URL or full path") as caught:
         origin(tmp_path)
     assert source in str(caught.value)
+
+
+WHO = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+
+
+def test_a_template_without_releases_is_compared_by_commits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(template), *WHO, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "one")
+    answers = tmp_path / ".copier-answers.yml"
+    answers.write_text(f"_commit: {git('rev-parse', '--short', 'HEAD')}\n_src_path: {template}\n")
+    assert not releases(tmp_path).newer
+    git("commit", "--allow-empty", "-m", "two")
+    found = releases(tmp_path)
+    assert found.newer and git("rev-parse", "HEAD").startswith(found.latest)
+    assert "has no tagged releases" in capsys.readouterr().err
+    git("tag", "v1.0.0rc1")
+    described = git("describe", "--tags", "--long")
+    answers.write_text(f"_commit: {described}\n_src_path: {template}\n")
+    assert not releases(tmp_path).newer
+    git("tag", "v1.0.0")
+    assert releases(tmp_path).latest == "v1.0.0"
 
 
 @pytest.fixture
@@ -59,9 +91,8 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / ".gitignore").write_text("/.env\n/.gaiaflow\n/.venv\n")
     (tmp_path / ".copier-answers.yml").write_text("_commit: 0.4.0\n_src_path: /nowhere\n")
     (tmp_path / "module.py").write_text("before\n")
-    (tmp_path / ".env").write_text(settings.env_text(settings.Identity("x", "uv", "seaweedfs")))
-    who = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
-    for arguments in (["init"], ["add", "--all"], [*who, "commit", "-m", "all"]):
+    (tmp_path / ".env").write_text(settings.env_text(Identity("x", "uv", "seaweedfs")))
+    for arguments in (["init"], ["add", "--all"], [*WHO, "commit", "-m", "all"]):
         subprocess.run(["git", *arguments], cwd=tmp_path, check=True, capture_output=True)
     return tmp_path
 
@@ -86,8 +117,8 @@ def test_exit_code_0_is_done(root: Path) -> None:
         (".env", "A='stays open\n", r"\.env, line 1: the quote"),
         (".env", "nonsense\n", r"\.env, line 1: expected"),
         ("pyproject.toml", "[", "pyproject.toml cannot be read"),
-        ("module.py", "mine\n", "not committed"),
-        (".copier-answers.yml", "", "not committed"),
+        ("module.py", "mine\n", "uncommitted"),
+        (".copier-answers.yml", "", "uncommitted"),
     ],
 )
 def test_exit_code_1_is_refused_and_nothing_has_changed(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gaiaflow.function_task import Output
-from gaiaflow.yaml_pipelines import PipelineError, load_yaml_pipelines
+from gaiaflow.operators.mapping import Output
+from gaiaflow.operators.yaml_dags import PipelineError, load_yaml_pipelines
 
 GOOD = """\
 forest:
@@ -63,7 +63,7 @@ def test_a_pipeline(folder: Path) -> None:
     assert predict.upstream_task_ids == {"search"}
     assert report.upstream_task_ids == {"search", "inner.predict"}
     assert isinstance(report.function_arguments["areas"], Output)
-    assert report.requested["memory"] == "2Gi"
+    assert report.spec.resources.memory == "2Gi"
     assert tasks["shell"].upstream_task_ids == {"report"}
     assert dag.doc_md == "Woods"
 
@@ -76,7 +76,7 @@ def test_a_pipeline(folder: Path) -> None:
         ("+search.tiles", "+serch.tiles", "line 16, forest.tasks.predict.expand.tile: there is no"),
         ("+params.scene", "+params.scen", "there is no parameter 'scen'. Did you mean scene?"),
         ("woods.report:report", "woods.report", "line 19, forest.tasks.report: Task 'report': "),
-        ("memory: 2Gi", "memory: 2GB", "line 19, forest.tasks.report: Task 'report': memory is"),
+        ("memory: 2Gi", "memory: 2GB", "line 19, forest.tasks.report: Task 'report': memory must"),
         (
             "timeout: 60",
             "timeout: soon",
@@ -86,7 +86,7 @@ def test_a_pipeline(folder: Path) -> None:
         (
             "plain: 3",
             "plain: 3\n    plain: 4",
-            "line 7: forest.params.plain is there a second time",
+            "line 7: forest.params.plain is already set in line ",
         ),
         ("forest:\n", "- forest:\n", "line"),
         ("tasks:", "taks:", "forest.taks: a DAG has no 'taks'. Did you mean tasks?"),
@@ -113,7 +113,7 @@ def test_all_wrong_files_are_named(folder: Path) -> None:
 def test_an_id_that_is_used_twice_is_named(folder: Path) -> None:
     for name in ("a.yml", "b.yml"):
         (folder / name).write_text(GOOD, encoding="utf-8")
-    with pytest.raises(PipelineError, match=r"dags/b\.yml: the DAG 'forest' is in another file"):
+    with pytest.raises(PipelineError, match=r"dags/b\.yml: the DAG 'forest' is also in"):
         load_yaml_pipelines(folder)
 
 

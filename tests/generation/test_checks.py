@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,13 @@ def environment(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return python
 
 
-@pytest.fixture(params=[True, False], ids=["example", "skeletons"])
+# With the example it is slow: tests/stack/test_generated.py checks that, in its own environment.
+@pytest.fixture(
+    params=[
+        pytest.param(True, id="example", marks=pytest.mark.slow),
+        pytest.param(False, id="skeletons"),
+    ]
+)
 def project(request: pytest.FixtureRequest, render: Render, tmp_path: Path) -> Path:
     return Path(
         shutil.copytree(render(show_examples=request.param), tmp_path / "project", symlinks=True)
@@ -95,10 +102,6 @@ def test_the_lock_covers_every_dependency(environment: Path, render: Render) -> 
 
 def test_uv_add_leaves_pyproject_as_it_is(render: Render, tmp_path: Path) -> None:
     """The framework seeds uv.lock by `uv add --raw` of what is there already."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     project = Path(shutil.copytree(render(), tmp_path / "project"))
     before = (project / "pyproject.toml").read_bytes()
     requirements = tomllib.loads(before.decode())

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from pathspec import PathSpec
 
-from gaiaflow import endpoints
+from gaiaflow.project import clients
 
 from tests.conftest import ROOT, Render
 
@@ -215,7 +215,7 @@ def made(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Made:
         if (manager, store) not in projects:
             project = tmp_path_factory.mktemp("compose") / "project"
             shutil.copytree(render(environment_manager=manager, object_store=store), project)
-            in_project(project, "settings.load(root)")
+            in_project(project, "project.prepare(root)")
             if store == "minio":
                 with (project / ".env").open("a", encoding="utf-8") as env:
                     env.write("MINIO_IMAGE=example.org/minio:RELEASE.2025-10-15T17-29-55Z\n")
@@ -228,8 +228,8 @@ def made(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Made:
 def in_project(project: Path, expression: str) -> str:
     """Evaluate Python with the project's framework, by the standard library alone."""
     program = (
-        "import json, pathlib; from gaiaflow import settings; root = pathlib.Path.cwd(); "
-        f"print({expression})"
+        "import json, pathlib; from gaiaflow.project import clients, project; "
+        f"root = pathlib.Path.cwd(); print({expression})"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
@@ -357,7 +357,7 @@ def test_one_contract_for_all_object_stores(config: Config) -> None:
     store = config["services"]["object-store"]
     env = config["x-client"]
     assert env["AWS_ENDPOINT_URL"] == "http://object-store:8333"
-    assert env.items() >= endpoints.gdal_env(env["AWS_ENDPOINT_URL"]).items()
+    assert env.items() >= clients.gdal_env(env["AWS_ENDPOINT_URL"]).items()
     given = list(store["environment"].values())
     assert env["AWS_ACCESS_KEY_ID"] in given and env["AWS_SECRET_ACCESS_KEY"] in given
     [data] = store["volumes"]
@@ -368,7 +368,7 @@ def test_one_contract_for_all_object_stores(config: Config) -> None:
 
 def test_a_task_sees_the_same_variables_in_every_backend(config: Config, made: Made) -> None:
     project = made(*config["asked"].values())
-    listing = "json.dumps(list(settings.client_env(settings.load(root))))"
+    listing = "json.dumps(list(clients.client_env(project.load(root))))"
     local = set(json.loads(in_project(project, listing))) - {"NO_PROXY", "no_proxy"}
     assert set(config["x-client"]) == local
     for name in ("bucket", "airflow-scheduler", "mlflow", "jupyterlab"):

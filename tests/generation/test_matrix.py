@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,6 @@ from validate_pyproject.api import Validator
 
 from extensions.pins import pin
 from tests.conftest import Render
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Answers = dict[str, Any]
 

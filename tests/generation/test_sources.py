@@ -111,7 +111,7 @@ def test_a_path_that_services_misread_is_refused(
 ) -> None:
     result = copier_command(*COPY, copier_template, f"{name}/project")
     assert result.returncode == 1
-    assert "has a $ or a %, which Airflow and MLflow do not take as they are" in result.stderr
+    assert "contains $ or %, which Airflow and MLflow don't take literally" in result.stderr
     assert not (tmp_path / name).exists()
 
 

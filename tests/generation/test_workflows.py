@@ -27,12 +27,25 @@ rules:
 """
 
 
-@pytest.fixture(params=["ours", "uv", "pixi", "conda", "update"])
+OURS = sorted(path.name for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+
+# The jobs that may write, and what.
+WRITES = {
+    ("ci.yml", "release"): {"contents": "write"},
+    ("docs.yml", "publish"): {"contents": "write"},
+    ("locks.yml", "locks"): {"contents": "write", "pull-requests": "write"},
+    ("update.yml", "update"): {"contents": "write", "pull-requests": "write"},
+}
+
+
+@pytest.fixture(params=[*OURS, "uv", "pixi", "conda", "update"])
 def workflow(request: pytest.FixtureRequest, render: Render) -> Path:
+    """A workflow of this repository, or of a project."""
+    if request.param in OURS:
+        return ROOT / ".github" / "workflows" / str(request.param)
     if request.param == "update":  # the same for all
         return render() / ".github" / "workflows" / "update.yml"
-    where = ROOT if request.param == "ours" else render(environment_manager=request.param)
-    return where / ".github" / "workflows" / "ci.yml"
+    return render(environment_manager=request.param) / ".github" / "workflows" / "ci.yml"
 
 
 def program(name: str) -> str:
@@ -69,12 +82,11 @@ def test_actionlint(workflow: Path, tmp_path: Path) -> None:
     lint(program("actionlint"), workflow, cwd=tmp_path)
 
 
-def test_only_read_permission_and_a_time_limit(workflow: Path) -> None:
+def test_permissions_and_a_time_limit(workflow: Path) -> None:
     loaded = yaml.safe_load(workflow.read_text(encoding="utf-8"))
-    writes = workflow.name == "update.yml"  # a branch and a pull request, in its only job
-    assert loaded["permissions"] == ({} if writes else {"contents": "read"})
-    for job in loaded["jobs"].values():
-        assert writes or "permissions" not in job
+    assert loaded["permissions"] in ({}, {"contents": "read"})
+    for name, job in loaded["jobs"].items():
+        assert job.get("permissions", {}) == WRITES.get((workflow.name, name), {})
         assert job["timeout-minutes"] <= 60
 
 

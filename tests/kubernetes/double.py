@@ -51,7 +51,7 @@ def engine() -> docker.DockerClient:
 
 
 def now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat()
+    return datetime.datetime.now(datetime.UTC).isoformat()
 
 
 class Refused(Exception):
@@ -132,7 +132,7 @@ class Pod:
                 str(self.volumes / mount["name"]): {"bind": mount["mountPath"], "mode": "rw"}
                 for mount in spec.get("volumeMounts", [])
             },
-            labels={LABEL: self.name},
+            labels={LABEL: str(self.volumes.parent)},
             detach=True,
         )
 

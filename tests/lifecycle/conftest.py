@@ -1,4 +1,4 @@
-"""The template as a repository with all its releases, this working tree, and two made-up ones."""
+"""The template's repository with all releases, this working tree, and two made-up releases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,17 @@ from tasks.rendering import ANSWERS, read_answers
 from tests.conftest import ROOT
 from tests.lifecycle import synthetic
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 PRESENT = "900.0.0"  # the working tree, whatever it will be called
 RELEASES: dict[str, str] = {
     release["version"]: release["commit"]
     for release in tomllib.loads((Path(__file__).parent / "releases.toml").read_text())["release"]
 }
+NEWEST = [*RELEASES][-1]
 PARTS = [".gitattributes", "CHANGES.md", "copier.yml", "extensions", "tasks", "template"]
 
 
 def git(folder: Path, *arguments: str, check: bool = True) -> str:
-    """Run git in a folder, as nobody in particular; what it prints."""
+    """Run git in a folder, as a test user, and return its output."""
     who = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
     command = ["git", *who, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
@@ -55,7 +52,7 @@ class History:
     cache: Path
 
     def checkout(self, release: str) -> Path:
-        """A repository in which a release is checked out, as Copier has one while it updates."""
+        """A repository with a release checked out, as Copier uses in an update."""
         made = self.cache / f"checkout-{release}"
         if not made.exists():
             git(self.path, "worktree", "add", "--quiet", "--detach", str(made), release)
@@ -67,7 +64,7 @@ class History:
         return target
 
     def generated(self, release: str, **answers: Any) -> Path:
-        """The same, to look at only: made once for each release and answers."""
+        """The same, but read-only: created once per release and answers."""
         made = self._place(release, answers)
         if not made.exists():
             draft = self.cache / f"draft-{made.name}"
@@ -93,7 +90,7 @@ class History:
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    """All releases; a clone without history skips what needs it."""
+    """All releases; in a shallow clone, tests that need them are skipped."""
     path = tmp_path_factory.mktemp("history") / "gaiaflow"
     git(ROOT, "clone", "--quiet", "--no-checkout", str(ROOT), str(path))
     for tag in git(path, "tag").split():
@@ -123,15 +120,15 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 
 
 def release_after(history: History, project: Path, step: str) -> Path:
-    """A release after the made-up ones, in a clone that the project is made to come from.
+    """A release after the made-up ones, in a clone that becomes the project's source.
 
     Args:
         history: all releases.
-        project: it is committed.
+        project: a project, which is committed.
         step: the body of the class of its one migration.
 
     Returns:
-        The clone, which lies beside the project.
+        The clone, next to the project.
     """
     template = project.parent / "template"
     git(project.parent, "clone", "--quiet", str(history.path), str(template))
@@ -150,10 +147,10 @@ def release_after(history: History, project: Path, step: str) -> Path:
 
 
 def command_of(project: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    """The manager with its environment; the Copier of this test run is the one on PATH."""
+    """The manager and its environment, with this test run's Copier on PATH."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    env["HOME"] = str(project.parent)  # whatever Copier this person has
+    env["HOME"] = str(project.parent)  # ignore the user's Copier
     return [sys.executable, str(project / "mlops_manager.py"), *arguments], env
 
 
@@ -164,9 +161,9 @@ def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def airflow(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Airflow's environment of a project of the present; others link to it.
+    """Airflow's environment of a present project, which others link to.
 
-    Who uses it is in the group "command", so that it is made once.
+    Tests that use it are in the group "command", so it is created only once.
     """
     project = history.generate(PRESENT, tmp_path_factory.mktemp("airflow") / "project")
     done = manage(project, "status", "--json")
@@ -177,7 +174,7 @@ def airflow(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_settings_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Copier and git as on a machine that nobody has configured."""
+    """Copier and git as on an unconfigured machine."""
     for name in list(os.environ):
         if name.startswith("COPIER_"):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""Random edits of a project, of every kind that people make; each is a small value that shrinks."""
+"""Random edits of a project, of every kind that users make; each is a small, shrinkable value."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 
 from tests.lifecycle.conftest import git
 
-# Where people edit: by class, and in the made-up files, where a release changes most.
+# Where users edit: by class, and in the made-up files, which a release changes most.
 AREAS = {
     "framework": ["gaiaflow", "mlops_manager.py", ".env.example"],
     "made up": ["gaiaflow/made_up", ".github/workflows"],
-    "changed": ["gaiaflow/errors.py", "gaiaflow/stamps.py", "gaiaflow/settings.py"],
+    "changed": [
+        "gaiaflow/project/errors.py",
+        "gaiaflow/project/stamps.py",
+        "gaiaflow/project/settings.py",
+    ],
     "shared": ["pyproject.toml", ".gitignore", ".github"],
     "user": ["dags", "notebooks", "tests", "data", "README.md", "CHANGES.md", "forest_watch"],
 }
@@ -26,7 +30,7 @@ AREAS = {
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit: what, in which area, to which of its files, at which line, with which token."""
+    """One edit: its kind, area, file in the area, line and token."""
 
     kind: str
     area: str
@@ -35,7 +39,7 @@ class Edit:
     token: int
 
     def apply(self, project: Path) -> None:
-        """Do it; nothing where there is nothing to do it to."""
+        """Apply the edit, if there is a file for it."""
         files = [
             path
             for part in AREAS[self.area]
@@ -50,7 +54,7 @@ class Edit:
 
     @property
     def text(self) -> bytes:
-        """A line that nobody but this edit writes."""
+        """A line that only this edit writes."""
         return b"# user line %d" % self.token
 
 
@@ -140,7 +144,7 @@ def _link(project: Path, path: Path, edit: Edit) -> None:
 
 
 def _ignore(project: Path, path: Path, edit: Edit) -> None:
-    """The user keeps a file of ours out of git, and has a version of their own."""
+    """The user keeps one of our files out of git, with changes."""
     name = path.relative_to(project).as_posix()
     ignore = project / ".gitignore"
     if ignore.is_symlink() or name == ".gitignore":
@@ -215,7 +219,7 @@ edits = st.lists(
 
 SEED = int(os.environ.get("GAIAFLOW_SEED", "0"))
 
-# A few of all combinations, others for each seed: to generate a project costs more than a case.
+# A few of all combinations, chosen by the seed: generating a project costs more than a case.
 CHOICES: dict[str, list[Any]] = {
     "project_name": ["Forest Watch", "Wälder: \"nah\" & 'fern'"],
     "package_name": ["forest_watch"],
@@ -229,7 +233,7 @@ COMBINATIONS = [
 ]
 answers = st.sampled_from(random.Random(SEED).sample(COMBINATIONS, 5))
 
-# Values that people have set in .env, beside settings of their own.
+# Values that users set in .env, next to their own settings.
 env_values = st.dictionaries(
     st.sampled_from(["AIRFLOW_PORT", "AIRFLOW_USER", "S3_BUCKET", "MY_TOKEN"]),
     st.sampled_from(["9090", "9191"]),

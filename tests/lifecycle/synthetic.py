@@ -1,4 +1,4 @@
-"""Two made-up releases after the present one, with every kind of migration from one to the next."""
+"""Two made-up releases after the present one, with every kind of migration between them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def write_old(repository: Path) -> None:
     template = repository / "template"
     _replace(repository / "copier.yml", "\nsetup:\n", f"{QUESTIONS}\nsetup:\n")
     _replace(
-        template / "gaiaflow" / "settings.py",
+        template / "gaiaflow" / "project" / "settings.py",
         SETTINGS,
         SETTINGS
         + '    Setting("MADE_UP_OLD", "Has a default.", "value"),\n'
@@ -119,7 +119,7 @@ def write_new(repository: Path) -> None:
     (repository / "tasks" / "migrations" / "v902_0_0.py").write_text(MIGRATION)
     _replace(repository / "copier.yml", QUESTIONS, NEW_QUESTIONS)
     _replace(
-        template / "gaiaflow" / "settings.py",
+        template / "gaiaflow" / "project" / "settings.py",
         '    Setting("MADE_UP_OLD", "Has a default.", "value"),\n'
         + '    Setting("MADE_UP_DROPPED", "Has a default.", "dropped"),\n',
         '    Setting("MADE_UP_NEW", "Has a default.", "another"),\n'
@@ -151,14 +151,19 @@ def write_new(repository: Path) -> None:
     (made_up / "new.sh").chmod(0o755)
     workflows = template / ".github" / "workflows"
     _move(workflows / "made_up.yml", workflows / "made_up_renamed.yml", "on: push\njobs: {a: {}}\n")
-    for name in ("mlops_manager.py", "gaiaflow/errors.py", "gaiaflow/stamps.py", ".gitignore"):
+    for name in (
+        "mlops_manager.py",
+        "gaiaflow/project/errors.py",
+        "gaiaflow/project/stamps.py",
+        ".gitignore",
+    ):
         path = template / name
         middle = path.read_text().splitlines(keepends=True)
         middle.insert(len(middle) // 2, "\n" if name != ".gitignore" else "*.made-up\n")
         path.write_text("".join(middle) + "# the end\n")
     pyproject = template / "pyproject.toml.jinja"
     _replace(pyproject, '    "boto3>=', '    "attrs>=23",\n    "boto3>=')
-    # What is the user's changes, moves and goes too, to no effect.
+    # The user's files are also changed, moved and deleted, without effect.
     _move(template / "dags" / "change_me.py.jinja", template / "dags" / "start_here.py", "# new\n")
     (template / "data" / "README.md").unlink()
     (template / "README.md.jinja").write_text("# Rewritten\n")

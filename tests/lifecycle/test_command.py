@@ -1,9 +1,10 @@
-"""`mlops_manager.py update` as people run it, in projects with an environment of Airflow."""
+"""`mlops_manager.py update` as users run it, in projects with Airflow's environment."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,12 +30,12 @@ from tests.lifecycle.conftest import (
 )
 from tests.lifecycle.test_properties import state_of
 
-pytestmark = pytest.mark.xdist_group("command")  # one environment for all
+pytestmark = pytest.mark.xdist_group("command")  # they share one environment
 
 
 @pytest.fixture
 def project(history: History, airflow: Path, tmp_path: Path) -> Path:
-    """A project of the made-up release, which the next one changes everywhere."""
+    """A project of the made-up release; the next one changes files everywhere."""
     project = history.generate(synthetic.OLD, tmp_path / "project")
     (project / ".gaiaflow").mkdir(exist_ok=True)
     (project / ".gaiaflow" / "airflow").symlink_to(airflow)
@@ -90,7 +91,7 @@ def test_conflicts_need_a_person(project: Path) -> None:
 
 
 def test_a_broken_framework_can_be_undone(project: Path) -> None:
-    edit(project, "gaiaflow/errors.py", "class GaiaflowError", "class  GaiaflowError")
+    edit(project, "gaiaflow/project/errors.py", "class GaiaflowError", "class  GaiaflowError")
     (project / "mlops_manager.py").write_text("not Python {\n")
     commit(project, "our work")
     before = state_of(project)
@@ -110,14 +111,40 @@ def test_what_is_refused(project: Path) -> None:
     assert manage(project, "update", "--abort", "--continue").returncode == 2
     nothing = manage(project, "update", "--abort")
     assert nothing.returncode == 1 and "no update" in nothing.stderr
-    (project / "gaiaflow" / "errors.py").write_text("<<<<<<< yours\n")
+    (project / "gaiaflow" / "project" / "errors.py").write_text("<<<<<<< yours\n")
     marked = manage(project, "update", "--continue")
     assert marked.returncode == 1 and "errors.py, line 1" in marked.stderr, marked.stderr
     assert "git status" in marked.stderr and "Traceback" not in marked.stderr
 
 
+def test_an_environment_with_a_python_that_is_too_old(project: Path) -> None:
+    """The new release's commands could not run in it, not even `update --abort`."""
+    airflow = project / ".gaiaflow" / "airflow"
+    made = airflow.readlink()
+    airflow.unlink()
+    airflow.mkdir()
+    for path in made.iterdir():
+        (airflow / path.name).symlink_to(path)
+    text = (made / "pyvenv.cfg").read_text(encoding="utf-8")
+    (airflow / "pyvenv.cfg").unlink()
+    (airflow / "pyvenv.cfg").write_text(re.sub(r"(?m)^(version_info = ).*", r"\g<1>3.10.12", text))
+    before = state_of(project)
+    copier = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", str(project)]
+    done = subprocess.run(copier, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "has Python 3.10, and this release needs 3.11 or newer" in done.stderr
+    assert state_of(project) == before
+
+
+def test_a_clone_without_settings(project: Path) -> None:
+    (project / ".env").unlink()
+    done = manage(project, "update")
+    assert done.returncode == 0, done.stderr
+    assert (project / ".env").is_file()
+
+
 def test_an_update_that_is_killed(history: History, project: Path) -> None:
-    """When the files are written, and `.env` is not."""
+    """After the files are written, but before `.env` is."""
     release_after(
         history, project, "def settings(self, text):\n    while True:\n        time.sleep(0.1)"
     )
@@ -136,7 +163,7 @@ def test_an_update_that_is_killed(history: History, project: Path) -> None:
     assert state_of(project) != before
     again = manage(project, "update")
     assert again.returncode == 1 and "--abort" in again.stderr
-    edited = project / "gaiaflow" / "stamps.py"  # a person works on
+    edited = project / "gaiaflow" / "project" / "stamps.py"  # the user continues to work
     edited.write_text("# later\n")
     later = {"README.md", "notebooks/new.ipynb"}
     for name in later:
@@ -144,14 +171,15 @@ def test_an_update_that_is_killed(history: History, project: Path) -> None:
             file.write("# later\n")
     git(project, "add", "README.md")
     git(project, "commit", "--quiet", "--message", "went on")
-    (project / "gaiaflow" / "errors.py").unlink()  # as if it had been killed amid the framework
+    broken_file = project / "gaiaflow" / "project" / "errors.py"
+    broken_file.unlink()  # as if it had been killed while writing the framework
     broken = manage(project, "update", "--abort")
     assert broken.returncode == 1 and "undo.py" in broken.stderr
     undo = [sys.executable, str(project / ".gaiaflow" / "update" / "undo.py")]
     aborted = subprocess.run(undo, capture_output=True, text=True, check=False)
     assert aborted.returncode == 0, aborted.stderr
-    assert ".gaiaflow/kept/1/gaiaflow/stamps.py" in aborted.stderr
-    assert (project / ".gaiaflow" / "kept" / "1" / "gaiaflow" / "stamps.py").exists()
+    assert ".gaiaflow/kept/1/gaiaflow/project/stamps.py" in aborted.stderr
+    assert (project / ".gaiaflow" / "kept" / "1" / "gaiaflow" / "project" / "stamps.py").exists()
     after = state_of(project)
     for name in later:
         assert after[name][1].endswith(b"# later\n")
@@ -159,11 +187,11 @@ def test_an_update_that_is_killed(history: History, project: Path) -> None:
     assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
     assert git(project, "status", "--porcelain") == "?? notebooks/new.ipynb\n"
     assert git(project, "log", "-1", "--format=%s") == "went on\n"
-    assert manage(project, "update", "--abort").returncode == 1  # once is enough
+    assert manage(project, "update", "--abort").returncode == 1  # only once
 
 
 def test_an_interrupted_update_changes_nothing(history: History, project: Path) -> None:
-    """Ctrl-C at a terminal, when the files are written."""
+    """Ctrl-C in a terminal, after the files are written."""
     release_after(
         history, project, "def settings(self, text):\n    while True:\n        time.sleep(0.1)"
     )
@@ -191,7 +219,7 @@ def test_an_interrupted_update_changes_nothing(history: History, project: Path) 
 
 
 def test_nothing_is_called_merged_that_is_not(history: History, project: Path) -> None:
-    """The update before this one was taken back by hand; what it saved is still there."""
+    """The previous update was undone by hand; what it saved is still there."""
     assert manage(project, "update").returncode == 0
     git(project, "checkout", "--quiet", "--", ".")
     git(project, "clean", "--quiet", "--force", "-d")
@@ -206,7 +234,8 @@ def test_nothing_is_called_merged_that_is_not(history: History, project: Path) -
 
 
 @pytest.mark.parametrize(
-    "missing", ["gaiaflow", "gaiaflow/bootstrap.py", "gaiaflow/doctor", "gaiaflow/engine.py"]
+    "missing",
+    ["gaiaflow", "gaiaflow/bootstrap.py", "gaiaflow/doctor", "gaiaflow/backends/engine.py"],
 )
 def test_a_framework_with_a_part_missing_says_what_helps(project: Path, missing: str) -> None:
     commit(project, "all")
@@ -227,7 +256,7 @@ def test_a_framework_with_a_part_missing_says_what_helps(project: Path, missing:
 
 
 def test_an_update_from_within_git(project: Path) -> None:
-    """As an alias, a hook or `git rebase --exec` runs it: git points at the repository by name."""
+    """As in an alias, a hook or `git rebase --exec`: git names the repository in variables."""
     commit(project, "our work")
     head = git(project, "rev-parse", "HEAD")
     command, env = command_of(project, "update")
@@ -277,7 +306,7 @@ def test_settings_that_cannot_be_read_stop_an_update_before_it_begins(project: P
 
 
 def test_an_environment_that_fails_after_the_merge(project: Path) -> None:
-    """Exit code 1 would say that the project is as it was."""
+    """Exit code 1 would mean that the project is unchanged."""
     edit(
         project,
         "pyproject.toml",
@@ -308,6 +337,7 @@ def test_check(project: Path) -> None:
     assert found == {"current": synthetic.OLD, "latest": synthetic.NEW, "newer": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_projects_own_tests_pass_after_an_update(
     history: History, airflow: Path, tmp_path: Path, release: str
@@ -334,7 +364,7 @@ def test_an_unknown_release_changes_nothing(project: Path) -> None:
 
 
 def test_an_environment_is_brought_back_byte_by_byte(tmp_path: Path) -> None:
-    from gaiaflow.snapshot import Snapshot
+    from gaiaflow.update.snapshot import Snapshot
 
     root = tmp_path / "project"
     environment = root / ".venv" / "lib"

@@ -1,4 +1,4 @@
-"""What a person writes while an update runs is never lost, nor is what they commit after it."""
+"""What the user writes while an update runs, or commits after it, is never lost."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 import pytest
 from copier import run_update
 
-from gaiaflow.snapshot import KEPT, Snapshot, SnapshotError
+from gaiaflow.update.snapshot import KEPT, Snapshot, SnapshotError
 
 from tasks.rendering import ANSWERS
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git, release_after
 from tests.lifecycle.test_properties import report_of, state_of
 
-# What they add to each file, and whether the release changes it, too.
+# What the user adds to each file; the release changes some of them too.
 WRITTEN = {
     ".env": "MY=1\n",
     ".gitignore": "/mine/\n",
     "pyproject.toml": "# mine\n",
     "uv.lock": "# mine\n",
     "dags/change_me.py": "# mine\n",
-    "gaiaflow/errors.py": "# mine\n",
+    "gaiaflow/project/errors.py": "# mine\n",
     "gaiaflow/helper.py": "# mine\n",
     "gaiaflow/made_up/no_newline.txt": "\n# mine\n",
-    "gaiaflow/ports.py": "# mine\n",
+    "gaiaflow/backends/ports.py": "# mine\n",
 }
 
 
@@ -69,15 +69,17 @@ def test_work_at_the_first_question_stays(project: Path) -> None:
     deadline = time.monotonic() + 120
     while session.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=0.3) == 1:
         assert time.monotonic() < deadline
-        session.send("\r")  # to each question: as before
+        session.send("\r")  # keep the answer to each question
     session.close()
     assert session.exitstatus == 0
     assert synthetic.NEW in (project / ANSWERS).read_text()
     for name, text in WRITTEN.items():
         assert text.strip() in (project / name).read_text(encoding="utf-8"), name
-    assert (project / "gaiaflow" / "errors.py").read_bytes() != written["gaiaflow/errors.py"][1]
+    assert (project / "gaiaflow" / "project" / "errors.py").read_bytes() != written[
+        "gaiaflow/project/errors.py"
+    ][1]
     assert not (project / "dags" / "landcover_yaml.yml").exists()
-    assert not (project / KEPT).exists()  # all of it is in its place
+    assert not (project / KEPT).exists()  # everything is in its place
 
     Snapshot(project).abort()
     assert not (project / KEPT).exists()
@@ -87,7 +89,7 @@ def test_work_at_the_first_question_stays(project: Path) -> None:
 
 
 def test_what_is_written_at_the_last_moment_is_copied(history: History, project: Path) -> None:
-    """The steps of a migration are the person: one writes amid the merge, one amid `.env`."""
+    """The migration's steps play the user: they write during the merge and the update of `.env`."""
     release_after(
         history,
         project,
@@ -95,7 +97,8 @@ def test_what_is_written_at_the_last_moment_is_copied(history: History, project:
 done = False
 
 def files(self, base, ours, theirs):
-    for name in ("gaiaflow/errors.py", "gaiaflow/made_up/dropped.py", "gaiaflow/made_up/new.sh"):
+    ours = ("gaiaflow/project/errors.py", "gaiaflow/made_up/dropped.py", "gaiaflow/made_up/new.sh")
+    for name in ours:
         with (Path({str(project)!r}) / name).open("a") as file:
             file.write("# mine\\n")
 
@@ -108,7 +111,7 @@ def settings(self, text):
 """,
     )
     update(project)
-    names = {"gaiaflow/errors.py", "gaiaflow/made_up/dropped.py", "gaiaflow/made_up/new.sh"}
+    names = {"gaiaflow/project/errors.py", "gaiaflow/made_up/dropped.py", "gaiaflow/made_up/new.sh"}
     for name in names:
         assert (project / KEPT / "1" / name).read_text().endswith("# mine\n")
     assert set(report_of(project)["put"]) == {f"{KEPT}/1/{name}" for name in names}
@@ -194,7 +197,7 @@ def test_a_merge_of_two_updated_branches(history: History, project: Path) -> Non
     updated(history, project)
     commit(project, "updated there")
     git(project, "switch", "--quiet", "-")
-    elsewhere = undo(project)  # the last update began on a commit that is not in this branch
+    elsewhere = undo(project)  # the last update began on another branch's commit
     assert elsewhere.returncode == 1 and "Check out the branch" in elsewhere.stderr
     git(project, "merge", "--quiet", "--no-edit", "other")
     merged = undo(project)
@@ -225,12 +228,12 @@ def answers(self, answers):
 def test_git_as_people_have_it(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracked: bool
 ) -> None:
-    """Hooks that fail, a name that is not UTF-8, a configuration that bars commits."""
+    """Failing hooks, a name that is not UTF-8, a configuration that prevents commits."""
     name = os.fsdecode(b"data/caf\xe9.tif" if not tracked else b"notebooks/caf\xe9.txt")
     try:
         (project / name).write_text("mine\n")
     except OSError:
-        pytest.skip("this file system takes UTF-8 only")
+        pytest.skip("this file system accepts only UTF-8")
     commit(project, "our work")
     hooks = tmp_path / "hooks"
     hooks.mkdir()

@@ -153,7 +153,7 @@ def test_a_failing_migration_leaves_the_project_as_it_was(
     history: History, tmp_path: Path, method: str
 ) -> None:
     project = history.generate(synthetic.OLD, tmp_path / "project")
-    (project / "gaiaflow" / "errors.py").write_bytes(b"\0 mine\n")
+    (project / "gaiaflow" / "project" / "errors.py").write_bytes(b"\0 mine\n")
     (project / "mlops_manager.py").unlink()
     commit(project, "our work")
     raising = "raise RuntimeError('broken')"
@@ -200,7 +200,7 @@ def test_a_project_in_a_folder_of_a_repository(history: History, tmp_path: Path)
 
 
 def test_the_example_of_the_documentation(history: History, tmp_path: Path) -> None:
-    """A release that does what docs/how-to/write-a-migration.md says, with its very migration."""
+    """A release that follows docs/how-to/write-a-migration.md, with the migration shown there."""
     template = tmp_path / "template"
     git(tmp_path, "clone", "--quiet", str(history.path), str(template))
     git(template, "checkout", "--quiet", PRESENT)

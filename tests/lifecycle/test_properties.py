@@ -1,14 +1,13 @@
-"""Whatever people did to a project: an update loses nothing, and brings what the release has.
+"""Whatever users did to a project, an update loses nothing and brings what the release has.
 
-Random cases are tried twice over: with Copier, as people update, and by what our tasks do before
-and after Copier asks, which is much faster.
+Random cases run in two ways: with Copier, as users update, and with only our tasks before and
+after Copier's questions, which is much faster.
 
-GAIAFLOW_CASES says how many cases to try (72 if unset; two of three with Copier), but each test
-tries one at least: unset, it is 48 in either way. GAIAFLOW_SEED says others than those that CI
-tries. GAIAFLOW_SHRINK=no shows a failing case as it came, instead of making it small, which takes
-minutes:
+GAIAFLOW_CASES sets the number of cases (default: 72; two of three with Copier; every test runs at
+least one). GAIAFLOW_SEED chooses other cases than CI's. GAIAFLOW_SHRINK=no shows a failing case as
+found, instead of shrinking it, which takes minutes:
 
-    GAIAFLOW_CASES=1000 GAIAFLOW_SEED=7 python -m pytest tests/lifecycle -n 2 -k nothing
+    GAIAFLOW_CASES=1000 GAIAFLOW_SEED=7 python -m pytest tests/lifecycle -n 2 --slow=all -k nothing
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from copier import run_update
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from pathspec import GitIgnoreSpec
 
-from gaiaflow.snapshot import Snapshot
+from gaiaflow.update.snapshot import Snapshot
 
 from tasks.migrations import RenamedImport
 from tasks.ownership import owners
@@ -43,12 +42,13 @@ PAIRS = [
     (PRESENT, PRESENT),
     (PRESENT, synthetic.NEW),
     (synthetic.OLD, synthetic.NEW),
-    (synthetic.OLD, synthetic.NEW),  # twice: here most can happen
+    (synthetic.OLD, synthetic.NEW),  # twice, because most can happen here
 ]
-# To make a failing case small takes minutes; "no" shows it as it came.
+OLDER = [*RELEASES][:-1]
+# Shrinking a failing case takes minutes; "no" shows it as found.
 SHRINK = os.environ.get("GAIAFLOW_SHRINK", "yes") != "no"
 PHASES = [Phase.generate, Phase.shrink] if SHRINK else [Phase.generate]
-CHUNKS = 4  # of each pair, so that they run in parallel
+CHUNKS = 4  # of each pair, to run in parallel
 
 MOVED = {
     "gaiaflow/made_up/moved.py": "gaiaflow/made_up/deeper/relocated.py",
@@ -66,7 +66,7 @@ State = dict[str, tuple[str, bytes]]
 
 
 def state_of(folder: Path) -> State:
-    """Everything in a project but git, caches and what an update keeps for itself."""
+    """Everything in a project except git, caches and the update's own files."""
     found: State = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -85,14 +85,14 @@ def lines_of(entry: tuple[str, bytes] | None) -> set[bytes]:
 
 
 def new_paths(path: str, to: str) -> list[str]:
-    """Where the content of a file is after an update: there, moved, or in parts."""
+    """Where a file's content is after an update: the same place, another one, or several."""
     if to != synthetic.NEW:
         return [path]
     return [path, *([MOVED[path]] if path in MOVED else []), *SPLIT.get(path, [])]
 
 
 def report_of(project: Path) -> dict[str, list[str]]:
-    """The paths in the summary, by what it says of them."""
+    """The paths in the summary, by the first word of their title."""
     text = (project / ".gaiaflow" / "update" / "summary.md").read_text(encoding="utf-8")
     found: dict[str, list[str]] = {}
     for title, listed in re.findall(r"(?m)^\*\*(\w+).*\*\*\n\n((?:- `.*`\n)+)", text):
@@ -105,7 +105,7 @@ def update(project: Path, to: str) -> None:
 
 
 def update_without_copier(history: History, pair: tuple[str, str], project: Path) -> None:
-    """What tasks/update.py does; the releases are rendered already."""
+    """Do what tasks/update.py does, with releases that are already rendered."""
     old, new = pair
     chosen = dict(read_answers((project / ANSWERS).read_bytes()))
     work = Update(project, history.checkout(new), old, new)
@@ -125,7 +125,7 @@ def update_without_copier(history: History, pair: tuple[str, str], project: Path
 
 
 class Lost(AssertionError):
-    """A line of the user's is nowhere."""
+    """One of the user's lines is gone."""
 
 
 def check(
@@ -137,7 +137,7 @@ def check(
     env: Mapping[str, str],
     with_copier: bool = True,
 ) -> None:
-    """Generate, edit, commit, update; then all that must hold."""
+    """Generate, edit, commit and update; then check everything that must hold."""
     old, new = pair
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -175,14 +175,14 @@ def check(
             continue
         expected = (entry[0], IMPORT.code(path, entry[1]) if new == synthetic.NEW else entry[1])
         if theirs.match_file(path):
-            assert after.get(path) in (entry, expected), f"{path} is the user's, and was changed"
+            assert after.get(path) in (entry, expected), f"{path} is the user's, but was changed"
             continue
         if path == ".copier-answers.yml":
             continue
         places = [after.get(place) for place in new_paths(path, new)]
         if entry[0] == "link" or b"\0" in entry[1]:
             if entry != pristine.get(path) and entry not in places:
-                raise Lost(f"{path}: a binary file or a link of the user's is lost")
+                raise Lost(f"{path}: the user's binary file or link is lost")
             continue
         written = lines_of(entry) - lines_of(pristine.get(path))
         seen = {line for place in places for line in lines_of(place)}
@@ -190,14 +190,14 @@ def check(
             raise Lost(f"{path}: {missing} is lost")
     assert {path for path in after if theirs.match_file(path)} == {
         path for path in before if theirs.match_file(path)
-    }, "an update made or removed a file of the user's"
-    for path in pristine.keys() - before.keys():  # what was deleted stays deleted
+    }, "an update added or removed one of the user's files"
+    for path in pristine.keys() - before.keys():  # deleted files stay deleted
         for place in new_paths(path, new)[:2]:
             if place not in before and (place == path or place not in pristine):
                 shared = [source for source, parts in SPLIT.items() if place in parts]
                 if not any(source in before for source in shared):
                     assert place not in after or place in before, f"{place} came back"
-    for path in conflicts:  # what the summary calls a conflict is one, for git too
+    for path in conflicts:  # conflicts in the summary are conflicts for git too
         kind, data = after[path]
         assert b"<<<<<<< yours" in data or b"\0" in data or kind == "link" or path in before
     unmerged = {
@@ -207,7 +207,7 @@ def check(
     assert {path for path in conflicts if path in unmerged or ignored(project, path)} == set(
         conflicts
     )
-    for path, entry in fresh.items():  # what nobody edited is as the release has it
+    for path, entry in fresh.items():  # unedited files are as in the release
         if theirs.match_file(path):
             continue
         sources = [path]
@@ -219,20 +219,20 @@ def check(
     for path, entry in pristine.items():
         if path not in fresh and not theirs.match_file(path) and before.get(path) == entry:
             assert path not in after, f"{path} is not in the release"
-    made_up = new == synthetic.NEW and with_copier  # else settings are those of this tree
+    made_up = new == synthetic.NEW and with_copier  # otherwise, settings are this tree's
     check_env(before[".env"][1].decode(), after[".env"][1].decode(), new, made_up)
 
-    copied = folder / "aborted"  # there is a way back, byte by byte
+    copied = folder / "aborted"  # aborting restores every byte
     shutil.copytree(project, copied, symlinks=True)
     Snapshot(copied).abort()
     assert state_of(copied) == before
     assert git(copied, "ls-files", "--stage") == index
     assert git(copied, "status", "--porcelain") == ""
 
-    if with_copier and len(edited) % 6 == 0:  # costs as much as all above
+    if with_copier and len(edited) % 6 == 0:  # as expensive as everything above
         commit(project, "updated")
         before = state_of(project)
-        update(project, new)  # once more: nothing happens
+        update(project, new)  # a second update changes nothing
         assert state_of(project) == before
         assert git(project, "status", "--porcelain") == ""
 
@@ -242,7 +242,7 @@ def ignored(project: Path, path: str) -> bool:
 
 
 def check_env(before: str, after: str, new: str, made_up: bool) -> None:
-    """Values stay; what is new has a comment; a release's settings are all there."""
+    """Values stay, and the release's settings are all there."""
 
     def read(text: str) -> dict[str, str]:
         return dict(re.findall(r"(?m)^(\w+)=(.*)$", text))
@@ -259,9 +259,17 @@ def check_env(before: str, after: str, new: str, made_up: bool) -> None:
         )
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize(
+    "chunk", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, CHUNKS))]
+)
 @pytest.mark.parametrize("with_copier", [True, False], ids=["copier", "tasks"])
-@pytest.mark.parametrize("number", range(len(PAIRS)), ids=["-".join(pair) for pair in PAIRS])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, id="-".join(pair), marks=pytest.mark.slow if pair[0] in OLDER else ())
+        for number, pair in enumerate(PAIRS)
+    ],
+)
 def test_an_update_loses_nothing(
     history: History,
     tmp_path: Path,

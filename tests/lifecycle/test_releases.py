@@ -1,4 +1,4 @@
-"""The registry of releases is complete and right."""
+"""The registry of releases is complete and correct."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def test_every_earlier_release_is_in_the_registry() -> None:
 def test_a_release_is_in_our_history(version: str) -> None:
     commit = RELEASES[version]
     if not git(ROOT, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", check=False):
-        pytest.skip("this clone is without history: git fetch --unshallow")
+        pytest.skip("this clone has no history: git fetch --unshallow")
     git(ROOT, "merge-base", "--is-ancestor", commit, "HEAD")
     assert f'\nversion = "{version}"\n' in git(ROOT, "show", f"{commit}:pyproject.toml")

@@ -1,4 +1,4 @@
-"""What is saved before an update, and what becomes of a person's work when it is brought back."""
+"""What is saved before an update, and what happens to the user's work when it is undone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from copier import run_update
 
-from gaiaflow.snapshot import KEPT, MISSING, Snapshot, SnapshotError, copy, digest_of
+from gaiaflow.update.snapshot import KEPT, MISSING, Snapshot, SnapshotError, copy, digest_of
 
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git
@@ -21,7 +21,7 @@ from tests.lifecycle.test_properties import state_of
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Two files of the framework and one of the user's; an update is about to write."""
+    """Two files of the framework and one of the user's, just before an update writes."""
     root = tmp_path / "project"
     (root / "gaiaflow").mkdir(parents=True)
     (root / "gaiaflow" / "ours.py").write_text("ours\n")
@@ -39,12 +39,12 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A folder of another file system, as scratch space on a cluster is."""
+    """A folder on another file system, such as a cluster's scratch space."""
     here = tmp_path.stat().st_dev
-    places = [Path("/dev/shm"), Path("/var/tmp")]  # memory; disk, where tests run in memory
+    places = [Path("/dev/shm"), Path("/var/tmp")]  # memory, or disk if tests run in memory
     others = [place for place in places if place.is_dir() and place.stat().st_dev != here]
     if not others:
-        pytest.skip("there is no second file system here")
+        pytest.skip("there is no second file system")
     with TemporaryDirectory(dir=others[0], prefix="gaiaflow-") as folder:
         yield Path(folder)
 
@@ -72,7 +72,7 @@ def test_work_after_a_cut_off_update_is_kept(project: Path) -> None:
     assert kept(project, 1) == dict.fromkeys(written, "later\n")
     assert sorted(names) == [f"{KEPT}/1/{name}" for name in written]
     assert git(project, "diff", "--cached", "--name-only") == "gaiaflow/new.py\nnew.py\n"
-    for name in ("gaiaflow/new.py", "new.py", "left.rej"):  # theirs: an update has nothing to do
+    for name in ("gaiaflow/new.py", "new.py", "left.rej"):  # not touched by the update
         assert (project / name).read_text() == "later\n"
         (project / name).unlink()
     assert (project / "theirs.py").read_text() == "later\n"
@@ -83,7 +83,7 @@ def test_work_after_a_cut_off_update_is_kept(project: Path) -> None:
 def test_what_an_update_does_itself_is_not_kept(project: Path) -> None:
     before = state_of(project)
     (project / "gaiaflow" / "added.py").write_text("merged\n")
-    (project / "gaiaflow" / "dropped.py").unlink()  # and the third is not written yet
+    (project / "gaiaflow" / "dropped.py").unlink()  # the third is not written yet
     snapshot = Snapshot(project)
     assert sorted(snapshot.changed()) == ["gaiaflow/added.py", "gaiaflow/dropped.py"]
     assert snapshot.restore() == []
@@ -144,7 +144,7 @@ def test_an_environment_or_the_copies_on_another_file_system(
     (packages / "link").symlink_to("module.py")
     for name in moved:
         move(root / name, elsewhere / name)
-    cache = packages.resolve() / ".." / "cached.py"  # uv links to its cache where it can
+    cache = packages.resolve() / ".." / "cached.py"  # uv links to its cache if possible
     cache.write_text("from a cache\n")
     (packages / "linked.py").hardlink_to(cache)
     git(root, "init", "--quiet")
@@ -191,7 +191,7 @@ def test_an_update_with_its_copies_on_another_file_system(
 
 
 def test_a_folder_that_is_a_link_is_refused(history: History, tmp_path: Path) -> None:
-    """Copier would write to where it leads, which nobody could bring back."""
+    """The update would write to the link's target, and couldn't undo that."""
     project = history.generate(synthetic.OLD, tmp_path / "project")
     outside = tmp_path / "outside"
     shutil.move(project / "gaiaflow" / "made_up", outside)

@@ -1,6 +1,6 @@
-"""The weekly workflow of a project, as its steps run in CI; only GitHub's own program is a double.
+"""A project's weekly workflow, with its steps as in CI; only GitHub's own program is a double.
 
-The double `gh` notes how it was called; GitHub itself can't be had here.
+The double `gh` records its calls, because GitHub itself is not available here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.rendering import ANSWERS
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git
 
@@ -22,7 +23,7 @@ echo "$@" >> "$RUNNER_TEMP/calls"
 
 
 def run_steps(project: Path, folder: Path) -> str:
-    """Run the commands of the workflow; what `gh` was asked to do."""
+    """Run the workflow's commands and return the calls of `gh`."""
     workflow = yaml.safe_load((project / ".github" / "workflows" / "update.yml").read_text())
     gh = folder / "bin" / "gh"
     gh.parent.mkdir()
@@ -32,9 +33,13 @@ def run_steps(project: Path, folder: Path) -> str:
     env = {**os.environ, "PATH": path, "RUNNER_TEMP": str(folder), "BRANCH": "gaiaflow-update"}
     for step in workflow["jobs"]["update"]["steps"]:
         if "run" in step:
-            # Copier is here already; to fetch it needs GitHub.
+            # Copier is already installed; fetching it needs GitHub.
             script = step["run"].replace("pipx install uv\n", "")
-            script = script.replace("uvx --from git+https://github.com/bcdev/gaiaflow ", "")
+            script = script.replace('uvx --from "git+$template" ', "")
+            source = yaml.safe_load((project / ANSWERS).read_text())["_src_path"]
+            script = script.replace(
+                "template=https://github.com/bcdev/gaiaflow", f"template={source}"
+            )
             done = subprocess.run(
                 ["bash", "-e", "-o", "pipefail", "-c", script],
                 cwd=project,
@@ -50,7 +55,7 @@ def run_steps(project: Path, folder: Path) -> str:
 
 @pytest.fixture
 def checkout(history: History, tmp_path: Path) -> Path:
-    """What CI checks out: a clone, without `.env`."""
+    """A clone without `.env`, as CI checks it out."""
     project = history.generate(synthetic.OLD, tmp_path / "project")
     changed = project / "gaiaflow" / "made_up" / "changed.py"
     changed.write_text(changed.read_text().replace("step_3 = 3", "mine = 3"))
@@ -65,7 +70,7 @@ def test_conflicts_are_marked_in_the_pull_request(checkout: Path, tmp_path: Path
     assert "pr create --head gaiaflow-update" in calls and "(with conflicts)" in calls
     assert "CONFLICT" in (tmp_path / "summary.md").read_text()
     origin = tmp_path / "project"
-    assert git(origin, "rev-parse", "gaiaflow-update^") == base  # or GitHub could not merge it
+    assert git(origin, "rev-parse", "gaiaflow-update^") == base  # or GitHub couldn't merge it
     pushed = git(origin, "show", "gaiaflow-update:gaiaflow/made_up/changed.py")
     assert "<<<<<<< yours\n" in pushed and "mine = 3" in pushed
     changed = git(origin, "diff", "--name-only", "gaiaflow-update^", "gaiaflow-update")

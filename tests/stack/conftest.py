@@ -49,14 +49,19 @@ ORDER = (
     "test_wrong_use",
     "test_fresh_clone",
     "test_two_projects",
+    "test_older_databases",
     "test_crash",
     "test_stop",
-    "test_setup_start",
+    "test_documentation",
 )
 
+# README's project has the default ports, as one in tests/containers has: one after the other.
+GROUPS = {"test_modes": "modes", "test_documentation": "containers"}
 
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    share_services(items, HERE, ORDER)
+    share_services(items, HERE, ORDER, GROUPS)
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,12 @@ def execute(
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+def as_in_a_terminal() -> None:
+    """Let signals through that a background job of a shell, or nohup, would ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def wait_for(what: Callable[[], Any], limit: float = 60) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + limit
@@ -157,8 +168,7 @@ class Project:
             env=person(**FOREIGN),
             stdout=log,
             stderr=log,
-            # As in a terminal; a shell's background job would ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=as_in_a_terminal,
         )
         try:
             yield process
@@ -232,6 +242,17 @@ class Project:
     def assert_all_is_healthy(self) -> None:
         states = {name: item["state"] for name, item in self.status().items()}
         assert states == dict.fromkeys(SERVICES, "healthy")
+
+
+def run_block(project: Project, commands: str, env: dict[str, str]) -> Done:
+    """Run a block of the documentation in a project's folder, as somebody who reads it.
+
+    `# .env: NAME=value` is done too.
+    """
+    for name, value in re.findall(r"(?m)^# \.env: (\w+)=(.*)$", commands):
+        text = re.sub(rf"(?m)^{name}=.*\n", "", project.env_file.read_text(encoding="utf-8"))
+        project.env_file.write_text(f"{text}{name}={value}\n", encoding="utf-8")
+    return execute("bash", "-e", "-c", commands, cwd=project.root, env=env)
 
 
 def listens(port: int) -> bool:

@@ -127,7 +127,7 @@ def test_a_conf_that_the_dag_refuses(stack: Project, write: Writer) -> None:
 def test_a_conf_with_a_name_that_the_dag_does_not_have(stack: Project) -> None:
     done = stack.manage("run", "landcover", "--conf", '{"szene": "sample"}')
     assert done.code == 2, done
-    assert "has no parameter 'szene', but: " in done.err
+    assert "has no parameter 'szene', only: " in done.err
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_an_unknown_dag(stack: Project) -> None:
         ("import no_such_module", "No module named 'no_such_module'"),
         ("import rasterio", "DAG files run in Airflow's environment, and rasterio is not in it"),
         ("with DAG(", "SyntaxError"),
-        ('create_task("train", "forest_watch.train")', "the function should look like"),
+        ('create_task("train", "forest_watch.train")', "the function must look like"),
     ],
 )
 def test_a_dag_that_does_not_import(stack: Project, write: Writer, line: str, says: str) -> None:
@@ -165,7 +165,7 @@ def test_a_dag_that_does_not_import(stack: Project, write: Writer, line: str, sa
     assert done.code == 1, done
     assert f"error: dags/{name}.py, line 4: " in done.err
     assert says in done.err
-    assert "until this is mended" in done.err
+    assert "until this is fixed" in done.err
 
 
 def test_a_task_that_raises(stack: Project, write: Writer) -> None:

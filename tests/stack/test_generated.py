@@ -13,7 +13,12 @@ from .conftest import Project, execute, person
 
 @pytest.mark.parametrize(
     "command",
-    ["ruff check", "ruff format --check", "mypy", "pytest -q -p no:cacheprovider"],
+    [
+        "ruff check",
+        "ruff format --check",
+        pytest.param("mypy", marks=pytest.mark.slow),
+        "pytest -q -p no:cacheprovider",
+    ],
 )
 def test_checks(stack: Project, command: str) -> None:
     tool, *options = command.split()
@@ -23,8 +28,9 @@ def test_checks(stack: Project, command: str) -> None:
 
 def test_rasters(stack: Project) -> None:
     """The part of the framework that needs the project's environment, in it."""
+    # The options of this repository's own tests need xdist.
     here = ("--confcutdir=tests/rasters", "--override-ini=pythonpath=template")
-    options = ("-q", "-p", "no:cacheprovider", *here, "tests/rasters")
+    options = ("-q", "-p", "no:cacheprovider", "--override-ini=addopts=", *here, "tests/rasters")
     done = execute(stack.python, "-m", "pytest", *options, cwd=ROOT)
     assert done.code == 0, done
     assert " passed" in done.out

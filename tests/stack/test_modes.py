@@ -33,7 +33,7 @@ BASE = "python:3.13-slim-trixie"  # an image of this name must be there
 IMAGE = "gaiaflow-test/modes:today"
 _MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
 RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
-SCENES = {"dev": 50, "dev_docker": 10, "prod_local": 10, "prod": 2, "cluster": 10}
+SCENES = {"dev": 20, "dev_docker": 3, "prod_local": 3, "prod": 2, "cluster": 10}
 # Where Kubernetes mounts what a pod is to know of its cluster; no setting moves it.
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -54,7 +54,7 @@ MODES = [
     "dev",
     pytest.param("dev_docker", marks=engine),
     pytest.param("prod_local", marks=engine),
-    pytest.param("prod", marks=engine),
+    pytest.param("prod", marks=[engine, pytest.mark.slow]),  # differs only in how it finds the API
     pytest.param("cluster", marks=pytest.mark.cluster),
 ]
 
@@ -415,8 +415,11 @@ def left(stack: Stack) -> list[str]:
         ]
     if stack.mode == "cluster":
         return [pod["metadata"]["name"] for pod in pods(stack)]
-    name = "gaiaflow.task" if stack.mode == "dev_docker" else "gaiaflow.double"
-    done = execute("docker", "ps", "--all", "--quiet", "--filter", f"label={name}", cwd=HERE)
+    # Of this project, or of this double: others may run beside.
+    label = f"gaiaflow.double={stack.double}"
+    if stack.mode == "dev_docker":
+        label = f"gaiaflow.project={stack.project.env['COMPOSE_PROJECT_NAME']}"
+    done = execute("docker", "ps", "--all", "--quiet", "--filter", f"label={label}", cwd=HERE)
     return done.out.split()
 
 

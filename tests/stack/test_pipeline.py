@@ -127,6 +127,7 @@ def test_the_model_predicts_anywhere(stack: Project, run: Any, tmp_path: Path) -
     assert stack.probe("predict", cwd=tmp_path) == ["Water", "Vegetation"]
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_a_second_version(stack: Project, tracked: Any) -> None:
     assert stack.manage("run", "landcover").code == 0
     again = stack.probe("tracking")
@@ -148,6 +149,7 @@ def test_a_notebook_runs_from_top_to_bottom(stack: Project, run: Any, name: str)
     assert (stack.root / "notebooks" / name).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_pipeline_in_yaml_gives_the_same(stack: Project, run: Any) -> None:
     other = stack.manage("run", "landcover_yaml", "--json").json()
     assert other["state"] == "success"

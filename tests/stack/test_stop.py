@@ -11,6 +11,7 @@ import pytest
 from .conftest import LIMIT, Project, wait_for
 
 
+@pytest.mark.slow
 def test_data_survive_a_stop(running: Project) -> None:
     assert running.manage("run", "change_me").code == 0
     objects, tracked = running.probe("products"), running.probe("tracking")
@@ -44,6 +45,7 @@ def test_a_stop_during_a_run(running: Project) -> None:
     running.assert_nothing_is_left()
 
 
+@pytest.mark.slow
 def test_a_stop_after_all_was_killed(running: Project) -> None:
     for process in running.processes():
         process.kill()
@@ -54,8 +56,9 @@ def test_a_stop_after_all_was_killed(running: Project) -> None:
     assert {item["state"] for item in running.status().values()} == {"stopped"}
 
 
+@pytest.mark.slow
 def test_a_stop_after_the_leaders_were_killed(running: Project) -> None:
-    """The children of a leader that was killed live on, and nobody else will end them."""
+    """The children of a leader that was killed live on, and nothing else ends them."""
     for pid in running.pids().values():
         psutil.Process(pid).kill()
     done = running.manage("stop")
@@ -63,6 +66,7 @@ def test_a_stop_after_the_leaders_were_killed(running: Project) -> None:
     running.assert_nothing_is_left()
 
 
+@pytest.mark.slow
 def test_a_stop_needs_no_settings(running: Project) -> None:
     before = running.env_file.read_bytes()
     running.env_file.write_text("nonsense\n", encoding="utf-8")
@@ -74,7 +78,11 @@ def test_a_stop_needs_no_settings(running: Project) -> None:
     running.assert_nothing_is_left()
 
 
-@pytest.mark.parametrize("service", ["mlflow", "jupyterlab", "airflow-scheduler"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "service",
+    ["mlflow", "jupyterlab", "airflow-scheduler"],
+)
 def test_a_service_alone_works(running: Project, service: str) -> None:
     """What it needs comes up with it. An object store that is missing makes MLflow hang."""
     assert running.manage("stop").code == 0
@@ -87,6 +95,7 @@ def test_a_service_alone_works(running: Project, service: str) -> None:
         assert running.probe("log_dict") == {"a": 1}
 
 
+@pytest.mark.slow
 def test_restart_and_stop_in_a_terminal_of_jupyterlab(running: Project) -> None:
     """They outlive the terminal, which ends with its service, and leave their output."""
     before = running.pids()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import socket
 
+import pytest
+
 from .conftest import PORTS, Project, listens
 
 REMARK = "# my own remark, with an ümlaut"
 
 
+@pytest.mark.slow
 def test_two_projects_side_by_side(running: Project, clone: Project) -> None:
     """A second project that wants the same ports moves away, says so, and leaves the first be."""
     before = running.pids()

@@ -45,7 +45,8 @@ def outdated(running: Project, copier_template: Path, tmp_path: Path) -> Iterato
     """The shared project, committed, and a newer release that wants one package more."""
     template = tmp_path / "Vorlage ü"
     shutil.copytree(copier_template, template)
-    replace(template / "template" / "gaiaflow" / "errors.py", "class Gaia", "# newer\nclass Gaia")
+    errors = template / "template" / "gaiaflow" / "project" / "errors.py"
+    replace(errors, "class Gaia", "# newer\nclass Gaia")
     replace(
         template / "template" / "pyproject.toml.jinja",
         '    "boto3>=',
@@ -64,6 +65,7 @@ def outdated(running: Project, copier_template: Path, tmp_path: Path) -> Iterato
     answers.write_bytes(before)
 
 
+@pytest.mark.slow
 def test_an_update_of_a_running_project(outdated: Project, tmp_path: Path) -> None:
     assert outdated.manage("run", "landcover").code == 0
     before, pids = files_of(outdated), outdated.pids()

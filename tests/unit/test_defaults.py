@@ -1,4 +1,4 @@
-"""Defaults from git: usable whatever git is configured with, and without git."""
+"""Defaults from git are valid, whatever git's configuration, and without git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Package names: derived ones are always valid, wrong ones are refused with a way out."""
+"""Derived package names are always valid; wrong ones are refused with a suggestion."""
 
 from __future__ import annotations
 

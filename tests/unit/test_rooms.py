@@ -1,4 +1,4 @@
-"""Which parts of the framework may import which: what runs where decides it."""
+"""Which rooms of the framework may import which, depending on where they run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,42 @@ from pathlib import Path
 import pytest
 
 FRAMEWORK = Path(__file__).parents[2] / "template" / "gaiaflow"
-RASTERS = FRAMEWORK / "rasters"
+ROOMS = {
+    # Any Python: the user's, an image's, a pod's.
+    "project": set[str](),
+    "runner": {"project"},
+    "bootstrap": {"project", "doctor"},
+    # Airflow's environment, inside Airflow.
+    "operators": {"project", "runner"},
+    "dag_report": {"project", "operators"},
+    # Airflow's environment, for commands.
+    "console": set[str](),
+    "airflow_client": {"project"},
+    "objects": {"project"},
+    "services": {"project", "objects"},
+    "backends": {"project", "services"},
+    "minikube": {"project", "backends"},
+    "doctor": {"project", "services", "console"},
+    "update": {"project", "console"},
+    "cli": {
+        *("project", "console", "airflow_client", "objects", "services", "backends"),
+        *("minikube", "doctor", "update"),
+    },
+    # Either environment, with `python -m`.
+    "entrypoints": {"project"},
+    # The project's environment.
+    "rasters": set[str](),
+    "testing": {"project", "runner"},
+}
+# Rooms that run where only these packages are installed, if any.
+PACKAGES = {
+    "project": set[str](),
+    "runner": set[str](),
+    "bootstrap": set[str](),
+    "testing": set[str](),
+    "doctor": {"rich"},  # if installed
+    "rasters": {"affine", "numpy", "rasterio"},
+}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -19,19 +54,38 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: a relative import"
-            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(RASTERS.glob("*.py")), ids=lambda path: str(path.name))
-def test_rasters_need_rasterio_and_nothing_else(path: Path) -> None:
-    """They run in the project's environment, whatever else is in it."""
-    allowed = {*sys.stdlib_module_names, "affine", "numpy", "rasterio"}
-    others = [name for name in imports(path) if name.partition(".")[0] not in allowed]
-    assert [name for name in others if not name.startswith("gaiaflow.rasters.")] == []
+def modules(room: str) -> list[Path]:
+    folder = FRAMEWORK / room
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
 
 
-def test_nothing_else_of_the_framework_needs_rasters() -> None:
-    """Airflow's environment has no rasterio, and commands run on any Python."""
-    for path in set(FRAMEWORK.rglob("*.py")) - set(RASTERS.rglob("*.py")):
-        heavy = [name for name in imports(path) if name.startswith(("gaiaflow.rasters", "numpy"))]
-        assert heavy == [], path
+def test_every_module_is_in_a_room() -> None:
+    names = {path.relative_to(FRAMEWORK).parts[0] for path in FRAMEWORK.rglob("*.py")}
+    assert {name.removesuffix(".py") for name in names} == {*ROOMS, "__init__", "__main__"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_walls(room: str) -> None:
+    for path in modules(room):
+        used = [name.split(".") for name in imports(path) if name.startswith("gaiaflow.")]
+        rooms = {parts[1] for parts in used} - {room, "__version__"}
+        assert rooms <= ROOMS[room], path
+
+
+@pytest.mark.parametrize("room", PACKAGES)
+def test_packages(room: str) -> None:
+    allowed = {*sys.stdlib_module_names, *PACKAGES[room], "gaiaflow"}
+    for path in modules(room):
+        assert {name.partition(".")[0] for name in imports(path)} <= allowed, path
+
+
+def test_airflows_private_modules_are_used_in_one_place() -> None:
+    users = {
+        path.name
+        for path in FRAMEWORK.rglob("*.py")
+        if any(name.startswith("airflow.") and "._" in name for name in imports(path))
+    }
+    assert users == {"create_task.py"}

@@ -1,4 +1,4 @@
-"""Hostile text lands unharmed in every format that a project is written in."""
+"""Hostile text survives in every format that a project uses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -16,11 +17,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from extensions import texts
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 HOSTILE = [
     'quotes " and \' and """',
@@ -36,7 +32,6 @@ HOSTILE = [
 ]
 PUNCTUATION = """`*_{}[]<>()#+-.!|~&;:/=$\\"' ab1\n"""
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.text(PUNCTUATION)
-PUNCTUATION = """`*_{}[]<>()#+-.!|~&;:/=$\\"' ab1\n"""
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 

@@ -1,4 +1,4 @@
-"""One version, wherever it stands."""
+"""Every version is the same everywhere."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def images() -> dict[str, str]:
-    """What containers are made of, by setting."""
+    """The images and tools of containers, by setting."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in COMPOSE)
     pairs = re.findall(r"\$\{(\w+_(?:IMAGE|VERSION)):-([^}$]+)\}", text)
-    assert len(pairs) == len(dict(pairs)), "a default stands in two places"
+    assert len(pairs) == len(dict(pairs)), "a default is in two places"
     return dict(pairs)
 
 
 def files_of_the_template() -> dict[Path, str]:
-    """What is written by hand and rendered into projects, as text."""
+    """The hand-written files that are rendered into projects, as text."""
     folders = ("extensions", "tasks", "template")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     kept = [path for path in paths if not {"locks", "__pycache__"} & set(path.parts)]

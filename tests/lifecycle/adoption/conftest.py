@@ -1,4 +1,4 @@
-"""The template's own files, into which adoption merges what a project declares."""
+"""The template's files, into which adoption merges what a project declares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Template = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A file as the template renders it for an environment manager and a licence."""
+    """A file as the template renders it for an environment manager and a license."""
     rendered: dict[tuple[str, str], Path] = {}
 
     def file(name: str, manager: str = "uv", licence: str = "other") -> str:

@@ -1,4 +1,4 @@
-"""DAG files of the original: rewritten for Airflow 3, and what else they say is named."""
+"""The original's DAG files are rewritten for Airflow 3; everything else is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project that declares things in all files that there are: each is carried over or named."""
+"""A project declares things in every kind of file: each is carried over or reported."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ drain = "python -m lakes.drain"
 [activation.env]
 LAKES_DATA = "/lakes"
 """
-# Words of the formats themselves, and of what can't be needed any more.
+# Words of the formats themselves, and of what is obsolete.
 SYNTAX = set(
     """name true false include path version optional develop editable markers extras git tag url
     attr file python -m sha256 import setup setuptools sys raise SystemExit BASE Extension
@@ -221,7 +221,7 @@ SYNTAX = set(
 
 
 def words(text: str) -> set[str]:
-    """What a file says: its lines without comments, in words."""
+    """The words in a file, without comments."""
     lines = [re.sub(r"(^|\\s)#.*", "", line) for line in text.splitlines() if line[:1] != "["]
     found = {word for line in lines for word in re.findall(r"[\w.@/:*~^<>=+-]*[A-Za-z0-9_*]", line)}
     parts = {part for word in found for part in re.split(r"(?<![=<>!~])=(?![=\d])", word)}
@@ -229,7 +229,7 @@ def words(text: str) -> set[str]:
 
 
 def adopted(history: History, project: Path, files: dict[str, str], *options: str) -> str:
-    """Adopt a project with these files; all that is in it and was said then."""
+    """Adopt a project with these files, and return the notes."""
     (project / "lakes").mkdir(parents=True)
     for name, text in {"lakes/__init__.py": '__version__ = "4.5.6"\n', **files}.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -306,7 +306,7 @@ def test_pyproject_with_setuptools_and_requirements(history: History, tmp_path: 
 
 
 def validated(project: Path) -> bool:
-    """What validate-pyproject thinks of it; it raises if it is wrong."""
+    """Whether validate-pyproject accepts it; it raises otherwise."""
     from validate_pyproject import api
 
     return bool(api.Validator()(parse((project / "pyproject.toml").read_text())))
@@ -444,7 +444,7 @@ def test_pixi_in_pyproject(template: Template) -> None:
     assert {"ruff", "pytest>=9.2"} <= set(made["dependency-groups"]["dev"])
     assert made["tool"]["hatch"]["build"]["targets"]["wheel"] == {"include": ["lakes/**/*"]}
     said = "\n".join(merged.notes)
-    assert "numpy = '2.0.2.*': yours stands" in said and "mlflow" not in said
+    assert "numpy = '2.0.2.*': kept" in said and "mlflow" not in said
     assert 'gdal = "*"\n\n# From PyPI' in merged.text
     assert '["lakes/**/*"]\n\n# What the framework needs' in merged.text
     assert "[project.urls]" in merged.text and "\n\n[project.urls]" in merged.text

@@ -1,4 +1,4 @@
-"""Nothing that a project declares is gone without a word: it is carried over, or it is named."""
+"""Nothing that a project declares disappears silently: it is carried over, or reported."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ DOCUMENT = st.fixed_dictionaries(
 
 
 def lost(before: Mapping[str, Any], after: Mapping[str, Any], said: str) -> Iterator[str]:
-    """What is neither in the adopted file, in its place, nor in the notes."""
+    """What is neither in its place in the adopted file, nor in the notes."""
     for key, value in before.items():
         new = after.get(key)
         if isinstance(value, Mapping) and value:
@@ -85,13 +85,13 @@ def lost(before: Mapping[str, Any], after: Mapping[str, Any], said: str) -> Iter
                 if not (there or str(each) in said):
                     yield f"{key}: {each}"
         elif key == "requires-python" and all(each in str(new) for each in value.split(",")):
-            continue  # and within what the framework runs on
+            continue  # within what the framework supports
         elif value != new and not (value == {} or repr(value) in said or str(value) in said):
             yield f"{key} = {value}"
 
 
 def is_bare(line: Any, lines: list[Any]) -> bool:
-    """Whether a package, of any version, is there with a constraint of ours."""
+    """Whether a package without a constraint is there with one of ours."""
     return isinstance(line, str) and line in [
         requirement_name(each) for each in lines if isinstance(each, str)
     ]

@@ -1,4 +1,4 @@
-"""The licence is the one that the project has, in its own words."""
+"""The license stays the project's, in its own words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a project lies, and what lies in it: src/, a folder of a larger repository, licences."""
+"""Where a project and its package are: in src/, in a folder of a larger repository."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_package_in_src_stays_there(history: History, tmp_path: Path) -> None:
 
 
 def test_the_project_in_src_is_installed(history: History, tmp_path: Path) -> None:
-    """By the tool that makes the environment, with nothing but the package itself."""
+    """With the tool that creates the environment, and only the package itself."""
     files = {
         "src/lakes/__init__.py": "DEPTH = 3\n",
         "pyproject.toml": '[project]\nname = "lakes"\n',
@@ -81,7 +81,7 @@ def test_a_folder_of_a_larger_repository(history: History, tmp_path: Path) -> No
         **{"water/lakes/__init__.py": "", "water/.env": "A=1\n", "other/x.txt": "x\n"},
     )
     project = top / "water"
-    (top / "other" / "x.txt").write_text("changed, and of no concern here\n")
+    (top / "other" / "x.txt").write_text("changed, but irrelevant here\n")
     before = state_of(top)
     code, said = adopt(history, project)
     assert code == 3 and "GitHub runs workflows from the top" in said
@@ -113,7 +113,7 @@ def test_a_second_package_and_other_configuration_are_named(
     )
     code, said = adopt(history, project, "-d", "package_name=lakes")
     made = parse((project / "pyproject.toml").read_text())["tool"]
-    assert code == 3 and "rivers: a package too" in said
+    assert code == 3 and "rivers: also a package" in said
     assert "pytest.ini configures pytest" in said and "setup.cfg configures mypy" in said
     assert not {"pytest", "mypy"} & set(made) and "ruff" in made
 

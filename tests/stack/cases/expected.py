@@ -82,7 +82,7 @@ GREEN: dict[str, dict[str, Any]] = {
 RED: dict[str, tuple[str, ...]] = {
     "raises": ("before the failure", "about to fail", "ValueError: no scene of this month"),
     "exits": ("failed with exit code 3",),
-    "no_json": ("'model' in the result of", "is no JSON value (object)"),
+    "no_json": ("'model' in the result of", "is not a JSON value (object)"),
     "large": ("'rows' in the result of", "is too large (200", "pass its key"),
     "missing": ("has no function 'not_there'",),
     "unexpected": ("unexpected keyword argument 'numbr'",),

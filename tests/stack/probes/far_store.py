@@ -12,7 +12,7 @@ import sys
 import mlflow
 
 import gaiaflow
-from gaiaflow.endpoints import client_env
+from gaiaflow.project.clients import task_env
 
 address = f"http://localhost:{sys.argv[2]}"  # not what the store is called, 127.0.0.1
 gaiaflow.connect()
@@ -21,7 +21,7 @@ for name in list(os.environ):
         del os.environ[name]
 for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "localhost"}.items():
     os.environ |= {name: value, name.lower(): value}
-os.environ |= client_env({"MLFLOW_TRACKING_URI": address}, local=False)
+os.environ |= task_env({"MLFLOW_TRACKING_URI": address}, in_stack=False)
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 
 mlflow.set_tracking_uri(address)

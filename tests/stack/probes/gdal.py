@@ -10,10 +10,10 @@ from pathlib import Path
 
 import rasterio
 
-from gaiaflow import settings
+from gaiaflow.project.project import load
 
 _, root, key, file = sys.argv
-env = settings.load(Path(root)).env
+env = load(Path(root)).env
 os.environ |= {
     "AWS_S3_ENDPOINT": f"127.0.0.1:{env['OBJECT_STORE_PORT']}",
     "AWS_HTTPS": "NO",

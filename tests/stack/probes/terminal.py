@@ -21,7 +21,7 @@ while json.loads(terminal.recv())[0] != "stdout":  # its shell has a prompt
     pass
 terminal.send(json.dumps(["stdin", f"cd '{root}' && {command}\r"]))
 shown = ""
-while "may be stopped now" not in shown:
+while "may stop now" not in shown:
     kind, *said = json.loads(terminal.recv())
     shown += said[0] if kind == "stdout" else ""
 print(json.dumps(name))
