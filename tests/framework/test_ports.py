@@ -16,6 +16,7 @@ from gaiaflow import services
 from gaiaflow.backends import ports
 from gaiaflow.project import envfile
 from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.ports import is_free
 from gaiaflow.project.project import Project, prepare
 from gaiaflow.project.settings import PORTS
 from gaiaflow.services import SERVICES
@@ -76,11 +77,11 @@ def test_a_listener_is_seen_wherever_it_listens(host: str) -> None:
         pytest.skip("no IPv6 here")
     try:
         with listening(0, host) as port:
-            assert not ports.is_free(port)
+            assert not is_free(port)
             assert ports.holder(port).endswith(f"pid {os.getpid()}")
     except OSError as error:
         pytest.skip(f"cannot listen on {host}: {error}")
-    assert ports.is_free(port)
+    assert is_free(port)
 
 
 def test_every_port_of_a_service_counts(project: Project) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,21 +12,11 @@ import psutil
 
 from gaiaflow import services
 from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.ports import is_free
 from gaiaflow.project.project import Project
 from gaiaflow.project.settings import PORT_RANGE, PORTS
 
 _STEP = 20  # a project takes 8 ports, and 5 that are 10000 higher
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def foreign_socket(port: int) -> Path | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from pathlib import Path
 
 from gaiaflow.doctor import docker
@@ -12,6 +11,7 @@ from gaiaflow.doctor.finding import OK, WARNING, Finding
 from gaiaflow.doctor.subject import Subject
 from gaiaflow.doctor.system import MACOS
 from gaiaflow.project import variables
+from gaiaflow.project.ports import is_free
 from gaiaflow.project.settings import PORTS, SETTINGS
 
 
@@ -21,7 +21,7 @@ def ports(subject: Subject) -> Finding | None:
         wanted = _wanted(subject)
     except (KeyError, ValueError):  # the check of .env reports it
         return None
-    busy = [port for port in wanted if not _is_free(port)]
+    busy = [port for port in wanted if not is_free(port)]
     published = docker.published_ports(subject) if busy else set()
     others, own = [], 0
     for port in busy:
@@ -52,16 +52,6 @@ def _wanted(subject: Subject) -> list[int]:
     if docker.runs_as(subject) == "compose":
         return [int(env[name]) for name in PORTS]
     return services.ports(env, services.SERVICES)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _holder(subject: Subject, port: int) -> tuple[str, int | None]:
