@@ -9,7 +9,7 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
-from tests.docs.blocks import blocks
+from tests.docs.blocks import commands_of
 from tests.stack.conftest import person, run_block
 
 from .conftest import SERVICES, Project, containers_of, states
@@ -32,7 +32,7 @@ def run_all(project: Project, commands: list[str]) -> None:
 @pytest.mark.slow
 def test_containers(environment: Project, engine: docker.DockerClient) -> None:
     page = "how-to/containers.md"
-    commands = [block.text for block in blocks(page, "bash") if block.is_run]
+    commands = commands_of(page)
     [restore] = [number for number, text in enumerate(commands) if "--extract" in text]
     run_all(environment, commands[:restore])
     started = environment.manage("start", "--backend", "compose")
@@ -52,7 +52,7 @@ def test_tasks_as_containers(running: Project) -> None:
     page = "how-to/modes.md"
     before = running.env_file.read_bytes()
     try:
-        run_all(running, [block.text for block in blocks(page, "bash") if block.is_run])
+        run_all(running, commands_of(page))
     finally:
         running.env_file.write_bytes(before)
     assert running.manage("restart").code == 0

@@ -36,10 +36,6 @@ class Block:
     text: str
     mark: str
 
-    @property
-    def is_run(self) -> bool:
-        return not self.mark
-
 
 def blocks(page: str, *languages: str) -> list[Block]:
     """The blocks of a page in docs/, in order, of these languages."""
@@ -49,3 +45,8 @@ def blocks(page: str, *languages: str) -> list[Block]:
         for match in _BLOCK.finditer(text)
     ]
     return [block for block in found if block.language in languages]
+
+
+def commands_of(page: str) -> list[str]:
+    """The commands of a page that a test runs, a block at a time."""
+    return [block.text for block in blocks(page, "bash") if not block.mark]

@@ -25,7 +25,6 @@ RELEASES: dict[str, str] = {
     release["version"]: release["commit"]
     for release in tomllib.loads((Path(__file__).parent / "releases.toml").read_text())["release"]
 }
-NEWEST = [*RELEASES][-1]
 PARTS = [".gitattributes", "CHANGES.md", "copier.yml", "extensions", "tasks", "template"]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import DOCS, blocks
+from tests.docs.blocks import DOCS, blocks, commands_of
 
 from .conftest import Done, Project, execute, person, run_block
 
@@ -77,8 +77,7 @@ def test_from_readmes_command_to_a_green_pipeline(
 def test_the_first_tutorial(project: Project, shell: dict[str, str]) -> None:
     page = "tutorial/first-pipeline.md"
     loading, summary, task = (block.text for block in blocks(page, "python"))
-    commands = [block.text for block in blocks(page, "bash") if block.is_run]
-    status, skeleton, with_samples, end = commands
+    status, skeleton, with_samples, end = commands_of(page)
 
     def run(command: str) -> Done:
         return run_block(project, command, shell)
@@ -131,7 +130,7 @@ def test_the_second_tutorial(running: Project, shell: dict[str, str]) -> None:
         heading = block.text.splitlines()[0].removeprefix("# ")
         if heading.endswith(".py"):
             (running.root / heading).write_text(block.text, encoding="utf-8")
-    [commands] = [block.text for block in blocks(page, "bash") if block.is_run]
+    [commands] = commands_of(page)
     done = run_block(running, commands, shell)
     assert done.code == 0, done
     assert "tiles is green" in done.out
@@ -146,8 +145,8 @@ def run_name(project: Project) -> str:
 def test_results(running: Project, shell: dict[str, str]) -> None:
     page = "how-to/results.md"
     (running.root / "scene.tif").write_bytes(b"a scene")
-    for block in (block for block in blocks(page, "bash") if block.is_run):
-        text = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", run_name(running), block.text)
+    for command in commands_of(page):
+        text = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", run_name(running), command)
         done = run_block(running, text, shell)
         assert done.code == 0, done
     assert (running.root / "landcover.tif").is_file()
@@ -171,7 +170,7 @@ def test_a_scene_of_ones_own(running: Project, shell: dict[str, str]) -> None:
     key = f"landcover/{run_name(running)}/scene.tif"
     copied = running.manage("get", key, str(running.root / "data" / "scene.tif"))
     assert copied.code == 0, copied
-    [command] = [block.text for block in blocks(page, "bash") if block.is_run]
+    [command] = commands_of(page)
     done = run_block(running, command, shell)
     assert done.code == 0, done
 
@@ -179,7 +178,7 @@ def test_a_scene_of_ones_own(running: Project, shell: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_back_up_and_restore(running: Project, shell: dict[str, str]) -> None:
     page = "how-to/back-up.md"
-    back_up, restore = [block.text for block in blocks(page, "bash") if block.is_run]
+    back_up, restore = commands_of(page)
     before = running.probe("products"), running.probe("tracking")
     done = run_block(running, back_up, shell)
     assert done.code == 0, done
