@@ -36,7 +36,7 @@ def test_a_session_of_questions(
     session.expect_exact("A project needs a name")
     session.send("Wälder 2" + ENTER)
     answer("What is it about")
-    answer("Who is the author?")
+    answer("What is the author's name?")
     session.expect_exact("What is the author's email address?")
     session.send("\x15nobody" + ENTER)  # Ctrl-U empties the line
     session.expect_exact("is not an email address")

@@ -44,7 +44,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     places = [Path("/dev/shm"), Path("/var/tmp")]  # memory, or disk if tests run in memory
     others = [place for place in places if place.is_dir() and place.stat().st_dev != here]
     if not others:
-        pytest.skip("there is no second file system")
+        pytest.skip("needs a second file system")
     with TemporaryDirectory(dir=others[0], prefix="gaiaflow-") as folder:
         yield Path(folder)
 
