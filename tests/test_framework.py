@@ -70,7 +70,13 @@ def run(python: Path, *arguments: str, home: Path) -> None:
         pytest.fail(f"{done.stdout}\n{done.stderr}", pytrace=False)
 
 
-@pytest.mark.parametrize("module", MODULES)
+# doctor looks at the default ports, which projects of this group use: not while they start or stop.
+BESIDE = {"test_doctor": pytest.mark.xdist_group("containers")}
+
+
+@pytest.mark.parametrize(
+    "module", [pytest.param(name, marks=BESIDE.get(name, ())) for name in MODULES]
+)
 def test_framework(module: str, airflow_python: Path, tmp_path: Path) -> None:
     quiet = ("-q", "--color=no", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'framework'}")
     run(airflow_python, "pytest", *quiet, *OPTIONS, f"tests/framework/{module}.py", home=tmp_path)
