@@ -23,6 +23,7 @@ _POLL = 0.4
 _SCHEDULE_LIMIT = 15.0  # seconds within which the scheduler starts a run that is due
 _PAGE = 100  # entries; Airflow's own limit
 _PATIENCE = 120.0  # seconds that Airflow may be unavailable during a run, such as after a crash
+_LOCK_LIMIT = 30.0  # seconds in which a locked database is asked again
 
 IN_CONTAINER = "/opt/project"  # where docker-compose.yml mounts the project
 
@@ -281,20 +282,30 @@ class Airflow:
         query: Mapping[str, Any] | None = None,
         ok: set[int] | frozenset[int] = frozenset({200, 201}),
     ) -> httpx.Response:
-        try:
-            if "Authorization" not in self._client.headers:
-                self._log_in()
-            answer = self._client.request(method, path, json=body, params=query)
-        except httpx.TransportError as error:
-            raise NoAnswer(
-                f"Airflow does not answer at {self._client.base_url} ({error}).\n"
-                "Start it: python3 mlops_manager.py start"
-            ) from None
+        deadline = time.monotonic() + _LOCK_LIMIT
+        while True:
+            answer = self._send(method, path, body, query)
+            if not _was_locked(answer) or time.monotonic() > deadline:
+                break
+            time.sleep(_POLL)
         if answer.status_code not in ok:
             said = f"{answer.status_code} {_detail(answer)}"
             kind = NoAnswer if answer.is_server_error else GaiaflowError
             raise kind(f"Airflow answered {method} {path} with {said}")
         return answer
+
+    def _send(
+        self, method: str, path: str, body: Json | None, query: Mapping[str, Any] | None
+    ) -> httpx.Response:
+        try:
+            if "Authorization" not in self._client.headers:
+                self._log_in()
+            return self._client.request(method, path, json=body, params=query)
+        except httpx.TransportError as error:
+            raise NoAnswer(
+                f"Airflow does not answer at {self._client.base_url} ({error}).\n"
+                "Start it: python3 mlops_manager.py start"
+            ) from None
 
     def _log_in(self) -> None:
         env = self.project.env
@@ -378,6 +389,14 @@ def _detail(answer: httpx.Response) -> str:
         return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
         return answer.text[:300]
+
+
+def _was_locked(answer: httpx.Response) -> bool:
+    """Whether Airflow took back a request because its database was locked.
+
+    Two requests at the same moment are enough with SQLite. Airflow gives no other reason.
+    """
+    return answer.is_server_error and "Database error" in _detail(answer)
 
 
 def _log_lines(content: list[Any]) -> Iterator[str]:

@@ -28,7 +28,7 @@ from tests.stack.conftest import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
-COLUMNS, LINES = 108, 16
+COLUMNS, LINES = 108, 18
 FRAMES_PER_SECOND = 2
 COLORS = {"default": "#d8dee9", "green": "#a3be8c", "red": "#bf616a", "brown": "#ebcb8b"}
 
@@ -45,8 +45,7 @@ class Pictures(cli.Application):
             project = new_project(Path(folder))
             try:
                 frames = record(project, "start")
-                for _ in range(2):  # two versions of the model
-                    project.manage("run", "landcover")
+                project.manage("run", "landcover")
                 with pages.chromium(program) as browser:
                     drawn = draw(project, browser, frames)
             finally:
@@ -68,7 +67,7 @@ def new_project(folder: Path) -> Project:
 
 def draw(project: Project, browser: Browser, frames: list[str]) -> dict[str, bytes]:
     """All pictures, by file name."""
-    run = project.manage("run", "landcover", "--json").json()
+    run = project.manage("run", "landcover", "--json").json()  # the second version of the model
     drawn = {"start.gif": animated(browser, frames)}
     with page_of(browser, 1280, 560) as page:
         pages.log_in(page, project)
@@ -167,7 +166,7 @@ def as_html(screen: pyte.Screen) -> str:
 def animated(browser: Browser, frames: list[str]) -> bytes:
     """The frames as a GIF that stays on its last one."""
     seen = []
-    with page_of(browser, 980, 340) as page:
+    with page_of(browser, 980, 366) as page:
         for frame in frames:
             page.set_content(
                 "<body style='margin:0;background:#2e3440'>"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +13,7 @@ import pytest
 
 from benchmarks.airflow_api import AirflowApi
 
-from .conftest import Project, execute
+from .conftest import Project, execute, wait_for
 
 BANDS = ["B02", "B03", "B04", "B08"]
 STAGES = ["ingest", "validate", "features", "train", "evaluate", "register", "map"]
@@ -140,6 +142,19 @@ def test_the_skeleton_runs_as_it_is(stack: Project) -> None:
     done = stack.manage("run", "change_me")
     assert done.code == 0, done
     assert "change_me is green after" in done.out
+
+
+@pytest.mark.slow
+def test_a_run_waits_for_a_locked_database(stack: Project) -> None:
+    """SQLite lets one writer in: with two `run` at the same moment, Airflow refuses one."""
+    log = stack.root / ".gaiaflow" / "logs" / "airflow-api-server.log"
+    refusals = log.read_text().count("Error with id")
+    database = sqlite3.connect(stack.root / ".gaiaflow" / "data" / "airflow.db", timeout=30)
+    with contextlib.closing(database), stack.in_background("run", "change_me") as manager:
+        database.execute("BEGIN IMMEDIATE")
+        wait_for(lambda: log.read_text().count("Error with id") > refusals)
+        database.rollback()
+        assert manager.wait(120) == 0
 
 
 @pytest.mark.parametrize("name", ["tour.ipynb", "change_me.ipynb"])
