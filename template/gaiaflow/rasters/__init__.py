@@ -8,19 +8,29 @@ What a file says is used. If it leaves something open, either a rule decides, wh
 or a `RasterError` names the argument to set.
 """
 
+from gaiaflow.rasters.applying import Applied, apply
 from gaiaflow.rasters.bands import Bands
-from gaiaflow.rasters.cog import write_cog
+from gaiaflow.rasters.cog import Description, write_cog
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
-from gaiaflow.rasters.reading import Raster, read
-from gaiaflow.rasters.reflectance import is_plausible, read_reflectance
+from gaiaflow.rasters.lazy import LazyRaster, Raster
+from gaiaflow.rasters.predicting import function_of
+from gaiaflow.rasters.reading import open_raster, read
+from gaiaflow.rasters.reflectance import is_plausible, open_reflectance, read_reflectance
 
 __all__ = [
+    "Applied",
     "Bands",
+    "Description",
     "Grid",
+    "LazyRaster",
     "Raster",
     "RasterError",
+    "apply",
+    "function_of",
     "is_plausible",
+    "open_raster",
+    "open_reflectance",
     "read",
     "read_reflectance",
     "write_cog",

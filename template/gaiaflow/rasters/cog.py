@@ -1,14 +1,41 @@
-"""Write Cloud-Optimized GeoTIFFs."""
+"""Write Cloud-Optimized GeoTIFFs: whole, or window by window."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+import rasterio
 from affine import Affine
+from rasterio import shutil
 from rasterio.crs import CRS
-from rasterio.io import MemoryFile
+from rasterio.windows import Window
+
+from gaiaflow.rasters.grid import Grid
+from gaiaflow.rasters.windows import BLOCK
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says about its values.
+
+    Attributes:
+        nodata: the number that means "no data".
+        names: a description for each band.
+        colours: colour table (RGB, 0..255) of a single uint8 band.
+        overviews: resampling of overviews; use "mode" or "nearest" for classes.
+    """
+
+    nodata: float
+    names: Sequence[str] = ()
+    colours: Mapping[int, tuple[int, int, int]] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    overviews: str = "average"
 
 
 def write_cog(
@@ -32,26 +59,69 @@ def write_cog(
         overviews: resampling of overviews; use "mode" or "nearest" for classes.
     """
     bands, rows, columns = values.shape
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="COG",
-            dtype=values.dtype,
+    grid = Grid(crs, transform, rows, columns)
+    description = Description(nodata, names, colours, tags or {}, overviews)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "values.tif")
+        with writing_cog(path, grid, bands, values.dtype.name, description) as file:
+            file.write(values)
+        return path.read_bytes()
+
+
+class CogFile:
+    """A Cloud-Optimized GeoTIFF that is being written."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def write(self, values: npt.NDArray[Any], window: Window | None = None) -> None:
+        """Write values, shape (bands, rows, columns), into a window or everywhere."""
+        self._dataset.write(values, window=window)
+
+
+@contextmanager
+def writing_cog(
+    path: Path, grid: Grid, bands: int, dtype: str, description: Description
+) -> Iterator[CogFile]:
+    """Write a Cloud-Optimized GeoTIFF window by window. It exists only if the block succeeds.
+
+    A COG begins with its overviews, so the values wait in a file beside it.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        plain = Path(folder, "plain.tif")
+        with rasterio.open(
+            plain,
+            "w",
+            driver="GTiff",
+            dtype=dtype,
             count=bands,
-            height=rows,
-            width=columns,
-            crs=crs,
-            transform=transform,
-            nodata=nodata,
+            height=grid.rows,
+            width=grid.columns,
+            crs=grid.crs,
+            transform=grid.transform,
+            nodata=description.nodata,
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            compress="lzw",
+            bigtiff="if_safer",
+        ) as dataset:
+            yield CogFile(dataset)
+            dataset.update_tags(**description.tags)
+            for index, name in enumerate(description.names, start=1):
+                dataset.set_band_description(index, name)
+            if description.colours:
+                dataset.write_colormap(1, dict(description.colours))
+        finished = Path(folder, "cog.tif")
+        shutil.copy(
+            plain,
+            finished,
+            driver="COG",
             compress="deflate",
             predictor="yes",
-            blocksize=256,
-            overview_resampling=overviews,
-        ) as dataset:
-            dataset.write(values)
-            dataset.update_tags(**(tags or {}))
-            for index, name in enumerate(names, start=1):
-                dataset.set_band_description(index, name)
-            if colours:
-                dataset.write_colormap(1, dict(colours))
-        content: bytes = memory.read()
-    return content
+            blocksize=BLOCK,
+            overview_resampling=description.overviews,
+            num_threads="all_cpus",
+            bigtiff="if_safer",
+        )
+        finished.replace(path)

@@ -40,27 +40,42 @@ class Encoding:
     alpha: int | None
     fills: tuple[float, ...] = ()
 
-    def load(self, dataset: Any, window: Any = None) -> tuple[Stored, Valid]:
-        """Read the stored numbers, shape (bands, rows, columns), and whether each is valid."""
-        stored = dataset.read(list(self.bands.values()), window=window)
-        valid = np.isfinite(stored)
+    def load(
+        self, dataset: Any, window: Any = None, shape: tuple[int, int] | None = None
+    ) -> tuple[Stored, Valid]:
+        """Read the stored numbers, shape (bands, rows, columns), and whether each is valid.
+
+        Args:
+            shape: rows and columns to read a coarser version; it takes the nearest pixels.
+        """
+        where = {"window": window}
+        if shape:
+            where["out_shape"] = shape
+        stored = dataset.read(list(self.bands.values()), **where)
+        is_float = stored.dtype.kind == "f"
+        valid = np.isfinite(stored) if is_float else np.ones(stored.shape, bool)
         for i, (number, nodata) in enumerate(zip(self.bands.values(), self.nodata, strict=True)):
             if number in self.masks:
-                valid[i] &= dataset.read_masks(number, window=window) > 0
+                valid[i] &= dataset.read_masks(number, **where) > 0
             if nodata is not None and math.isfinite(nodata):
                 valid[i] &= stored[i] != np.array(nodata).astype(stored.dtype)
         if self.alpha is not None:
-            valid &= dataset.read(self.alpha, window=window) > 0
+            valid &= dataset.read(self.alpha, **where) > 0
         return stored, valid
 
     def decode(self, stored: Stored, valid: Valid) -> Values:
         """Convert stored numbers to values, NaN where there is no data."""
-        values = np.full(stored.shape, np.nan, np.float32)
+        # float32 holds each number of two bytes; others need more on the way.
+        number = np.float32 if stored.dtype.itemsize <= 2 else np.float64
+        values = np.empty(stored.shape, np.float32)
         for fill in self.fills:
             valid = valid & ~holds(stored, fill)
         for i, (scale, offset) in enumerate(zip(self.scales, self.offsets, strict=True)):
-            values[i] = np.where(valid[i], stored[i] * scale + offset, np.nan)
-        values[~np.isfinite(values)] = np.nan
+            with np.errstate(invalid="ignore", over="ignore"):
+                values[i] = stored[i].astype(number) * number(scale) + number(offset)
+        values[~valid] = np.nan
+        if stored.dtype.kind == "f":
+            values[~np.isfinite(values)] = np.nan
         return values
 
 

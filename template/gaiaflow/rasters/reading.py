@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
-
-import rasterio
-from affine import Affine
-from rasterio.crs import CRS
-from rasterio.errors import RasterioIOError
-from rasterio.io import MemoryFile
+from collections.abc import Sequence
+from typing import Any
 
 from gaiaflow.rasters.bands import Bands
-from gaiaflow.rasters.encoding import Values, encoding_of
-from gaiaflow.rasters.errors import RasterError
-from gaiaflow.rasters.grid import Grid, grid_of
+from gaiaflow.rasters.encoding import encoding_of
+from gaiaflow.rasters.grid import grid_of
+from gaiaflow.rasters.lazy import Layer, LazyRaster, Raster, Source, name_of, opened
 
 logger = logging.getLogger(__name__)
-
-# A path, "s3://bucket/key" in the project's store, a URL, or a file's content.
-Source: TypeAlias = str | Path | bytes
-
-
-@dataclass(frozen=True)
-class Raster:
-    """Values on a grid.
-
-    Attributes:
-        values: float32, shape (bands, rows, columns), NaN where there is no data.
-        bands: the name of each band.
-        crs: coordinate reference system; None if unknown.
-        transform: from (column, row) to coordinates in `crs`.
-    """
-
-    values: Values
-    bands: tuple[str, ...]
-    crs: CRS | None
-    transform: Affine
-
-    @property
-    def grid(self) -> Grid:
-        """The position and size of the pixels."""
-        _, rows, columns = self.values.shape
-        return Grid(self.crs, self.transform, rows, columns)
 
 
 def read(
@@ -71,48 +36,41 @@ def read(
     Raises:
         RasterError: the file can't be read as it is; the message says which argument to set.
     """
-    with opened(source) as dataset:
-        given = {"band_names": band_names, "scale": scale, "offset": offset, "nodata": nodata}
-        encoding = encoding_of(dataset, bands, **given)  # type: ignore[arg-type]
-        grid, notes = grid_of(dataset)
-        say(source, notes)
-        values = encoding.decode(*encoding.load(dataset))
-    return Raster(values, tuple(encoding.bands), grid.crs, grid.transform)
+    given = {"band_names": band_names, "scale": scale, "offset": offset, "nodata": nodata}
+    with open_raster(source, bands, **given) as raster:  # type: ignore[arg-type]
+        return raster.read()
 
 
-@contextmanager
-def opened(source: Source) -> Iterator[Any]:
-    """Open a file, and name it in every error raised inside.
+def open_raster(
+    source: Source,
+    bands: Bands | None = None,
+    *,
+    band_names: Sequence[str] | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+) -> LazyRaster:
+    """Open a raster to read it window by window; the arguments are those of `read`.
 
     Raises:
-        RasterError: the file is unreachable or not a raster, or the block raised a RasterError.
+        RasterError: as for `read`.
     """
-    try:
-        if isinstance(source, bytes):
-            with MemoryFile(source) as memory, memory.open() as dataset:
-                yield _checked(dataset)
-        else:
-            with rasterio.open(source) as dataset:
-                yield _checked(dataset)
-    except RasterioIOError as error:
-        raise RasterError(f"{name_of(source)}: GDAL can't read it: {error}") from error
-    except RasterError as error:
-        raise RasterError(f"{name_of(source)}: {error}.") from None
+    with opened(source) as dataset:
+        encoding = encoding_of(
+            dataset, bands, band_names=band_names, scale=scale, offset=offset, nodata=nodata
+        )
+        grid, notes = grid_of(dataset)
+        say(source, notes)
+        return LazyRaster([Layer(source, encoding, grid)], block=block_of(dataset))
+
+
+def block_of(dataset: Any) -> tuple[int, int]:
+    """Rows and columns of the blocks in which a file is stored."""
+    rows, columns = dataset.block_shapes[0]
+    return int(rows), int(columns)
 
 
 def say(source: Source, notes: Sequence[str]) -> None:
     """Log what was decided, as warnings because task logs show them."""
     for note in notes:
         logger.warning("%s: %s.", name_of(source), note)
-
-
-def name_of(source: Source) -> str:
-    """The name of a source in messages."""
-    return "the raster" if isinstance(source, bytes) else str(source)
-
-
-def _checked(dataset: Any) -> Any:
-    if dataset.count == 0:
-        inside = ", ".join(dataset.subdatasets) or "nothing"
-        raise RasterError(f"it has no bands itself. Choose one of its subdatasets: {inside}")
-    return dataset

@@ -22,12 +22,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rasterio.enums import Resampling
 
 from gaiaflow.rasters.bands import Bands
 from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values, encoding_of, fits, holds
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import grid_of
-from gaiaflow.rasters.reading import Raster, Source, opened, say
+from gaiaflow.rasters.lazy import Layer, LazyRaster, Raster, Source, opened
+from gaiaflow.rasters.reading import block_of, say
 
 # Sentinel-2 products store reflectance x 10000, plus 1000 since this processing baseline.
 SENTINEL_2_SCALE = 1e-4
@@ -42,6 +44,7 @@ POSSIBLE = (-0.5, 4.0)  # corrections overshoot slightly below 0; glint and snow
 BRIGHT = (0.05, 1.6)  # range for the 99th percentile of the brightest band
 DARK = 0.09  # with an offset of -0.1, anything less ends up below 0
 SOME = 0.01  # share of pixels
+SAMPLE = 1 << 22  # pixels that the rules look at
 
 
 def read_reflectance(
@@ -66,20 +69,48 @@ def read_reflectance(
     Raises:
         RasterError: the file leaves something open; the message says which argument to set.
     """
+    given = {"band_names": band_names, "scale": scale, "offset": offset, "nodata": nodata}
+    with open_reflectance(source, bands, **given) as raster:  # type: ignore[arg-type]
+        return raster.read()
+
+
+def open_reflectance(
+    source: Source,
+    bands: Bands,
+    *,
+    band_names: Sequence[str] | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+) -> LazyRaster:
+    """Open surface reflectance to read it window by window; see `read_reflectance`.
+
+    The rules look at all pixels, or at every n-th one of a large file. Each window is checked for
+    values that can't be reflectance.
+
+    Raises:
+        RasterError: as for `read_reflectance`.
+    """
     with opened(source) as dataset:
         encoding = encoding_of(
             dataset, bands, band_names=band_names, scale=scale, offset=offset, nodata=nodata
         )
         grid, notes = grid_of(dataset)
-        stored, valid = encoding.load(dataset)
+        stored, valid = encoding.load(dataset, shape=sample_shape(*dataset.shape))
         if nodata is None:
             encoding, valid = _without_fills(encoding, stored, valid, notes)
         encoding = _with_scale(encoding, stored, valid, scale, notes)
         encoding = _with_offset(encoding, stored, valid, offset, _baseline(dataset), notes)
-        values = encoding.decode(stored, valid)
-        _check_possible(values, stored)
+        _check_possible(encoding.decode(stored, valid), stored)
         say(source, notes)
-    return Raster(values, tuple(encoding.bands), grid.crs, grid.transform)
+        layer = Layer(source, encoding, grid, Resampling.bilinear, _check_possible)
+        return LazyRaster([layer], block=block_of(dataset))
+
+
+def sample_shape(rows: int, columns: int) -> tuple[int, int]:
+    """The size at which the rules look at a file."""
+    step = math.ceil(math.sqrt(max(rows * columns / SAMPLE, 1)))
+    return math.ceil(rows / step), math.ceil(columns / step)
 
 
 def is_plausible(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
