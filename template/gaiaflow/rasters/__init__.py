@@ -13,6 +13,7 @@ from gaiaflow.rasters.bands import Bands
 from gaiaflow.rasters.cog import Description, write_cog
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
+from gaiaflow.rasters.items import open_item, read_item
 from gaiaflow.rasters.lazy import LazyRaster, Raster
 from gaiaflow.rasters.predicting import function_of
 from gaiaflow.rasters.reading import open_raster, read
@@ -29,9 +30,11 @@ __all__ = [
     "apply",
     "function_of",
     "is_plausible",
+    "open_item",
     "open_raster",
     "open_reflectance",
     "read",
+    "read_item",
     "read_reflectance",
     "write_cog",
 ]

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from rasterio.windows import Window
 
 from gaiaflow.rasters.cog import Description, writing_cog
@@ -28,7 +27,6 @@ from gaiaflow.rasters.windows import PIXELS, grown
 
 logger = logging.getLogger(__name__)
 
-_CACHE = 64 << 20  # bytes of blocks that GDAL keeps; its own default is 5 % of the memory
 _SAY_EVERY = 10.0  # seconds
 
 Item = TypeVar("Item")
@@ -94,7 +92,6 @@ def apply(
     counts: Counter[int] = Counter()
     total, done, said = raster.grid.rows * raster.grid.columns, 0, time.monotonic()
     with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_CACHE))
         path = stack.enter_context(delivered(destination))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         file = None

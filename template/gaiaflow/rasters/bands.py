@@ -64,8 +64,8 @@ def _names(dataset: Any, band_names: Sequence[str] | None) -> list[str]:
 
 def _find(names: Sequence[str], name: str, others: Sequence[str]) -> int | None:
     """The number of the band with this name or, if there is none, with an alternative name."""
-    for candidates in ({_normal(name)}, set(map(_normal, others))):
-        numbers = [i for i, text in enumerate(names, start=1) if _normal(text) in candidates]
+    for candidates in ({normal(name)}, set(map(normal, others))):
+        numbers = [i for i, text in enumerate(names, start=1) if normal(text) in candidates]
         if len(numbers) > 1:
             raise RasterError(
                 f"bands {' and '.join(map(str, numbers))} are both {name}. "
@@ -76,5 +76,6 @@ def _find(names: Sequence[str], name: str, others: Sequence[str]) -> int | None:
     return None
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """A name of a band without what makes no difference: case and leading zeros."""
     return re.sub(r"^b0+(?=\d)", "b", name.strip().lower())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -57,7 +57,7 @@ class Encoding:
         for i, (number, nodata) in enumerate(zip(self.bands.values(), self.nodata, strict=True)):
             if number in self.masks:
                 valid[i] &= dataset.read_masks(number, **where) > 0
-            if nodata is not None and math.isfinite(nodata):
+            if nodata is not None and math.isfinite(nodata) and fits(nodata, stored.dtype.name):
                 valid[i] &= stored[i] != np.array(nodata).astype(stored.dtype)
         if self.alpha is not None:
             valid &= dataset.read(self.alpha, **where) > 0
@@ -113,9 +113,33 @@ def encoding_of(
         tuple(scales),
         tuple(offsets),
         tuple(tags),
-        _masks(dataset, found, nodata is not None),
+        _masks(dataset, found),
         _alpha(dataset, found),
     )
+
+
+def joined(encodings: Sequence[Encoding]) -> Encoding:
+    """One encoding of the bands of several files, which are numbered from 1."""
+    names = [name for encoding in encodings for name in encoding.bands]
+    return Encoding(
+        {name: number for number, name in enumerate(names, start=1)},
+        tuple(scale for encoding in encodings for scale in encoding.scales),
+        tuple(offset for encoding in encodings for offset in encoding.offsets),
+        tuple(nodata for encoding in encodings for nodata in encoding.nodata),
+        frozenset(),
+        None,
+    )
+
+
+def parted(whole: Encoding, encodings: Sequence[Encoding]) -> list[Encoding]:
+    """The encodings again, with what was decided for all of them together."""
+    parts = []
+    for encoding in encodings:
+        first = len([name for part in parts for name in part.bands])
+        mine = slice(first, first + len(encoding.bands))
+        numbers = {"scales": whole.scales[mine], "offsets": whole.offsets[mine]}
+        parts.append(replace(encoding, **numbers, fills=whole.fills))
+    return parts
 
 
 def holds(stored: Stored, number: float) -> Valid:
@@ -131,7 +155,9 @@ def fits(number: float, dtype: str) -> bool:
     if kind.kind == "f":
         return True
     limits = np.iinfo(kind)
-    return math.isfinite(number) and number.is_integer() and limits.min <= number <= limits.max
+    return (
+        math.isfinite(number) and float(number).is_integer() and limits.min <= number <= limits.max
+    )
 
 
 def _check_fits(nodata: float | None, dtype: str) -> None:
@@ -146,14 +172,11 @@ def _alpha(dataset: Any, bands: dict[str, int]) -> int | None:
     return None if number in bands.values() else number
 
 
-def _masks(dataset: Any, bands: dict[str, int], nodata_is_given: bool) -> frozenset[int]:
-    """The bands with a mask, except alpha bands and masks from an overridden nodata tag."""
+def _masks(dataset: Any, bands: dict[str, int]) -> frozenset[int]:
+    """The bands with a mask of their own, which doesn't follow from an alpha band or nodata."""
     counts = set()
     for number in bands.values():
         flags = set(dataset.mask_flag_enums[number - 1])
-        ignored = {MaskFlags.all_valid, MaskFlags.alpha}
-        if nodata_is_given:
-            ignored.add(MaskFlags.nodata)
-        if not flags & ignored:
+        if not flags & {MaskFlags.all_valid, MaskFlags.alpha, MaskFlags.nodata}:
             counts.add(number)
     return frozenset(counts)

@@ -39,6 +39,36 @@ class Grid:
         return bool(self.transform.is_rectilinear and self.transform.a > 0 > self.transform.e)
 
     @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east and north of the outermost corners, in `crs`."""
+        corners = [(0, 0), (self.columns, 0), (0, self.rows), (self.columns, self.rows)]
+        xs, ys = zip(*(_at(self.transform, *corner) for corner in corners), strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def projected(self, crs: CRS | str | None = None, resolution: float | None = None) -> Grid:
+        """A north-up grid of the same area, with corners on multiples of the resolution.
+
+        Args:
+            crs: default: the same.
+            resolution: side of a pixel in units of `crs`; default: about the same on the ground.
+
+        Raises:
+            RasterError: this grid has no place on the Earth, or no part of it lies in `crs`.
+        """
+        if self.crs is None:
+            raise RasterError("it has no coordinate reference system, so it can't be projected")
+        target = CRS.from_user_input(crs) if crs is not None else self.crs
+        try:
+            transform, columns, rows = warp.calculate_default_transform(
+                self.crs, target, self.columns, self.rows, *self.bounds, resolution=resolution
+            )
+        except (CRSError, RasterioError) as error:
+            raise RasterError(f"it can't be projected to {target}: {error}") from error
+        side = resolution or transform.a
+        transform, columns, rows = warp.aligned_target(transform, columns, rows, (side, side))
+        return Grid(target, transform, rows, columns)
+
+    @property
     def pixel_metres(self) -> tuple[float, float] | None:
         """Width and height on the ground of the pixel in the middle; None if unknown.
 

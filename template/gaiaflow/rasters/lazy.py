@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,9 +21,10 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
-from gaiaflow.rasters.encoding import Encoding, Stored, Values
+from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
+from gaiaflow.rasters.masks import IsClear
 from gaiaflow.rasters.windows import windows_of
 
 # A path, "s3://bucket/key" in the project's store, a URL, or a file's content.
@@ -30,6 +32,17 @@ Source: TypeAlias = str | Path | bytes
 
 # Looks at the values of a window, and at the stored numbers; raises a RasterError.
 Check: TypeAlias = Callable[[Values, Stored], None]
+
+# For all threads of this process, while a raster is open.
+GDAL_OPTIONS = {
+    "GDAL_CACHEMAX": 64 << 20,  # bytes of blocks; GDAL's own default is 5 % of the memory
+    "GDAL_HTTP_MAX_RETRY": 5,
+    "GDAL_HTTP_RETRY_DELAY": 1,  # seconds, and more each time
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
+    "GDAL_HTTP_LOW_SPEED_TIME": 30,  # seconds without data
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
+}
+_SAMPLES = 16  # windows of a large file without overviews
 
 
 @dataclass(frozen=True)
@@ -62,49 +75,61 @@ class Layer:
     Attributes:
         encoding: which bands, and what their numbers mean.
         grid: the file's own.
+        block: rows and columns of the blocks in which the file is stored.
         resampling: onto another grid.
-        check: what to examine in each window.
     """
 
     source: Source
     encoding: Encoding
     grid: Grid
+    block: tuple[int, int]
     resampling: Resampling = Resampling.nearest
-    check: Check | None = None
 
 
 class LazyRaster:
     """Bands on one grid, from one file or several. Nothing is read before `read`.
 
     Use it in a `with` block. Threads may share it: each gets files of its own.
+
+    Attributes:
+        layers: the files.
+        grid: the common grid of all bands.
+        mask: a layer of which `is_clear` tells the pixels that count.
+        check: what to examine in each window.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], grid: Grid | None = None, block: tuple[int, int] = (1, 1)
+        self,
+        layers: Sequence[Layer],
+        grid: Grid | None = None,
+        *,
+        mask: Layer | None = None,
+        is_clear: IsClear | None = None,
+        check: Check | None = None,
     ) -> None:
-        """Describe a raster.
-
-        Args:
-            grid: the common grid; default: that of the first layer.
-            block: rows and columns of the blocks in which the file is stored.
-        """
+        """Describe a raster; by default, its grid is that of the first layer."""
         self.layers = tuple(layers)
         self.grid = grid or self.layers[0].grid
-        self.block = block
+        self.mask, self.is_clear, self.check = mask, is_clear, check
         self.bands = tuple(name for layer in self.layers for name in layer.encoding.bands)
         self._open_files = ExitStack()
         self._lock = threading.Lock()
         self._local = threading.local()
 
     def __enter__(self) -> LazyRaster:
+        remote = any("://" in name_of(layer.source) for layer in self.layers)
+        # GDAL would list folders for files beside them, such as masks.
+        more = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else {}
+        self._open_files.enter_context(rasterio.Env(**GDAL_OPTIONS, **more))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open_files.close()
 
     def windows(self, pixels: int) -> Iterator[Window]:
-        """Windows of about this size that cover the raster, along the blocks of its file."""
-        return windows_of(self.grid.rows, self.grid.columns, self.block, pixels)
+        """Windows of about this size that cover the raster, along the blocks of its first file."""
+        block = self.layers[0].block
+        return windows_of(self.grid.rows, self.grid.columns, block, pixels)
 
     def read(self, window: Window | None = None) -> Raster:
         """Read a window, or everything.
@@ -112,42 +137,79 @@ class LazyRaster:
         Raises:
             RasterError: a file can't be read, or its values can't be what they should be.
         """
-        parts = [self._values(index, window) for index in range(len(self.layers))]
+        parts = [self._values(layer, window) for layer in self.layers]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if self.mask and self.is_clear:
+            stored, valid = self._load(self.mask, window)
+            values[:, ~(self.is_clear(stored[0]) & valid[0])] = np.nan
         transform = self.grid.transform
         if window is not None:
             transform = window_transform(window, transform)
         return Raster(values, self.bands, self.grid.crs, transform)
 
-    def _values(self, index: int, window: Window | None) -> Values:
-        layer = self.layers[index]
-        with named(layer.source):
-            stored, valid = layer.encoding.load(self._dataset(index), window)
-            values = layer.encoding.decode(stored, valid)
-            if layer.check:
-                layer.check(values, stored)
+    def sample(self, pixels: int) -> tuple[Stored, Valid]:
+        """The stored numbers of at most about this many pixels, and whether each is valid.
+
+        All of them if they are so few; else from overviews, or if there are none from windows all
+        over the raster. Shape (bands, rows, columns), without their places.
+        """
+        rows, columns = self.grid.rows, self.grid.columns
+        if rows * columns <= pixels:
+            return self._stacked(None, None)
+        if self._dataset(self.layers[0])[0].overviews(1):
+            step = math.ceil(math.sqrt(rows * columns / pixels))
+            return self._stacked(None, (math.ceil(rows / step), math.ceil(columns / step)))
+        windows = list(self.windows(pixels // _SAMPLES))
+        chosen = windows[:: math.ceil(len(windows) / _SAMPLES)]
+        found = [self._stacked(window, None) for window in chosen]
+        flat = [[part.reshape(len(part), 1, -1) for part in pair] for pair in found]
+        stored, valid = (np.concatenate(parts, axis=2) for parts in zip(*flat, strict=True))
+        return stored, valid
+
+    def _stacked(
+        self, window: Window | None, shape: tuple[int, int] | None
+    ) -> tuple[Stored, Valid]:
+        found = [self._load(layer, window, shape) for layer in self.layers]
+        stored, valid = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return stored, valid
+
+    def _values(self, layer: Layer, window: Window | None) -> Values:
+        stored, valid = self._load(layer, window)
+        values = layer.encoding.decode(stored, valid)
+        if self.check:
+            with named(layer.source):
+                self.check(values, stored)
         return values
 
-    def _dataset(self, index: int) -> Any:
-        """This thread's own handle of a layer's file."""
+    def _load(
+        self, layer: Layer, window: Window | None, shape: tuple[int, int] | None = None
+    ) -> tuple[Stored, Valid]:
+        with named(layer.source):
+            dataset, encoding = self._dataset(layer)
+            return encoding.load(dataset, window, shape)
+
+    def _dataset(self, layer: Layer) -> tuple[Any, Encoding]:
+        """This thread's own handle of a layer's file, and how to read it."""
         mine: dict[int, Any] = self._local.__dict__.setdefault("datasets", {})
-        if index not in mine:
-            layer = self.layers[index]
+        if id(layer) not in mine:
             with ExitStack() as stack:
-                dataset = stack.enter_context(_opened(layer.source))
+                dataset, encoding = stack.enter_context(_opened(layer.source)), layer.encoding
                 if layer.grid != self.grid:
                     dataset = warped(dataset, layer, self.grid)
                     stack.callback(dataset.close)
+                    if dataset.count > len(dataset.src_dataset.indexes):
+                        encoding = replace(encoding, alpha=dataset.count)
                 with self._lock:
                     self._open_files.push(stack.pop_all())
-            mine[index] = dataset
-        return mine[index]
+            mine[id(layer)] = dataset, encoding
+        return mine[id(layer)]  # type: ignore[no-any-return]
 
 
 def warped(dataset: Any, layer: Layer, grid: Grid) -> WarpedVRT:
-    """A file as seen on another grid."""
-    known = [number for number in (*layer.encoding.nodata, *layer.encoding.fills) if number is not None]
-    nodata = {"src_nodata": known[0], "nodata": known[0]} if known else {}
+    """A file as seen on another grid. It has one more band, alpha, if nothing says "no data"."""
+    numbers = (*layer.encoding.nodata, *layer.encoding.fills)
+    known = [number for number in numbers if number is not None]
+    nodata = {"src_nodata": known[0], "nodata": known[0]} if known else {"add_alpha": True}
     return WarpedVRT(
         dataset,
         src_crs=layer.grid.crs,

@@ -61,7 +61,7 @@ def open_raster(
         )
         grid, notes = grid_of(dataset)
         say(source, notes)
-        return LazyRaster([Layer(source, encoding, grid)], block=block_of(dataset))
+        return LazyRaster([Layer(source, encoding, grid, block_of(dataset))])
 
 
 def block_of(dataset: Any) -> tuple[int, int]:

@@ -25,10 +25,20 @@ import numpy.typing as npt
 from rasterio.enums import Resampling
 
 from gaiaflow.rasters.bands import Bands
-from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values, encoding_of, fits, holds
+from gaiaflow.rasters.encoding import (
+    Encoding,
+    Stored,
+    Valid,
+    Values,
+    encoding_of,
+    fits,
+    holds,
+    joined,
+    parted,
+)
 from gaiaflow.rasters.errors import RasterError
-from gaiaflow.rasters.grid import grid_of
-from gaiaflow.rasters.lazy import Layer, LazyRaster, Raster, Source, opened
+from gaiaflow.rasters.grid import Grid, grid_of
+from gaiaflow.rasters.lazy import Layer, LazyRaster, Raster, Source, named, opened
 from gaiaflow.rasters.reading import block_of, say
 
 # Sentinel-2 products store reflectance x 10000, plus 1000 since this processing baseline.
@@ -96,21 +106,50 @@ def open_reflectance(
             dataset, bands, band_names=band_names, scale=scale, offset=offset, nodata=nodata
         )
         grid, notes = grid_of(dataset)
-        stored, valid = encoding.load(dataset, shape=sample_shape(*dataset.shape))
-        if nodata is None:
-            encoding, valid = _without_fills(encoding, stored, valid, notes)
-        encoding = _with_scale(encoding, stored, valid, scale, notes)
-        encoding = _with_offset(encoding, stored, valid, offset, _baseline(dataset), notes)
-        _check_possible(encoding.decode(stored, valid), stored)
+        baseline = _baseline(dataset)
+        layer = Layer(source, encoding, grid, block_of(dataset), Resampling.bilinear)
+    with named(source):
+        given = {"scale": scale, "offset": offset, "nodata": nodata}
+        layers = decided([layer], grid, baseline, notes, **given)
         say(source, notes)
-        layer = Layer(source, encoding, grid, Resampling.bilinear, _check_possible)
-        return LazyRaster([layer], block=block_of(dataset))
+    return LazyRaster(layers, check=check_possible)
 
 
-def sample_shape(rows: int, columns: int) -> tuple[int, int]:
-    """The size at which the rules look at a file."""
-    step = math.ceil(math.sqrt(max(rows * columns / SAMPLE, 1)))
-    return math.ceil(rows / step), math.ceil(columns / step)
+def decided(
+    layers: Sequence[Layer],
+    grid: Grid,
+    baseline: int | None,
+    notes: list[str],
+    *,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+    doubted: bool = False,
+) -> list[Layer]:
+    """The layers of a scene with what the rules add to their encodings. Appends to `notes`.
+
+    The rules look at all bands together: whether a scene has dark pixels shows in none of them
+    alone.
+
+    Args:
+        doubted: leave out an offset that seems to be applied already, as in many catalogs.
+
+    Raises:
+        RasterError: as for `read_reflectance`.
+    """
+    with LazyRaster(layers, grid) as raster:
+        stored, valid = raster.sample(SAMPLE)
+    encodings = [layer.encoding for layer in layers]
+    whole = joined(encodings)
+    if nodata is None:
+        whole, valid = _without_fills(whole, stored, valid, notes)
+    whole = _with_scale(whole, stored, valid, scale, notes)
+    if doubted and offset is None:
+        whole, baseline = _without_applied(whole, stored, valid, baseline, notes)
+    whole = _with_offset(whole, stored, valid, offset, baseline, notes)
+    check_possible(whole.decode(stored, valid), stored)
+    parts = parted(whole, encodings)
+    return [replace(layer, encoding=part) for layer, part in zip(layers, parts, strict=True)]
 
 
 def is_plausible(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -122,19 +161,19 @@ def is_plausible(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 def _without_fills(
     encoding: Encoding, stored: Stored, valid: Valid, notes: list[str]
 ) -> tuple[Encoding, Valid]:
-    found = []
-    for fill in FILLS:
-        if (len(stored) < 2 and fill == 0) or not fits(fill, stored.dtype.name):
-            continue
+    # All that are possible: a sample may not show them.
+    fills = [fill for fill in FILLS if fits(fill, stored.dtype.name)]
+    if len(stored) < 2:
+        fills.remove(0)
+    for fill in fills:
         filled = holds(stored, fill) & valid.all(axis=0)
         if filled.any():
-            found.append(fill)
             valid = valid & ~filled
             notes.append(
                 f"{filled.mean():.1%} of its pixels hold {fill:g} in all bands, which is taken as "
                 "no data (to change that, set nodata)"
             )
-    return replace(encoding, fills=tuple(found)), valid
+    return replace(encoding, fills=tuple(fills)), valid
 
 
 def _with_scale(
@@ -164,6 +203,21 @@ def _with_scale(
             f"brightest band they go up to about {numbers:.4g}. {formula}; {LANDSAT}"
         )
     return encoding
+
+
+def _without_applied(
+    encoding: Encoding, stored: Stored, valid: Valid, baseline: int | None, notes: list[str]
+) -> tuple[Encoding, int | None]:
+    """Forget an offset with which too many pixels would be below 0."""
+    values = encoding.decode(stored, valid)
+    known = np.isfinite(values).all(axis=0)
+    lowest = values[:, known].min(axis=0, initial=np.inf)
+    told = any(encoding.offsets)
+    if float((lowest < (DARK + SENTINEL_2_OFFSET if told else DARK)).mean()) < SOME:
+        return encoding, baseline
+    if told or (baseline or 0) >= BASELINE_WITH_OFFSET:
+        notes.append("its offset was applied already: with it, too many pixels are below 0")
+    return replace(encoding, offsets=(0.0,) * len(encoding.offsets)), None
 
 
 def _with_offset(
@@ -223,7 +277,7 @@ def _brightest(values: Values) -> float | None:
     return max((float(np.percentile(band, 99)) for band in known if band.size), default=None)
 
 
-def _check_possible(values: Values, stored: Stored) -> None:
+def check_possible(values: Values, stored: Stored) -> None:
     wrong = np.isfinite(values) & ~is_plausible(values)
     if not wrong.any():
         return
