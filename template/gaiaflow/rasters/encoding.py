@@ -133,12 +133,13 @@ def joined(encodings: Sequence[Encoding]) -> Encoding:
 
 def parted(whole: Encoding, encodings: Sequence[Encoding]) -> list[Encoding]:
     """The encodings again, with what was decided for all of them together."""
-    parts = []
+    parts: list[Encoding] = []
+    first = 0
     for encoding in encodings:
-        first = len([name for part in parts for name in part.bands])
-        mine = slice(first, first + len(encoding.bands))
-        numbers = {"scales": whole.scales[mine], "offsets": whole.offsets[mine]}
-        parts.append(replace(encoding, **numbers, fills=whole.fills))
+        end = first + len(encoding.bands)
+        scales, offsets = whole.scales[first:end], whole.offsets[first:end]
+        parts.append(replace(encoding, scales=scales, offsets=offsets, fills=whole.fills))
+        first = end
     return parts
 
 

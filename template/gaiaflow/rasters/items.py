@@ -87,8 +87,7 @@ def open_item(
             layers.append(layer)
             notes += [note for note in said if note not in notes]
         common = grid or min((layer.grid for layer in layers), key=_pixel_area)
-        given = {"offset": offset} if offset is not None else {}
-        layers = decided(layers, common, _baseline(item), notes, doubted=True, **given)
+        layers = decided(layers, common, _baseline(item), notes, offset=offset, doubted=True)
         mask, is_clear = (None, None) if clouds else _quality(item)
         say(name, notes)
     return LazyRaster(layers, common, mask=mask, is_clear=is_clear, check=check_possible)
@@ -137,8 +136,13 @@ def _bands_of(item: Item) -> Iterator[_Band]:
                 rank=2 * (count > 1) + ("cloud-optimized" not in asset.get("type", "")),
                 scale=facts.get("raster:scale", facts.get("scale")),
                 offset=facts.get("raster:offset", facts.get("offset")),
-                nodata=facts.get("nodata", asset.get("nodata")),
+                nodata=_number(facts.get("nodata", asset.get("nodata"))),
             )
+
+
+def _number(text: Any) -> float | None:
+    """A number in JSON, where STAC writes "nan"; it needs no nodata."""
+    return None if text in (None, "nan", "inf", "-inf") else float(text)
 
 
 def _layer(
@@ -149,14 +153,13 @@ def _layer(
         if band.number > dataset.count:
             raise RasterError(f"it has {dataset.count} bands, and the item says {band.number}")
         names[band.number - 1] = name
-        nodata = float(band.nodata) if band.nodata not in (None, "nan") else None
         encoding = encoding_of(
             dataset,
             [name],
             band_names=names,
             scale=band.scale,
             offset=band.offset if offset is None else offset,
-            nodata=nodata,
+            nodata=band.nodata,
         )
         grid, notes = grid_of(dataset)
         return Layer(band.href, encoding, grid, block_of(dataset), resampling), notes

@@ -54,7 +54,7 @@ POSSIBLE = (-0.5, 4.0)  # corrections overshoot slightly below 0; glint and snow
 BRIGHT = (0.05, 1.6)  # range for the 99th percentile of the brightest band
 DARK = 0.09  # with an offset of -0.1, anything less ends up below 0
 SOME = 0.01  # share of pixels
-SAMPLE = 1 << 22  # pixels that the rules look at
+SAMPLE = 1 << 20  # pixels that the rules look at
 
 
 def read_reflectance(
@@ -109,8 +109,7 @@ def open_reflectance(
         baseline = _baseline(dataset)
         layer = Layer(source, encoding, grid, block_of(dataset), Resampling.bilinear)
     with named(source):
-        given = {"scale": scale, "offset": offset, "nodata": nodata}
-        layers = decided([layer], grid, baseline, notes, **given)
+        layers = decided([layer], grid, baseline, notes, scale=scale, offset=offset, nodata=nodata)
         say(source, notes)
     return LazyRaster(layers, check=check_possible)
 

@@ -1,0 +1,13 @@
+"""Find scenes in STAC catalogs, and describe products. For the project's environment.
+
+from gaiaflow.stac import read_items, search
+
+search(CATALOG, "s3://bucket/search", collections=["sentinel-2-l2a"], datetime="2026-06")
+items = read_items("s3://bucket/search")
+"""
+
+from gaiaflow.stac.folders import folder
+from gaiaflow.stac.items import read_items
+from gaiaflow.stac.searching import CatalogError, search
+
+__all__ = ["CatalogError", "folder", "read_items", "search"]

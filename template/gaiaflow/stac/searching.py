@@ -1,0 +1,187 @@
+"""Search a STAC API or a static catalog. An interrupted search goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime as Moment
+from pathlib import Path
+from typing import Any
+
+from gaiaflow.stac.folders import Folder, folder
+from gaiaflow.stac.items import Item, dumps, write_items
+
+logger = logging.getLogger(__name__)
+
+_QUERY = "query.json"
+# In stored pages: what a request for the next page needs; or that there is no such request.
+_PARAMETERS, _STATIC = "gaiaflow:parameters", "gaiaflow:static"
+_RETRIES = 6  # with growing pauses: about a minute
+_TIMEOUT = (10.0, 60.0)  # seconds: to connect, and to read
+_BUSY = (429, 500, 502, 503, 504)
+_PAGE = 100  # items
+
+
+class CatalogError(ValueError):
+    """A catalog can't be searched like this. The message says what to change."""
+
+
+def search(
+    catalog: str,
+    place: str | Path,
+    *,
+    collections: Sequence[str] = (),
+    bbox: Sequence[float] | None = None,
+    intersects: Mapping[str, Any] | None = None,
+    datetime: str | None = None,
+    max_cloud: float | None = None,
+    max_items: int | None = None,
+) -> int:
+    """Search a catalog, and store the items that match as one table.
+
+    Each page is stored as it comes: the same search again goes on after the last one.
+
+    Args:
+        catalog: address of a STAC API, or of a static catalog's JSON file.
+        place: a folder, or "s3://bucket/prefix", for the table and what is on its way to it.
+        collections: their ids.
+        bbox: west, south, east, north in degrees.
+        intersects: a GeoJSON geometry, instead of bbox.
+        datetime: a moment, a range with "/", or a part of a date such as "2026-06".
+        max_cloud: the most clouds in percent (`eo:cloud_cover`); items without it match.
+        max_items: end after so many.
+
+    Returns:
+        How many items match; `read_items(place)` reads them.
+
+    Raises:
+        CatalogError: the catalog doesn't answer, or not with STAC; or it refuses the query.
+    """
+    query = {
+        "catalog": catalog,
+        "collections": list(collections),
+        "bbox": list(bbox) if bbox is not None else None,
+        "intersects": dict(intersects) if intersects else None,
+        "datetime": datetime,
+        "max_cloud": max_cloud,
+        "max_items": max_items,
+    }
+    store = folder(place)
+    pages = folder(f"{place}/pages")
+    _begin(store, pages, query)
+    found = [json.loads(pages.read(name) or b"{}") for name in pages.names()]
+    items = [item for page in found for item in page["features"]]
+    for page in _pages(query, found[-1] if found else None):
+        pages.write(f"{len(found):06}.json", dumps(page))
+        found.append(page)
+        items += page["features"]
+        logger.info("%s: %d items", catalog, len(items))
+        if max_items and len(items) >= max_items:
+            break
+    unique = list({(item.get("collection"), item["id"]): item for item in items}.values())
+    matching = [item for item in unique if _matches(item, query)][:max_items]
+    write_items(place, matching)
+    for name in pages.names():
+        pages.remove(name)
+    return len(matching)
+
+
+def _begin(store: Folder, pages: Folder, query: Mapping[str, Any]) -> None:
+    """Forget the pages of another query, or of one that has ended."""
+    if store.read(_QUERY) != dumps(query):
+        for name in pages.names():
+            pages.remove(name)
+        store.write(_QUERY, dumps(query))
+
+
+def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """The pages of a search, or those after the last one that is known."""
+    import requests
+    from pystac import Link
+    from pystac.errors import STACError, STACTypeError
+    from pystac_client import Client
+    from pystac_client.errors import ClientTypeError
+    from pystac_client.exceptions import APIError
+    from pystac_client.stac_api_io import StacApiIO
+    from urllib3.util import Retry
+
+    retries = Retry(_RETRIES, backoff_factor=1, status_forcelist=_BUSY, allowed_methods=None)
+    stac_io = StacApiIO(max_retries=retries, timeout=_TIMEOUT)
+    where = query["catalog"]
+    try:
+        if last is not None and not last.get(_STATIC):
+            links = [link for link in last.get("links", []) if link["rel"] == "next"]
+            if links:
+                link = Link.from_dict(links[0])
+                for page in stac_io.get_pages(link, parameters=last[_PARAMETERS]):
+                    yield {**page, _PARAMETERS: last[_PARAMETERS]}
+            return
+        client = Client.open(where, stac_io=stac_io)
+        if not client.conforms_to("ITEM_SEARCH"):
+            yield from _static(client, query)
+            return
+        options = {name: query[name] for name in ("collections", "bbox", "intersects", "datetime")}
+        if query["max_cloud"] is not None and client.conforms_to("QUERY"):
+            options["query"] = {"eo:cloud_cover": {"lte": query["max_cloud"]}}
+        given = {name: value for name, value in options.items() if value}
+        found = client.search(limit=_PAGE, **given)
+        for page in found.pages_as_dicts():
+            yield {**page, _PARAMETERS: found.get_parameters()}
+    except APIError as error:
+        raise CatalogError(f"{where} refuses the search: {error}") from error
+    except (requests.RequestException, OSError) as error:
+        raise CatalogError(f"{where} does not answer: {error}") from error
+    except (STACError, STACTypeError, ClientTypeError, KeyError, ValueError) as error:
+        raise CatalogError(f"{where} is not a STAC catalog: {error}") from error
+
+
+def _static(client: Any, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The items of a catalog without search, page by page."""
+    page: list[Item] = []
+    for item in client.get_items(recursive=True):
+        found = item.to_dict(transform_hrefs=False)
+        if _matches(found, query):
+            page.append(found)
+        if len(page) == _PAGE:
+            yield {"features": page, _STATIC: True}
+            page = []
+    if page:
+        yield {"features": page, _STATIC: True}
+
+
+def _matches(item: Item, query: Mapping[str, Any]) -> bool:
+    """Whether an item is what was searched for. Not every catalog filters by everything."""
+    import shapely.geometry
+
+    cover = item["properties"].get("eo:cloud_cover")
+    if query["max_cloud"] is not None and cover is not None and cover > query["max_cloud"]:
+        return False
+    if query["collections"] and item.get("collection") not in query["collections"]:
+        return False
+    if query["datetime"] and not _overlaps(item["properties"], query["datetime"]):
+        return False
+    if query["intersects"]:
+        area = shapely.geometry.shape(query["intersects"])
+    elif query["bbox"]:
+        area = shapely.geometry.box(*query["bbox"])
+    else:
+        return True
+    return bool(area.intersects(shapely.geometry.shape(item["geometry"])))
+
+
+def _overlaps(properties: Mapping[str, Any], datetime: str) -> bool:
+    from pystac_client.item_search import ItemSearch
+
+    text = str(ItemSearch("", datetime=datetime).get_parameters()["datetime"])
+    begin, _, end = text.partition("/")
+    end = end or begin
+    first = properties.get("start_datetime") or properties["datetime"]
+    last = properties.get("end_datetime") or properties["datetime"]
+    after = end != ".." and _moment(first) > _moment(end)
+    before = begin != ".." and _moment(last) < _moment(begin)
+    return not (after or before)
+
+
+def _moment(text: str) -> Moment:
+    return Moment.fromisoformat(text.replace("Z", "+00:00"))

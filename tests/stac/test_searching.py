@@ -1,0 +1,137 @@
+"""Searches find the same in an API and in files; what was found stays, also in between."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaiaflow.stac import CatalogError, read_items, search
+
+CASES: dict[str, tuple[dict[str, Any], Any]] = {
+    "all": ({}, range(250)),
+    "collection": ({"collections": ["scenes"]}, range(250)),
+    "other collection": ({"collections": ["others"]}, []),
+    "clouds": ({"max_cloud": 20}, range(0, 250, 10)),
+    "month": ({"datetime": "2026-02"}, range(31, 59)),
+    "range": ({"datetime": "2026-01-05/2026-01-07"}, range(4, 7)),
+    "box": ({"bbox": [8, 53.5, 9.055, 53.6]}, range(6)),
+    "nowhere": ({"bbox": [-60, 0, -50, 10]}, []),
+    "both": ({"bbox": [8, 53.5, 9.155, 53.6], "max_cloud": 20}, [0, 10]),
+}
+
+
+@pytest.mark.parametrize("kind", ["api", "static"])
+@pytest.mark.parametrize(("query", "expected"), CASES.values(), ids=CASES)
+def test_what_matches(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, query: Any, expected: Any
+) -> None:
+    count = search(request.getfixturevalue(kind), tmp_path / "found", **query)
+    found = read_items(tmp_path / "found")
+    assert sorted(item["id"] for item in found) == [f"scene-{number:04}" for number in expected]
+    assert count == len(found)
+    assert {path.name for path in (tmp_path / "found").iterdir() if path.is_file()} == {
+        "items.parquet",
+        "query.json",
+    }
+
+
+def test_items_are_kept_whole(api: str, items: Any, tmp_path: Path) -> None:
+    search(api, tmp_path, max_cloud=20)
+    [found] = read_items(tmp_path, ["scene-0010"])
+    assert found["properties"]["eo:cloud_cover"] == 5
+    assert found["assets"]["red"]["href"] == "https://example.com/scene-0010.tif"
+    with pytest.raises(FileNotFoundError, match="no item 'scene-0011'"):
+        read_items(tmp_path, ["scene-0011"])
+
+
+def test_no_more_than_wanted(api: str, tmp_path: Path) -> None:
+    assert search(api, tmp_path, max_items=7) == 7
+
+
+class Proxy:
+    """Hands requests to an API on, and fails as told."""
+
+    def __init__(self, target: str) -> None:
+        self.asked: list[bytes] = []
+        self.failures: list[int] = []
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                proxy.asked.append(body)
+                if self.path.startswith("/search") and proxy.failures:
+                    self.send_response(proxy.failures.pop(0))
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                headers = {"Content-Type": "application/json"}
+                asked = urllib.request.Request(
+                    target + self.path, data=body or None, headers=headers, method=self.command
+                )
+                with urllib.request.urlopen(asked) as answer:
+                    text = answer.read().replace(target.encode(), proxy.url.encode())
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_a_busy_catalog_is_asked_again(api: str, tmp_path: Path) -> None:
+    proxy = Proxy(api)
+    proxy.failures = [503, 429]
+    assert search(proxy.url, tmp_path, max_cloud=20) == 25
+    assert not proxy.failures
+    proxy.server.shutdown()
+
+
+def test_an_interrupted_search_goes_on(
+    api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gaiaflow.stac import folders
+
+    write, written = folders._Directory.write, []
+
+    def interrupted(self: Any, name: str, data: bytes) -> None:
+        write(self, name, data)
+        written.append(name)
+        if name == "000001.json":
+            raise KeyboardInterrupt
+
+    proxy = Proxy(api)
+    with monkeypatch.context() as patch:
+        patch.setattr(folders._Directory, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            search(proxy.url, tmp_path)
+    with pytest.raises(FileNotFoundError, match="has not ended"):
+        read_items(tmp_path)
+    before = len(proxy.asked)
+    assert search(proxy.url, tmp_path) == 250
+    searches = [json.loads(body) for body in proxy.asked[before:] if body]
+    assert len(searches) == 1  # the third page alone
+    assert len(read_items(tmp_path)) == 250
+    proxy.server.shutdown()
+
+
+def test_no_catalog(tmp_path: Path) -> None:
+    (tmp_path / "text.json").write_text("{}")
+    with pytest.raises(CatalogError, match="is not a STAC catalog"):
+        search(str(tmp_path / "text.json"), tmp_path)
+    with pytest.raises(CatalogError, match="does not answer"):
+        search(str(tmp_path / "none.json"), tmp_path)
