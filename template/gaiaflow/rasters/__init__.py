@@ -14,6 +14,7 @@ from gaiaflow.rasters.cog import Description, write_cog
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.items import open_item, read_item
+from gaiaflow.rasters.labels import read_labels, sample_labels, spatial_blocks
 from gaiaflow.rasters.lazy import LazyRaster, Raster
 from gaiaflow.rasters.predicting import function_of
 from gaiaflow.rasters.reading import open_raster, read
@@ -35,6 +36,9 @@ __all__ = [
     "open_reflectance",
     "read",
     "read_item",
+    "read_labels",
     "read_reflectance",
+    "sample_labels",
+    "spatial_blocks",
     "write_cog",
 ]
