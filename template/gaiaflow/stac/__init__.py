@@ -8,6 +8,15 @@ items = read_items("s3://bucket/search")
 
 from gaiaflow.stac.folders import folder
 from gaiaflow.stac.items import read_items
+from gaiaflow.stac.products import product_item, write_collection, write_item
 from gaiaflow.stac.searching import CatalogError, search
 
-__all__ = ["CatalogError", "folder", "read_items", "search"]
+__all__ = [
+    "CatalogError",
+    "folder",
+    "product_item",
+    "read_items",
+    "search",
+    "write_collection",
+    "write_item",
+]

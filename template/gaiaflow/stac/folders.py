@@ -40,10 +40,11 @@ class _Directory:
         return path.read_bytes() if path.exists() else None
 
     def write(self, name: str, data: bytes) -> None:
-        self._path.mkdir(parents=True, exist_ok=True)
-        part = self._path / f"{name}.part"
+        path = self._path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
         part.write_bytes(data)
-        part.replace(self._path / name)
+        part.replace(path)
 
     def remove(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
