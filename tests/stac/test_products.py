@@ -44,7 +44,7 @@ def test_an_item_is_valid_and_true(product: Path) -> None:
     # The schemas of extensions are on the web; those of the core are in the package.
     validator.validate_core(found, pystac.STACObjectType.ITEM, "1.1.0")
     assert item.ext.proj.code == "EPSG:32632"
-    assert found["assets"]["map"]["proj:shape"] == [30, 20]
+    assert found["properties"]["proj:shape"] == [30, 20]
     west, south, east, north = found["bbox"]
     assert (west, north) == pytest.approx((9.0, 48.7528), abs=1e-3)
     assert east - west == pytest.approx(0.0027, abs=2e-4)

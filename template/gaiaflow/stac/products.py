@@ -89,6 +89,7 @@ def product_item(
             if model
             else {}
         ),
+        **projection,
         **(properties or {}),
     }
     return {
@@ -99,9 +100,7 @@ def product_item(
         "geometry": geometry,
         "bbox": [west, south, east, north],
         "properties": facts,
-        "assets": {
-            "map": {"href": href, "type": COG, "roles": ["data"], "bands": bands, **projection}
-        },
+        "assets": {"map": {"href": href, "type": COG, "roles": ["data"], "bands": bands}},
         "links": [
             {"rel": "derived_from", "href": address, "type": "application/geo+json"}
             for address in made_from
