@@ -69,6 +69,7 @@ def test_a_build_that_fails(containers: Project) -> None:
 def test_a_step_that_fails(containers: Project, env_file: Path) -> None:
     """The last lines of the one that failed are shown, and who waits for it in vain."""
     assert containers.manage("stop").code == 0
+    right = env_file.read_bytes()
     set_value(env_file, "AIRFLOW_DATABASE_PASSWORD", "another")
     code, said = start(containers)
     assert code == 1
@@ -76,6 +77,10 @@ def test_a_step_that_fails(containers: Project, env_file: Path) -> None:
     assert "password authentication failed" in said
     assert "airflow-api-server: it needs airflow-init, which failed" in said
     assert "logs airflow-init" in said
+
+    env_file.write_bytes(right)
+    code, said = start(containers)
+    assert code == 0, said
 
 
 def test_a_missing_setting_is_named(containers: Project, env_file: Path) -> None:

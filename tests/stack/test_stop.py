@@ -118,6 +118,7 @@ def test_restart_and_stop_in_a_terminal_of_jupyterlab(running: Project) -> None:
     running.assert_nothing_is_left()
 
 
+@pytest.mark.slow
 def test_clean_keeps_data_and_clean_data_does_not(running: Project) -> None:
     # The store alone: Airflow would go on with a run that a stop has cut off, and add objects.
     assert running.manage("stop").code == 0

@@ -168,8 +168,9 @@ class ComposeBackend(Backend):
         hung = [
             service.name for service in due if states.get(service.name) in ("starting", "failed")
         ]
-        # A container that never ran may lack networks if its creator was killed.
-        hung += [name for name, found in self._containers().items() if found.status == "created"]
+        # A container that never ran may lack networks if its creator was killed. And the end of a
+        # step that failed last time would be taken for this time's.
+        hung += [name for name, found in self._containers().items() if _is_left_over(found)]
         if hung:  # left by a crash
             engine.run(self._compose("rm", "--stop", "--force", *hung))
         return due
@@ -392,6 +393,13 @@ def has_images(project: Project) -> bool:
     """
     with contextlib.closing(engine.connect()) as client:
         return _are_there(client, project)
+
+
+def _is_left_over(container: Container) -> bool:
+    """Whether a container of an earlier start would be in the way of a new one."""
+    if container.status == "created":
+        return True
+    return container.status == "exited" and container.attrs["State"]["ExitCode"] != 0
 
 
 def _are_there(client: docker.DockerClient, project: Project) -> bool:
