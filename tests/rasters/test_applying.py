@@ -74,6 +74,31 @@ def test_several_bands(make: Make, tmp_path: Path) -> None:
     assert done.counts == {}
 
 
+def test_values_are_stored_as_told(make: Make, tmp_path: Path) -> None:
+    values = big(60, 70)
+    values[1, 3, 4] = np.nan
+    values[2, 0, 0], values[3, 0, 1] = 9.0, -9.0
+    output = Description(
+        nodata=-32768, dtype="int16", scale=1e-4, names=("B02", "B03", "B04", "B08")
+    )
+    with open_raster(make(values)) as raster:
+        apply(lambda seen: seen, raster, tmp_path / "stored.tif", output)
+    found = read(tmp_path / "stored.tif").values
+    expected = values.clip(-3.2768, 3.2767)
+    expected[:, 3, 4] = np.nan
+    expected[3, 0, 1] = np.nan  # the lowest number means "no data"
+    np.testing.assert_allclose(found, expected, atol=5.1e-5)
+
+
+def test_a_preview_is_small_and_lies_where_the_raster_does(make: Make) -> None:
+    values = big(700, 900)
+    with open_raster(make(values, tiled=True, blockxsize=128, blockysize=128)) as raster:
+        small, whole = raster.preview(90), raster.preview()
+    assert small.values.shape == (4, 70, 90)
+    np.testing.assert_allclose(small.grid.bounds, raster.grid.bounds)
+    np.testing.assert_array_equal(whole.values, values)
+
+
 def fail(_: Any) -> Any:
     raise ValueError("not today")
 

@@ -84,9 +84,10 @@ def apply(
         found = _checked(np.asarray(function(values)), values.shape)
         lacking = np.isnan(values).any(axis=0)
         if lacking.any():
-            found = np.where(lacking, np.array(description.nodata, found.dtype), found)
+            nothing = np.nan if found.dtype.kind == "f" else description.nodata
+            found = np.where(lacking, np.array(nothing, found.dtype), found)
         rows, columns = slice(row, row + window.height), slice(column, column + window.width)
-        return found[:, rows, columns]
+        return description.stored(found[:, rows, columns])
 
     workers = workers or cores()
     counts: Counter[int] = Counter()

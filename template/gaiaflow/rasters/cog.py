@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
@@ -25,17 +26,33 @@ class Description:
     """What a file says about its values.
 
     Attributes:
-        nodata: the number that means "no data".
+        nodata: the stored number that means "no data"; NaN becomes it, too.
+        dtype: of the stored numbers; default: that of the values.
+        scale, offset: value = stored x scale + offset.
         names: a description for each band.
         colours: colour table (RGB, 0..255) of a single uint8 band.
         overviews: resampling of overviews; use "mode" or "nearest" for classes.
     """
 
     nodata: float
+    dtype: str | None = None
+    scale: float = 1.0
+    offset: float = 0.0
     names: Sequence[str] = ()
     colours: Mapping[int, tuple[int, int, int]] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     overviews: str = "average"
+
+    def stored(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The numbers that stand for values; the nearest possible ones if they are too large."""
+        if self.dtype is None:
+            return values
+        numbers = (values - self.offset) / self.scale
+        kind = np.dtype(self.dtype)
+        if kind.kind in "iu":
+            limits = np.iinfo(kind)
+            numbers = np.rint(numbers).clip(limits.min, limits.max)
+        return np.where(np.isnan(values), self.nodata, numbers).astype(kind)
 
 
 def write_cog(
@@ -60,7 +77,9 @@ def write_cog(
     """
     bands, rows, columns = values.shape
     grid = Grid(crs, transform, rows, columns)
-    description = Description(nodata, names, colours, tags or {}, overviews)
+    description = Description(
+        nodata, names=names, colours=colours, tags=tags or {}, overviews=overviews
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "values.tif")
         with writing_cog(path, grid, bands, values.dtype.name, description) as file:
@@ -108,6 +127,9 @@ def writing_cog(
         ) as dataset:
             yield CogFile(dataset)
             dataset.update_tags(**description.tags)
+            if (description.scale, description.offset) != (1.0, 0.0):
+                dataset.scales = (description.scale,) * bands
+                dataset.offsets = (description.offset,) * bands
             for index, name in enumerate(description.names, start=1):
                 dataset.set_band_description(index, name)
             if description.colours:

@@ -137,14 +137,25 @@ class LazyRaster:
         Raises:
             RasterError: a file can't be read, or its values can't be what they should be.
         """
-        parts = [self._values(layer, window) for layer in self.layers]
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if self.mask and self.is_clear:
-            stored, valid = self._load(self.mask, window)
-            values[:, ~(self.is_clear(stored[0]) & valid[0])] = np.nan
+        values = self._read(window, None)
         transform = self.grid.transform
         if window is not None:
             transform = window_transform(window, transform)
+        return Raster(values, self.bands, self.grid.crs, transform)
+
+    def preview(self, side: int = 1024) -> Raster:
+        """The whole raster in at most so many rows and columns, from overviews if it has some.
+
+        Raises:
+            RasterError: as for `read`.
+        """
+        rows, columns = self.grid.rows, self.grid.columns
+        step = max(rows / side, columns / side, 1.0)
+        shape = max(round(rows / step), 1), max(round(columns / step), 1)
+        values = self._read(None, shape)
+        a, b, c, d, e, f = tuple(self.grid.transform)[:6]
+        across, down = columns / shape[1], rows / shape[0]
+        transform = Affine(a * across, b * down, c, d * across, e * down, f)
         return Raster(values, self.bands, self.grid.crs, transform)
 
     def sample(self, pixels: int) -> tuple[Stored, Valid]:
@@ -166,6 +177,14 @@ class LazyRaster:
         stored, valid = (np.concatenate(parts, axis=2) for parts in zip(*flat, strict=True))
         return stored, valid
 
+    def _read(self, window: Window | None, shape: tuple[int, int] | None) -> Values:
+        parts = [self._values(layer, window, shape) for layer in self.layers]
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if self.mask and self.is_clear:
+            stored, valid = self._load(self.mask, window, shape)
+            values[:, ~(self.is_clear(stored[0]) & valid[0])] = np.nan
+        return values
+
     def _stacked(
         self, window: Window | None, shape: tuple[int, int] | None
     ) -> tuple[Stored, Valid]:
@@ -173,8 +192,8 @@ class LazyRaster:
         stored, valid = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return stored, valid
 
-    def _values(self, layer: Layer, window: Window | None) -> Values:
-        stored, valid = self._load(layer, window)
+    def _values(self, layer: Layer, window: Window | None, shape: tuple[int, int] | None) -> Values:
+        stored, valid = self._load(layer, window, shape)
         values = layer.encoding.decode(stored, valid)
         if self.check:
             with named(layer.source):

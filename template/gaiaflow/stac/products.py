@@ -61,8 +61,11 @@ def product_item(
         if dataset.crs is None or not (dataset.crs.is_geographic or dataset.crs.is_projected):
             raise ValueError(f"{path} has no place on the Earth, so it can't be in a catalog")
         edges = dataset.bounds
-        corners = [(0, 0), (0, dataset.height), (dataset.width, dataset.height), (dataset.width, 0)]
-        outline = [dataset.transform @ corner for corner in [*corners, corners[0]]]
+        rows, columns = [0, dataset.height], [0, dataset.width]
+        outline = [
+            dataset.xy(rows[down], columns[right], offset="ul")
+            for down, right in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))
+        ]
         geometry = warp.transform_geom(
             dataset.crs, "EPSG:4326", {"type": "Polygon", "coordinates": [outline]}, precision=7
         )
