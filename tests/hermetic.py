@@ -7,35 +7,30 @@ from __future__ import annotations
 
 import os
 
-FOREIGN = (
-    "AIRFLOW_",
-    "AWS_",
-    "COPIER_",
-    "GAIAFLOW_",
-    "GDAL_",
-    "GIT_COMMON_DIR",  # git sets these for hooks and `rebase --exec`
-    "GIT_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_WORK_TREE",
-    "JUPYTER",
-    "KUBE",
-    "MINIO_",
-    "MLFLOW_",
-    "OTEL_",
-    "PROJ_",
-    "S3_",
-    "SQLALCHEMY_",
-)
+from gaiaflow.project import inherited
+
+# Besides what the managers leave out.
+FOREIGN = ("COPIER_", "GAIAFLOW_", "KUBE", "MINIO_", "OTEL_", "S3_", "SQLALCHEMY_")
 # Options of the tests themselves.
 OURS = ("GAIAFLOW_CASES", "GAIAFLOW_ORIGINAL", "GAIAFLOW_SEED", "GAIAFLOW_SHRINK", "GAIAFLOW_TEST_")
 
 
+def foreign() -> set[str]:
+    """The names of variables that are meant for others."""
+    found = {name for name in os.environ if name.startswith(FOREIGN)}
+    return {name for name in found if not name.startswith(OURS)} | {*inherited.left_out(os.environ)}
+
+
+def direct() -> dict[str, str]:
+    """Variables that keep a proxy away from this machine's own servers."""
+    names = ("NO_PROXY", "no_proxy")
+    local = "127.0.0.1,localhost"
+    return {name: ",".join(filter(None, [os.environ.get(name), local])) for name in names}
+
+
 def clean() -> None:
-    """Remove them from this process, and so from all that it starts."""
-    for name in list(os.environ):
-        if name.startswith(FOREIGN) and not name.startswith(OURS):
+    """Do so for this process, and so for all that it starts. Python's say how this run runs."""
+    for name in foreign():
+        if not name.startswith("PYTHON"):
             del os.environ[name]
-    # A proxy is for what is elsewhere.
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
+    os.environ.update(direct())

@@ -18,8 +18,6 @@ import pytest
 from plumbum import local
 from uv import find_uv_bin
 
-from tests import hermetic
-
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "template" / "gaiaflow" / "locks" / "airflow.txt"
 MODULES = sorted(path.stem for path in (ROOT / "tests" / "framework").glob("test_*.py"))
@@ -90,7 +88,6 @@ def test_types(airflow_python: Path, tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    hermetic.clean()
     made = make_environment(ROOT / ".airflow-venv")  # kept for the next time
     asked = [str(made), "-m", "pytest", *OPTIONS, *(sys.argv[1:] or ["tests/framework"])]
     with tempfile.TemporaryDirectory() as folder:
