@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from copier import run_copy
 
+from tests import hermetic
+
+hermetic.clean()
+
 ROOT = Path(__file__).resolve().parents[1]
 
 Render = Callable[..., Path]

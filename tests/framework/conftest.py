@@ -37,12 +37,13 @@ kubernetes = false
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that a person's shell may have set for another project, or another engine."""
-    from gaiaflow.project import inherited
+    from tests import hermetic
 
-    others = ("DOCKER_", "GAIAFLOW_", "KUBECONFIG", "S3_")
-    names = {name for name in os.environ if name.startswith(others)}
-    for name in names.union(inherited.left_out(os.environ)) - {"AIRFLOW_HOME"}:
+    engine = {name for name in os.environ if name.startswith("DOCKER_")}
+    for name in (hermetic.foreign() | engine) - {"AIRFLOW_HOME"}:
         monkeypatch.delenv(name)
+    for name, value in hermetic.direct().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

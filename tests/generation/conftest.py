@@ -19,8 +19,8 @@ def quiet_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     """The process environment, without what a person's Copier settings or terminal would add."""
     settings = tmp_path_factory.mktemp("settings") / "settings.yml"
     settings.write_text("{}\n")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("COPIER_")}
-    return {**kept, "COPIER_SETTINGS_PATH": str(settings), "NO_COLOR": "1", "TERM": "dumb"}
+    ours = {"COPIER_SETTINGS_PATH": str(settings), "NO_COLOR": "1", "TERM": "dumb"}
+    return {**os.environ, **ours, "PYTHONDONTWRITEBYTECODE": "1"}  # tests compare all files
 
 
 @pytest.fixture

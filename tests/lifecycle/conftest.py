@@ -174,8 +174,5 @@ def airflow(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_settings_of_a_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Copier and git as on an unconfigured machine."""
-    for name in list(os.environ):
-        if name.startswith("COPIER_"):
-            monkeypatch.delenv(name)
     (tmp_path / "copier-settings.yml").write_text("{}\n")
     monkeypatch.setenv("COPIER_SETTINGS_PATH", str(tmp_path / "copier-settings.yml"))

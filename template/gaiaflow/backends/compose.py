@@ -165,14 +165,12 @@ class ComposeBackend(Backend):
             if state == "healthy":
                 self.notify(name, "healthy", "already")
         due = [service for service in running if states[service.name] != "healthy"]
-        hung = [
-            service.name for service in due if states.get(service.name) in ("starting", "failed")
-        ]
+        hung = {name for name, state in states.items() if state in {"starting", "failed"}}
         # A container that never ran may lack networks if its creator was killed. And the end of a
         # step that failed last time would be taken for this time's.
-        hung += [name for name, found in self._containers().items() if _is_left_over(found)]
+        hung |= {name for name, found in self._containers().items() if _is_left_over(found)}
         if hung:  # left by a crash
-            engine.run(self._compose("rm", "--stop", "--force", *hung))
+            engine.run(self._compose("rm", "--stop", "--force", *sorted(hung)))
         return due
 
     def _settle_ports(self, due: Sequence[Service], claims: ports.Claims) -> None:
