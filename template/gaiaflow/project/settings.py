@@ -86,6 +86,11 @@ SETTINGS: tuple[Setting, ...] = (
         "The S3 API. Its server also uses the next 4 ports, and all 5 plus 10000.",
         "8083",
     ),
+    Setting(
+        "MAPS_PORT",
+        "The map of products; `python3 mlops_manager.py open maps` starts it.",
+        "8088",
+    ),
     Setting("AIRFLOW_USER", "Log in to Airflow.", "admin"),
     Setting("AIRFLOW_PASSWORD", "Log in to Airflow.", make=_password),
     Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections stored in Airflow.", make=_fernet_key),
@@ -123,7 +128,7 @@ SETTINGS: tuple[Setting, ...] = (
 MODES = ("dev", "dev_docker", "prod_local", "prod")
 BACKENDS = ("auto", "local", "compose")
 
-PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
+PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT", "MAPS_PORT")
 
 OBJECT_STORE_PORTS = 5  # S3, and four internal ones in a row
 
