@@ -33,6 +33,8 @@ ROOMS = {
     },
     # Either environment, with `python -m`.
     "entrypoints": {"project"},
+    # An environment of its own; `__init__` also in the project's.
+    "maps": {"project", "entrypoints"},
     # The project's environment.
     "rasters": set[str](),
     "testing": {"project", "runner"},
@@ -45,6 +47,10 @@ PACKAGES = {
     "testing": set[str](),
     "doctor": {"rich"},  # if installed
     "rasters": {"affine", "numpy", "rasterio"},
+    "maps": {
+        *("boto3", "botocore", "fastapi", "numpy", "rasterio", "rio_tiler", "starlette"),
+        *("titiler", "uvicorn"),
+    },
 }
 
 

@@ -408,9 +408,7 @@ def _is_left_over(container: Container) -> bool:
     return container.status == "exited" and container.attrs["State"]["ExitCode"] != 0
 
 
-def _are_there(
-    client: docker.DockerClient, project: Project, images: Iterable[str]
-) -> bool:
+def _are_there(client: docker.DockerClient, project: Project, images: Iterable[str]) -> bool:
     name = project.env["COMPOSE_PROJECT_NAME"]
     with engine.answering():
         return all(client.images.list(name=f"{name}-{image}") for image in images)

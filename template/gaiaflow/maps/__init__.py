@@ -1,6 +1,6 @@
 """The map of the project's products: its server, and the addresses of its pages and tiles.
 
-The server runs in an environment of its own. A task or a notebook uses only the two functions below.
+The server runs in an environment of its own. Tasks and notebooks use only the two functions below.
 
 from gaiaflow.maps import page_url, tile_url
 """

@@ -83,7 +83,7 @@ class Catalog:
         Raises:
             StoreDown: the store does not answer.
         """
-        found = []
+        found: list[dict[str, Any]] = []
         for name in self._names():
             try:
                 content = self._collection(name)
@@ -214,7 +214,7 @@ def _item_links(
 ) -> list[tuple[str, str, Mapping[str, Any]]]:
     """The id, the key and the link of each item that lies in the collection's folder."""
     folder = f"{FOLDER}/{collection}"
-    found = []
+    found: list[tuple[str, str, Mapping[str, Any]]] = []
     for link in content.get("links", []):
         if isinstance(link, dict) and link.get("rel") == "item":
             key = posixpath.normpath(posixpath.join(folder, str(link.get("href", ""))))

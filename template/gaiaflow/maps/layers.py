@@ -18,7 +18,7 @@ _COLORS = {
 }
 # What integers without a scale usually mean.
 _SCALES = {"uint8": 1 / 255, "uint16": 1e-4, "int16": 1e-4}
-# For classes without a color of their own: Okabe and Ito's, which color-blind people can tell apart.
+# For classes without colors: those of Okabe and Ito, which color-blind people can tell apart.
 _PALETTE = ("0072B2", "E69F00", "009E73", "F0E442", "56B4E9", "D55E00", "CC79A7", "999999")
 
 # From an asset's address in an item to its name for people, and to the address for GDAL.
@@ -130,7 +130,9 @@ def find(layers: Iterable[Layer], id_: str) -> Layer | None:
 def _described(asset: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """What an asset says of each of its bands. A field of the asset holds for all of them."""
     shared = {key: value for key, value in asset.items() if key in _FIELDS}
-    implied = [{}] if "classification:classes" in asset or "eo:common_name" in asset else []
+    implied: list[dict[str, Any]] = (
+        [{}] if "classification:classes" in asset or "eo:common_name" in asset else []
+    )
     for band in asset.get("bands") or implied:
         yield {**shared, **band}
 

@@ -1,4 +1,4 @@
-"""Serve the map, in its own environment, behind the project's keys: `python -m gaiaflow.maps.server`."""
+"""Serve the map, in its own environment, behind the project's keys."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from rio_tiler.constants import WGS84_CRS
 from rio_tiler.io import Reader
 from rio_tiler.io.rasterio import ImageReader
 from rio_tiler.models import ImageData, PointData
+from rio_tiler.reader import Options
 from rio_tiler.tasks import multi_arrays, multi_points
 from rio_tiler.utils import inherit_rasterio_env
 from titiler.core.resources.enums import ImageType
@@ -54,7 +55,7 @@ class LayerReader:
     def tile(self, x: int, y: int, z: int) -> ImageData:
         """A tile with all bands of the layer."""
         smooth = "nearest" if self._layer.classes or self._layer.plain else "bilinear"
-        options = {"resampling_method": smooth}
+        options: dict[str, Any] = {"resampling_method": smooth}
         if not self._layer.plain:
             options["reproject_method"] = smooth
 
@@ -72,12 +73,13 @@ class LayerReader:
         Raises:
             PointOutsideBounds: the raster does not cover it.
         """
-        place = (int(x), int(y)) if self._layer.plain else (x, y)
+        if self._layer.plain:
+            x, y = int(x), int(y)
 
         @inherit_rasterio_env
         def read(file: tuple[str, tuple[int, ...]]) -> PointData:
             with self._open(file[0]) as source:
-                return source.point(*place, indexes=file[1])
+                return source.point(x, y, indexes=file[1])
 
         files = self._layer.files
         return read(files[0]) if len(files) == 1 else multi_points(files, read)
@@ -101,7 +103,7 @@ class LayerReader:
                 with ImageReader(address) as source:
                     yield source
             else:
-                options = {} if band.nodata is None else {"nodata": band.nodata}
+                options: Options = {} if band.nodata is None else {"nodata": band.nodata}
                 with Reader(address, options=options) as source:
                     if source.crs is None:
                         raise MapError(f"{band.file} does not say where it lies.")
@@ -127,8 +129,7 @@ def colors(layer: Layer) -> dict[int, tuple[int, int, int, int]] | None:
     if not layer.classes:
         return None
     return {
-        found.value: (*bytes.fromhex(found.color.lstrip("#")[:6]), 255)  # type: ignore[misc]
-        for found in layer.classes
+        found.value: (*bytes.fromhex(found.color.lstrip("#")[:6]), 255) for found in layer.classes
     }
 
 
@@ -143,9 +144,10 @@ def router(find: Callable[..., Layer], explain: Explain) -> APIRouter:
     rasters to lie on the Earth.
     """
     routes = APIRouter(prefix="/layers/{collection}/{item}/{layer}")
+    listed = Depends(find)
 
     @routes.get("/{z}/{x}/{y}.png")
-    def tile(z: int, x: int, y: int, layer: Layer = Depends(find)) -> Response:
+    def tile(z: int, x: int, y: int, layer: Layer = listed) -> Response:
         if layer.id == VALUES:
             raise Missing("This layer has values only.")
         with rasterio.Env(**_GDAL):
@@ -158,13 +160,14 @@ def router(find: Callable[..., Layer], explain: Explain) -> APIRouter:
         return Response(content, media_type=kind)
 
     @routes.get("/point/{x},{y}")
-    def point(x: float, y: float, layer: Layer = Depends(find)) -> dict[str, Any]:
+    def point(x: float, y: float, layer: Layer = listed) -> dict[str, Any]:
         with rasterio.Env(**_GDAL):
             found = LayerReader(layer, explain).point(x, y)
-        return {"values": [None if value is np.ma.masked else value.item() for value in found.array]}
+        values = [None if value is np.ma.masked else value.item() for value in found.array]
+        return {"values": values}
 
     @routes.get("/extent")
-    def extent(layer: Layer = Depends(find)) -> dict[str, Any]:
+    def extent(layer: Layer = listed) -> dict[str, Any]:
         with rasterio.Env(**_GDAL):
             return LayerReader(layer, explain).extent()
 

@@ -68,7 +68,7 @@ def make_maps(root: Path) -> None:
 
 
 def _make_locked(prefix: Path, stamp: Stamp) -> None:
-    """Create an environment from its lock, or update it; the stamp names its Python and its lock."""
+    """Create or update an environment; the stamp names its Python and its lock."""
     uv = find_uv()
     python, [lock] = stamp.product, stamp.sources
     if not python.exists() or (python_of(prefix) or OLDEST) < OLDEST:

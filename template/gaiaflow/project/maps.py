@@ -42,4 +42,5 @@ def is_ticket(password: str, text: str, now: float) -> bool:
 
 
 def _sign(password: str, what: str) -> str:
-    return hmac.new(password.encode(), f"gaiaflow maps: {what}".encode(), hashlib.sha256).hexdigest()
+    message = f"gaiaflow maps: {what}".encode()
+    return hmac.new(password.encode(), message, hashlib.sha256).hexdigest()

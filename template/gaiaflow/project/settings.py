@@ -128,7 +128,7 @@ SETTINGS: tuple[Setting, ...] = (
 MODES = ("dev", "dev_docker", "prod_local", "prod")
 BACKENDS = ("auto", "local", "compose")
 
-PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT", "MAPS_PORT")
+PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "OBJECT_STORE_PORT")
 
 OBJECT_STORE_PORTS = 5  # S3, and four internal ones in a row
 

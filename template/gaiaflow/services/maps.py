@@ -1,4 +1,4 @@
-"""The map of the project's products, in an environment of its own that is made when it first starts."""
+"""The map of the project's products, in an environment that is made when it first starts."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def collection(name: str, title: str, items: list[dict[str, object]]) -> None:
 
 
 def on_earth() -> None:
-    """Two dates: a file with all bands, and a file for each. The values of the second are darker."""
+    """Two dates: a file with all bands, and darker a file for each."""
     read = [netcdf_file(CUT_OUT / f"{color}_band.nc", mmap=False) for color in COLORS]
     scene = np.stack([data.variables["__xarray_dataarray_variable__"].data for data in read])
     x, y = (read[0].variables[name].data for name in ("x", "y"))

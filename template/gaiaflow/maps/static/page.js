@@ -133,6 +133,7 @@ class Side {
       if (wanted === this.wanted) this.clear(error.message);
     }
     refresh();
+    if (this === left) remember();
   }
 
   /** Take the layer off the map, and say why. */
@@ -348,7 +349,7 @@ function valueRow(layer, band, value) {
   return element("tr", {}, element("th", { scope: "row" }, band.title), element("td", {}, shown));
 }
 
-/** Bring legend, values and address in line with what is shown. */
+/** Bring legend and values in line with what is shown. */
 function refresh() {
   const sides = [left, right].filter((side) => side.tiles && side.layer.classes.length);
   const distinct = sides.filter((side, n) => n === 0 || side.item.id !== sides[0].item.id);
@@ -356,11 +357,13 @@ function refresh() {
   $("#legend").hidden = !distinct.length;
   $("#values").hidden = !left.tiles;
   stage.clip();
-  if (left.item && left.layer) {
-    const address = `#${encoded(collection.id, left.item.id, left.layer.id)}`;
-    if (location.hash !== address) history.replaceState(null, "", address);
-    document.title = `${left.item.id} – Maps`;
-  }
+}
+
+/** Let the address name what is shown. */
+function remember() {
+  const address = `#${encoded(collection.id, left.item.id, left.layer.id)}`;
+  if (location.hash !== address) history.replaceState(null, "", address);
+  document.title = `${left.item.id} – Maps`;
 }
 
 // --- Start --------------------------------------------------------------------------------------
