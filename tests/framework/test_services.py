@@ -11,7 +11,12 @@ from gaiaflow.project import settings
 from gaiaflow.project.project import prepare
 from gaiaflow.services import SERVICES, select
 
-STEPS = {"environment", "airflow-init", "bucket", "maps-environment"}  # they end, and others wait for that
+STEPS = {
+    "environment",
+    "airflow-init",
+    "bucket",
+    "maps-environment",
+}  # they end, and others wait for that
 TASKS = {"airflow-api-server", "airflow-dag-processor", "mlflow", "object-store"}
 USES: dict[str, set[str]] = {
     "airflow-api-server": set(),

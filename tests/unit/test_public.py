@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template"
 PUBLIC = {
     "gaiaflow": {"__version__", "connect", "create_task", "load_yaml_pipelines"},
+    "gaiaflow.maps": {"page_url", "tile_url"},
     "gaiaflow.rasters": {
         *("Bands", "Grid", "Raster", "RasterError", "is_plausible"),
         *("read", "read_reflectance", "write_cog"),

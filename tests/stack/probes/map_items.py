@@ -1,8 +1,9 @@
 """Put collections for the map into the object store, as JSON written by hand. Prints their items.
 
-Usage: map_items.py ROOT FOLDER
+Usage: map_items.py ROOT FOLDER [turned]
 
-FOLDER has the package xrspatial, with a real Sentinel-2 cut-out that lies on the Earth.
+FOLDER has the package xrspatial, with a real Sentinel-2 cut-out that lies on the Earth. "turned":
+the classes of the sample scene are others.
 """
 
 import json
@@ -135,6 +136,8 @@ def plain() -> None:
     """The sample scene, which does not say where it lies."""
     scene = spyndex.datasets.open("sentinel").values.astype(np.uint16)
     classes = classify(scene)
+    if "turned" in sys.argv:
+        classes = (classes % 3 + 1).astype(np.uint8)
     put("maps/sample/map.tif", cog(classes[None], 0))
     put("maps/sample/scene.tif", cog(scene, 0))
     assets = {
