@@ -258,7 +258,7 @@ def test_the_page_shows_the_scene(page: Page) -> None:
     expect(page.get_by_role("region", name="Legend")).to_be_hidden()
     expect(page.locator(".leaflet-left-pane img[src*=false-color]").first).to_be_visible()
     assert page.url.endswith("/false-color")
-    page.get_by_label("Opacity").fill("40")
+    page.get_by_role("slider", name="Opacity").fill("40")
     opacity = "element => getComputedStyle(element.parentElement.parentElement).opacity"
     shown = page.locator(".leaflet-left-pane img[src*=false-color]").first
     wait_for(lambda: shown.evaluate(opacity) == "0.4")
@@ -267,7 +267,7 @@ def test_the_page_shows_the_scene(page: Page) -> None:
 def test_two_dates_side_by_side(page: Page) -> None:
     page.get_by_label("Compare with another layer").check()
     right = page.get_by_role("group", name="On the right")
-    expect(right.get_by_label("Scene")).to_have_value("cut-out-2020-06-10")
+    expect(right.get_by_role("combobox", name="Scene")).to_have_value("cut-out-2020-06-10")
     expect(page.locator(".leaflet-right-pane img").first).to_be_visible()
     divider = page.get_by_role("slider", name="Divider")
     clip = "() => document.querySelector('.leaflet-right-pane').style.clip"
@@ -278,15 +278,13 @@ def test_two_dates_side_by_side(page: Page) -> None:
     right.get_by_role("radio", name="True color").check()
     expect(page.locator(".leaflet-right-pane img[src*=true-color]").first).to_be_visible()
     page.get_by_role("button", name="read its center").click()
-    tables = page.get_by_role("region").or_(page.locator("#found")).locator("table caption")
     expect(page.locator("#found caption")).to_have_count(2)
-    assert tables.count() >= 2
     page.get_by_label("Compare with another layer").uncheck()
     expect(divider).to_be_hidden()
 
 
 def test_a_click_shows_values(page: Page) -> None:
-    page.get_by_role("application", name="Map").or_(page.locator("#map")).first.click()
+    page.locator("#map").click()
     found = page.locator("#found")
     expect(found.get_by_role("row", name="Class")).to_contain_text("ground")
     reflectance = found.get_by_role("row", name="nir").get_by_role("cell").inner_text()
@@ -303,7 +301,7 @@ def test_a_scene_without_a_place_lies_on_a_plain_grid(page: Page) -> None:
 def test_the_page_says_what_is_broken(page: Page) -> None:
     page.get_by_label("Collection").select_option("broken")
     expect(page.get_by_role("alert").first).to_contain_text("is not a JSON object")
-    page.get_by_label("Scene").first.select_option("gone")
+    page.get_by_role("combobox", name="Scene", exact=True).select_option("gone")
     expect(page.get_by_role("alert").first).to_contain_text("is not in the object store any more")
     page.get_by_role("radio", name="True color").check()
     expect(page.get_by_role("alert").first).to_contain_text("nor on the web")
