@@ -15,8 +15,15 @@ TEMPLATE = ROOT / "template"
 PUBLIC = {
     "gaiaflow": {"__version__", "connect", "create_task", "load_yaml_pipelines"},
     "gaiaflow.rasters": {
-        *("Bands", "Grid", "Raster", "RasterError", "is_plausible"),
-        *("read", "read_reflectance", "write_cog"),
+        *("Applied", "Bands", "Description", "Grid", "LazyRaster", "Raster", "RasterError"),
+        *("apply", "function_of", "is_plausible", "open_item", "open_raster", "open_reflectance"),
+        *("read", "read_item", "read_labels", "read_reflectance", "sample_labels"),
+        *("spatial_blocks", "write_cog"),
+    },
+    "gaiaflow.stac": {
+        *("CatalogError", "class_asset", "collection_items", "folder", "product_item"),
+        *("raster_assets", "read_items", "remove_item", "search", "write_collection"),
+        "write_item",
     },
     "gaiaflow.testing": {"has_airflow", "load_dags", "load_function"},
 }

@@ -25,6 +25,7 @@ from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.masks import IsClear
+from gaiaflow.rasters.signing import signed
 from gaiaflow.rasters.windows import windows_of
 
 # A path, "s3://bucket/key" in the project's store, a URL, or a file's content.
@@ -262,7 +263,7 @@ def _opened(source: Source) -> Iterator[Any]:
             stack.callback(memory.close)
             dataset = memory.open()
         else:
-            dataset = rasterio.open(source)
+            dataset = rasterio.open(signed(str(source)))
         stack.callback(dataset.close)
         if dataset.count == 0:
             inside = ", ".join(dataset.subdatasets) or "nothing"
