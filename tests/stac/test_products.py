@@ -106,12 +106,13 @@ def test_a_collection_of_items(tmp_path: Path) -> None:
     assert collection.id == "landcover"
     items = list(collection.get_items())
     assert sorted(item.id for item in items) == ["map-1", "map-2", "map-3"]
-    assert all(item.get_collection().id == "landcover" for item in items)
+    assert {item.collection_id for item in items} == {"landcover"}
+    assert all(item.get_collection() is not None for item in items)
     [interval] = json.loads((place / "collection.json").read_text())["extent"]["temporal"][
         "interval"
     ]
     assert interval == ["2026-06-01T10:00:00Z", "2026-06-09T10:00:00Z"]
-    assert Path(items[0].assets["map"].get_absolute_href()).parent.name == items[0].id
+    assert Path(str(items[0].assets["map"].get_absolute_href())).parent.name == items[0].id
 
 
 def test_removing_takes_the_own_files_only(tmp_path: Path) -> None:

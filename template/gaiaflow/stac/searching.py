@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime as Moment
 from pathlib import Path
@@ -106,26 +105,23 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
     from pystac_client import Client
     from pystac_client.exceptions import APIError
 
-    stac_io = _stac_io()
+    api_io, static_io = _readers()
     where = query["catalog"]
     try:
         if last is not None and not last.get(_STATIC):
             links = [link for link in last.get("links", []) if link["rel"] == "next"]
             if links:
                 link = Link.from_dict(links[0])
-                for page in stac_io.get_pages(link, parameters=last[_PARAMETERS]):
+                for page in api_io.get_pages(link, parameters=last[_PARAMETERS]):
                     yield {**page, _PARAMETERS: last[_PARAMETERS]}
             return
-        root = stac_io.read_stac_object(where)
-        if not isinstance(root, Catalog):
-            raise ValueError(f"it is of type {type(root).__name__}")
-        if not root.extra_fields.get("conformsTo"):
+        if not static_io.read_json(where).get("conformsTo"):
+            root = static_io.read_stac_object(where)
+            if not isinstance(root, Catalog):
+                raise ValueError(f"it is of type {type(root).__name__}")
             yield from _static(root, query)
             return
-        client = Client.open(where, stac_io=stac_io)
-        if not client.conforms_to("ITEM_SEARCH"):
-            yield from _static(client, query)
-            return
+        client = Client.open(where, stac_io=api_io)
         options = {name: query[name] for name in ("collections", "bbox", "intersects", "datetime")}
         if query["max_cloud"] is not None and client.conforms_to("QUERY"):
             options["query"] = {"eo:cloud_cover": {"lte": query["max_cloud"]}}
@@ -141,12 +137,13 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
         raise CatalogError(f"{where} is not a STAC catalog: {error}") from error
 
 
-def _stac_io() -> Any:
-    """Reads catalogs from the web, with retries, from files, and from the object store."""
+def _readers() -> tuple[Any, Any]:
+    """What reads an API, and what reads catalogs of files; from the object store, too."""
+    from pystac import StacIO
     from pystac_client.stac_api_io import StacApiIO
     from urllib3.util import Retry
 
-    class AnyIO(StacApiIO):
+    class FileIO(StacApiIO):
         def read_text(self, source: Any, *args: Any, **options: Any) -> str:
             address = str(getattr(source, "href", source))
             if not address.startswith("s3://"):
@@ -157,20 +154,20 @@ def _stac_io() -> Any:
                 raise FileNotFoundError(f"there is no {address}")
             return data.decode()
 
+        # Plain catalogs, not clients of an API.
+        stac_object_from_dict = StacIO.stac_object_from_dict
+
     retries = Retry(_RETRIES, backoff_factor=1, status_forcelist=_BUSY, allowed_methods=None)
-    return AnyIO(max_retries=retries, timeout=_TIMEOUT)
+    options: Any = {"max_retries": retries, "timeout": _TIMEOUT}
+    return StacApiIO(**options), FileIO(**options)
 
 
 def _static(catalog: Any, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The items of a catalog without search, page by page."""
-    from pystac_client.warnings import FallbackToPystac
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FallbackToPystac)  # that it has no search
-        found = (item.to_dict(transform_hrefs=False) for item in catalog.get_items(recursive=True))
-        matching = (item for item in found if _matches(item, query))
-        while page := list(itertools.islice(matching, _PAGE)):
-            yield {"features": page, _STATIC: True}
+    found = (item.to_dict(transform_hrefs=False) for item in catalog.get_items(recursive=True))
+    matching = (item for item in found if _matches(item, query))
+    while page := list(itertools.islice(matching, _PAGE)):
+        yield {"features": page, _STATIC: True}
 
 
 def _matches(item: Item, query: Mapping[str, Any]) -> bool:
