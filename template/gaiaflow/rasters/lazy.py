@@ -68,6 +68,18 @@ class Raster:
         _, rows, columns = self.values.shape
         return Grid(self.crs, self.transform, rows, columns)
 
+    def windows(self, pixels: int) -> Iterator[Window]:
+        """Windows of about this size that cover the raster, as those of a `LazyRaster`."""
+        return windows_of(self.grid.rows, self.grid.columns, pixels=pixels)
+
+    def read(self, window: Window | None = None) -> Raster:
+        """A window, or everything; as for a `LazyRaster`."""
+        if window is None:
+            return self
+        rows, columns = window.toslices()
+        transform = window_transform(window, self.transform)
+        return Raster(self.values[:, rows, columns], self.bands, self.crs, transform)
+
 
 @dataclass(frozen=True)
 class Layer:
