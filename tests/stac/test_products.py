@@ -10,6 +10,7 @@ import pytest
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
+import gaiaflow
 from gaiaflow.rasters import Grid, open_raster
 from gaiaflow.stac import (
     class_asset,
@@ -45,9 +46,12 @@ def validated(item: dict[str, Any]) -> Any:
     return pystac.Item.from_dict(item)
 
 
-def test_an_item_is_valid_and_true() -> None:
-    found = described("s2-map", software={"gaiaflow": "0.6.0"})
+def test_an_item_is_valid_and_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIAFLOW_COMMIT", "c0ffee")
+    found = described("s2-map", software={"mlflow": "3.17.2"})
     item = validated(found)
+    software = {"gaiaflow": gaiaflow.__version__, "commit": "c0ffee", "mlflow": "3.17.2"}
+    assert found["properties"]["processing:software"] == software
     assert item.ext.proj.code == "EPSG:32632"
     assert found["properties"]["proj:shape"] == [30, 20]
     west, south, east, north = found["bbox"]

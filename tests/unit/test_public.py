@@ -56,10 +56,12 @@ def used(path: Path) -> Iterator[str]:
     if ".ipynb" in path.suffixes:
         lines = re.findall(r'(?m)^\s*("(?:[^"\\]|\\.)*"),?$', text)
         text = "\n".join(json.loads(line).rstrip() for line in lines)
-    for module, names in re.findall(r"(?m)^\s*from (gaiaflow[\w.]*) import ([^#\n]+)", text):
-        yield from (f"{module}:{name.strip()}" for name in names.strip("()").split(",") if name)
+    imports = r"(?m)^\s*from (gaiaflow[\w.]*) import (\([^)]*\)|[^#\n]+)"
+    for module, names in re.findall(imports, text):
+        each = (name.strip() for name in names.strip("()").split(","))
+        yield from (f"{module}:{name}" for name in each if name)
     if re.search(r"(?m)^\s*import gaiaflow$", text):
-        yield from (f"gaiaflow:{name}" for name in re.findall(r"\bgaiaflow\.(\w+)", text))
+        yield from (f"gaiaflow:{name}" for name in re.findall(r"(?<!from )\bgaiaflow\.(\w+)", text))
     yield from (f"{module}:" for module in re.findall(r"(?m)^\s*import (gaiaflow\.[\w.]+)", text))
 
 

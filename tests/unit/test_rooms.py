@@ -35,7 +35,7 @@ ROOMS = {
     "entrypoints": {"project"},
     # The project's environment.
     "rasters": set[str](),
-    "stac": {"rasters"},
+    "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }
 # Rooms that run where only these packages are installed, if any.

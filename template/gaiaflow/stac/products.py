@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime as dates
 import json
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gaiaflow import __version__
+from gaiaflow.project import variables
 from gaiaflow.rasters import Grid, LazyRaster
 from gaiaflow.stac.folders import Folder, folder
 from gaiaflow.stac.items import Item
@@ -53,7 +56,7 @@ def product_item(
         assets: as `class_asset` and `raster_assets` describe them, or your own.
         made_from: addresses of the items that it was made from.
         model: URI of the model, such as "models:/landcover/3".
-        software: name -> version or commit.
+        software: more names and versions than Gaiaflow's, and the commit of the project's code.
         properties: more of the item's properties.
     """
     facts: dict[str, Any] = {
@@ -63,8 +66,7 @@ def product_item(
         "proj:transform": list(grid.transform)[:6],
         "proj:bbox": list(grid.bounds),
     }
-    if software:
-        facts["processing:software"] = dict(software)
+    facts["processing:software"] = {**_software(), **(software or {})}
     if model:
         facts |= {"processing:lineage": f"Predicted by {model}", "gaiaflow:model": model}
     return {
@@ -180,6 +182,11 @@ def write_collection(place: str | Path, description: str, items: Iterable[Item])
         ],
     }
     folder(place).write(COLLECTION, json.dumps(collection, indent=2).encode())
+
+
+def _software() -> dict[str, str]:
+    commit = os.environ.get(variables.COMMIT)  # set for tasks
+    return {"gaiaflow": __version__, **({"commit": commit} if commit else {})}
 
 
 def _place(grid: Grid) -> dict[str, Any]:
