@@ -18,7 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from gaiaflow.rasters import Description, apply, function_of, open_reflectance, read_reflectance, write_cog
+from gaiaflow.rasters import (
+    Description,
+    apply,
+    function_of,
+    open_reflectance,
+    read_reflectance,
+    write_cog,
+)
 
 BANDS = ("B02", "B03", "B04", "B08")
 CLASSES = {"Urban": 1, "Vegetation": 2, "Water": 3}

@@ -44,8 +44,8 @@ def ask(path: str, query: bytes = b"", at: Entrance | None = None, **headers: st
     return {**sent[0], "headers": dict(sent[0]["headers"])}
 
 
-def status(*arguments: Any, **headers: str) -> int:
-    return int(ask(*arguments, **headers)["status"])
+def status(path: str, query: bytes = b"", at: Entrance | None = None, **headers: str) -> int:
+    return int(ask(path, query, at, **headers)["status"])
 
 
 def test_a_ticket_is_for_its_project_and_for_a_minute() -> None:

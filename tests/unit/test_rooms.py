@@ -37,6 +37,7 @@ ROOMS = {
     "maps": {"project", "entrypoints"},
     # The project's environment.
     "rasters": set[str](),
+    "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }
 # Rooms that run where only these packages are installed, if any.
@@ -46,10 +47,17 @@ PACKAGES = {
     "bootstrap": set[str](),
     "testing": set[str](),
     "doctor": {"rich"},  # if installed
-    "rasters": {"affine", "numpy", "rasterio"},
     "maps": {
         *("boto3", "botocore", "fastapi", "numpy", "rasterio", "rio_tiler", "starlette"),
         *("titiler", "uvicorn"),
+    },
+    "rasters": {
+        *("affine", "boto3", "geopandas", "numpy", "pandas", "planetary_computer", "rasterio"),
+        *("requests", "shapely"),
+    },
+    "stac": {
+        *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),
+        *("stac_geoparquet", "urllib3"),
     },
 }
 

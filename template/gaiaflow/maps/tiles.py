@@ -59,13 +59,14 @@ class LayerReader:
         if not self._layer.plain:
             options["reproject_method"] = smooth
 
-        @inherit_rasterio_env
         def read(file: tuple[str, tuple[int, ...]]) -> ImageData:
             with self._open(file[0]) as source:
                 return source.tile(x, y, z, indexes=file[1], **options)
 
         files = self._layer.files
-        return read(files[0]) if len(files) == 1 else multi_arrays(files, read)
+        if len(files) == 1:
+            return read(files[0])
+        return multi_arrays(files, inherit_rasterio_env(read))
 
     def point(self, x: float, y: float) -> PointData:
         """The stored number of each band at a longitude and latitude, or at a column and row.
@@ -76,13 +77,14 @@ class LayerReader:
         if self._layer.plain:
             x, y = int(x), int(y)
 
-        @inherit_rasterio_env
         def read(file: tuple[str, tuple[int, ...]]) -> PointData:
             with self._open(file[0]) as source:
                 return source.point(x, y, indexes=file[1])
 
         files = self._layer.files
-        return read(files[0]) if len(files) == 1 else multi_points(files, read)
+        if len(files) == 1:
+            return read(files[0])
+        return multi_points(files, inherit_rasterio_env(read))
 
     def extent(self) -> dict[str, Any]:
         """Where the layer lies, and which tiles it has."""

@@ -78,8 +78,9 @@ def sample_labels(
     import geopandas
     import pandas as pd
 
-    if raster.grid.crs is None:
-        raise RasterError("the raster has no coordinate reference system, so labels have no place")
+    crs = raster.grid.crs
+    if crs is None or not (crs.is_geographic or crs.is_projected):
+        raise RasterError("the raster has no place on the Earth, so its labels have none either")
     placed = labels.to_crs(raster.grid.crs)
     classes = sorted(placed[CLASS].unique())
     codes = placed[CLASS].map({name: code for code, name in enumerate(classes, start=1)})

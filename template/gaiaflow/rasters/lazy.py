@@ -25,6 +25,7 @@ from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.masks import IsClear
+from gaiaflow.rasters.signing import signed
 from gaiaflow.rasters.windows import windows_of
 
 # A path, "s3://bucket/key" in the project's store, a URL, or a file's content.
@@ -66,6 +67,18 @@ class Raster:
         """The position and size of the pixels."""
         _, rows, columns = self.values.shape
         return Grid(self.crs, self.transform, rows, columns)
+
+    def windows(self, pixels: int) -> Iterator[Window]:
+        """Windows of about this size that cover the raster, as those of a `LazyRaster`."""
+        return windows_of(self.grid.rows, self.grid.columns, pixels=pixels)
+
+    def read(self, window: Window | None = None) -> Raster:
+        """A window, or everything; as for a `LazyRaster`."""
+        if window is None:
+            return self
+        rows, columns = window.toslices()
+        transform = window_transform(window, self.transform)
+        return Raster(self.values[:, rows, columns], self.bands, self.crs, transform)
 
 
 @dataclass(frozen=True)
@@ -262,7 +275,7 @@ def _opened(source: Source) -> Iterator[Any]:
             stack.callback(memory.close)
             dataset = memory.open()
         else:
-            dataset = rasterio.open(source)
+            dataset = rasterio.open(signed(str(source)))
         stack.callback(dataset.close)
         if dataset.count == 0:
             inside = ", ".join(dataset.subdatasets) or "nothing"
