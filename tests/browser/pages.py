@@ -156,3 +156,9 @@ def open_map(page: Page, project: Project, collection: str, item: str = "") -> N
     expect(page.get_by_label("Collection")).to_be_visible()
     page.goto(f"{server}/#{collection}/{item}".rstrip("/"))
     expect(page.locator(f".leaflet-left-pane img[src*='/{collection}/']").first).to_be_visible()
+
+
+def wait_for_tiles(page: Page) -> None:
+    """Wait until all tiles of the shown layers are drawn."""
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("img.leaflet-tile:not(.leaflet-tile-loaded)")).to_have_count(0)

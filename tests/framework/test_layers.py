@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from gaiaflow.maps import page_url, tile_url
 from gaiaflow.maps.errors import MapError
 from gaiaflow.maps.layers import CLASSES, VALUES, Layer, find, layers_of
+from gaiaflow.project import maps as keys
 
 PLACE = {"type": "Point", "coordinates": [0, 0]}
 
@@ -47,6 +49,24 @@ def test_a_file_for_each_band() -> None:
     assert list(found) == ["true-color", VALUES]
     files = [address.partition("?")[0] for address, _ in found["true-color"].files]
     assert files == [f"http://store/bucket/{color}.tif" for color in ("red", "green", "blue")]
+
+
+def test_bands_of_the_file_that_the_scene_does_not_use() -> None:
+    found = layers(scene={"href": "scene.tif", "bands": [{}, band("red"), {}]})
+    [red] = found[VALUES].bands
+    assert (red.name, red.number) == ("red", 2)
+
+
+def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAPS_URL", raising=False)
+    assert page_url("landcover", "a") is None
+    monkeypatch.setenv("MAPS_URL", "http://127.0.0.1:8088")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert page_url("landcover") == "http://127.0.0.1:8088/#landcover"
+    assert page_url("landcover", "a b/ö") == "http://127.0.0.1:8088/#landcover/a_b_%C3%B6"
+    address = tile_url("landcover", "a", "true-color")
+    start = "http://127.0.0.1:8088/layers/landcover/a/true-color/{z}/{x}/{y}.png?key="
+    assert address == start + keys.key("secret")
 
 
 def test_fields_of_the_asset_hold_for_its_bands() -> None:

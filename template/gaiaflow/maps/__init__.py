@@ -8,6 +8,7 @@ from gaiaflow.maps import page_url, tile_url
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import quote
 
 from gaiaflow.project import maps
@@ -28,7 +29,7 @@ def page_url(collection: str, item: str = "") -> str | None:
     server = os.environ.get("MAPS_URL")
     if not server:
         return None
-    return f"{server}/#{'/'.join(quote(part, safe='') for part in (collection, item) if part)}"
+    return f"{server}/#{'/'.join(filter(None, (quote(collection, safe=''), _file(item))))}"
 
 
 def tile_url(collection: str, item: str, layer: str = "map") -> str:
@@ -45,6 +46,11 @@ def tile_url(collection: str, item: str, layer: str = "map") -> str:
     Raises:
         KeyError: there is no map here, as in a cluster, or `connect()` was not called.
     """
-    path = "/".join(quote(part, safe="") for part in (collection, item, layer))
+    path = f"{quote(collection, safe='')}/{_file(item)}/{quote(layer, safe='')}"
     key = maps.key(os.environ["MLFLOW_TRACKING_PASSWORD"])
     return f"{os.environ['MAPS_URL']}/layers/{path}/{{z}}/{{x}}/{{y}}.png?key={key}"
+
+
+def _file(item: str) -> str:
+    """The name of an item's file, as `gaiaflow.stac.write_item` chooses it, for an address."""
+    return quote(re.sub(r"[^\w.-]", "_", item), safe="")

@@ -115,9 +115,11 @@ def _scene_bands(
 ) -> Iterator[tuple[str, Band]]:
     """The bands of an asset, by their colors or names."""
     described = list(_described(asset))
-    if described:
+    if any(described):
         file, address = resolve(asset["href"])
         for number, about in enumerate(described, 1):
+            if not about:
+                continue  # a band of the file that the scene does not use
             found = _band(about, name, number, file, address)
             yield str(about.get("eo:common_name") or found.name), found
 
