@@ -19,7 +19,7 @@ _COLORS = {
 # What integers without a scale usually mean.
 _SCALES = {"uint8": 1 / 255, "uint16": 1e-4, "int16": 1e-4}
 # For classes without colors: those of Okabe and Ito, which color-blind people can tell apart.
-_PALETTE = ("0072B2", "E69F00", "009E73", "F0E442", "56B4E9", "D55E00", "CC79A7", "999999")
+PALETTE = ("0072B2", "E69F00", "009E73", "F0E442", "56B4E9", "D55E00", "CC79A7", "999999")
 
 # From an asset's address in an item to its name for people, and to the address for GDAL.
 Resolve = Callable[[str], tuple[str, str]]
@@ -177,9 +177,12 @@ def _classes(about: Mapping[str, Any]) -> Iterator[Class]:
     for number, found in enumerate(about.get("classification:classes", [])):
         value = int(found["value"])
         share = found.get("percentage")
+        color = str(found.get("color_hint") or PALETTE[number % len(PALETTE)]).lstrip("#")[:6]
+        if len(bytes.fromhex(color)) != 3:
+            raise ValueError(f"{color} is no color")
         yield Class(
             value,
             str(found.get("title") or found.get("name") or found.get("description") or value),
-            str(found.get("color_hint") or _PALETTE[number % len(_PALETTE)]),
+            color,
             None if share is None else float(share),
         )

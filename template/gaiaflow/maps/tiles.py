@@ -11,6 +11,7 @@ import rasterio
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from rasterio.errors import RasterioIOError
+from rasterio.session import DummySession
 from rio_tiler.constants import WGS84_CRS
 from rio_tiler.io import Reader
 from rio_tiler.io.rasterio import ImageReader
@@ -22,7 +23,7 @@ from titiler.core.resources.enums import ImageType
 from titiler.core.utils import render_image
 
 from gaiaflow.maps.errors import MapError, Missing
-from gaiaflow.maps.layers import VALUES, Band, Layer
+from gaiaflow.maps.layers import CLASSES, PALETTE, VALUES, Band, Layer
 
 # The reflectance that is shown as white.
 _WHITE = {"nir": 0.5}
@@ -54,7 +55,7 @@ class LayerReader:
 
     def tile(self, x: int, y: int, z: int) -> ImageData:
         """A tile with all bands of the layer."""
-        smooth = "nearest" if self._layer.classes or self._layer.plain else "bilinear"
+        smooth = "nearest" if self._layer.id == CLASSES or self._layer.plain else "bilinear"
         options: dict[str, Any] = {"resampling_method": smooth}
         if not self._layer.plain:
             options["reproject_method"] = smooth
@@ -126,17 +127,21 @@ def paint(layer: Layer, image: ImageData) -> ImageData:
     return image
 
 
-def colors(layer: Layer) -> dict[int, tuple[int, int, int, int]] | None:
-    """The color of each class."""
-    if not layer.classes:
-        return None
-    return {
-        found.value: (*bytes.fromhex(found.color.lstrip("#")[:6]), 255) for found in layer.classes
-    }
+def colors(layer: Layer) -> dict[int, tuple[int, int, int, int]]:
+    """The color of each class; of all values if the item describes none."""
+    known = {found.value: found.color for found in layer.classes}
+    if not known:
+        known = {value: PALETTE[value % len(PALETTE)] for value in range(256)}
+    return {value: (*bytes.fromhex(color), 255) for value, color in known.items()}
 
 
 def _white(band: Band) -> float:
     return _WHITE.get(band.title.partition(" ")[0], _WHITE_ELSEWHERE)
+
+
+def _environment() -> rasterio.Env:
+    """GDAL's settings. Addresses are signed: a session with keys would take longer than a tile."""
+    return rasterio.Env(session=DummySession(), **_GDAL)
 
 
 def router(find: Callable[..., Layer], explain: Explain) -> APIRouter:
@@ -152,25 +157,25 @@ def router(find: Callable[..., Layer], explain: Explain) -> APIRouter:
     def tile(z: int, x: int, y: int, layer: Layer = listed) -> Response:
         if layer.id == VALUES:
             raise Missing("This layer has values only.")
-        with rasterio.Env(**_GDAL):
+        with _environment():
             image = LayerReader(layer, explain).tile(x, y, z)
-        content, kind = render_image(
-            image if layer.classes else paint(layer, image),
-            output_format=ImageType.png,
-            colormap=colors(layer),
-        )
+            content, kind = render_image(
+                image if layer.id == CLASSES else paint(layer, image),
+                output_format=ImageType.pngraw,  # little compressed: it stays on this computer
+                colormap=colors(layer) if layer.id == CLASSES else None,
+            )
         return Response(content, media_type=kind)
 
     @routes.get("/point/{x},{y}")
     def point(x: float, y: float, layer: Layer = listed) -> dict[str, Any]:
-        with rasterio.Env(**_GDAL):
+        with _environment():
             found = LayerReader(layer, explain).point(x, y)
         values = [None if value is np.ma.masked else value.item() for value in found.array]
         return {"values": values}
 
     @routes.get("/extent")
     def extent(layer: Layer = listed) -> dict[str, Any]:
-        with rasterio.Env(**_GDAL):
+        with _environment():
             return LayerReader(layer, explain).extent()
 
     return routes
