@@ -1,4 +1,4 @@
-"""Where a finished file goes: a folder, or the project's object store."""
+"""Whole files from and to the project's object store, or a folder."""
 
 from __future__ import annotations
 
@@ -30,3 +30,18 @@ def delivered(destination: str | Path) -> Iterator[Path]:
         yield (path := Path(folder, "file"))
         # If this fails, boto3 removes the parts that it has sent.
         boto3.client("s3").upload_file(str(path), place.netloc, place.path.lstrip("/"))
+
+
+@contextmanager
+def fetched(source: str | Path) -> Iterator[str]:
+    """A path or URL to read a file from: for "s3://bucket/key", that of a temporary copy."""
+    if not str(source).startswith("s3://"):
+        yield str(source)
+        return
+    import boto3
+
+    place = urlsplit(str(source))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, Path(place.path).name)
+        boto3.client("s3").download_file(place.netloc, place.path.lstrip("/"), str(path))
+        yield str(path)
