@@ -33,7 +33,7 @@ def product_name(scene: str, model: str) -> str:
 
 def raster_key(scene: str, model: str) -> str:
     """The S3 key of a product's class raster."""
-    return f"{COLLECTION}/{product_name(scene, model)}/map.tif"
+    return f"{COLLECTION}/{product_name(scene, model)}/landcover.tif"
 
 
 def known_products() -> set[str]:
@@ -70,7 +70,7 @@ def publish(
         applied.grid,
         datetime=(source or {}).get("properties", {}).get("datetime") or moment,
         assets={
-            "map": class_asset(f"../{name}/map.tif", classes, applied.counts, NODATA),
+            "map": class_asset(f"../{name}/landcover.tif", classes, applied.counts, NODATA),
             **raster_assets(raster, COMMON_NAMES),
             **(more or {}),
         },
