@@ -22,8 +22,15 @@ PUBLIC = {
         *("spatial_blocks", "write_cog"),
     },
     "gaiaflow.stac": {
-        *("CatalogError", "class_asset", "collection_items", "folder", "product_item"),
-        *("raster_assets", "read_items", "remove_item", "search", "write_collection"),
+        *("CatalogError", "class_asset", "collection_items", "folder", "model_item"),
+        *(
+            "product_item",
+            "raster_assets",
+            "read_items",
+            "remove_item",
+            "search",
+            "write_collection",
+        ),
         "write_item",
     },
     "gaiaflow.testing": {"has_airflow", "load_dags", "load_function"},

@@ -52,8 +52,8 @@ PACKAGES = {
         *("titiler", "uvicorn"),
     },
     "rasters": {
-        *("affine", "boto3", "geopandas", "numpy", "pandas", "planetary_computer", "rasterio"),
-        *("requests", "shapely"),
+        *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "planetary_computer"),
+        *("rasterio", "requests", "shapely", "threadpoolctl"),
     },
     "stac": {
         *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),

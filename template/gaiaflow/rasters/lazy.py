@@ -34,7 +34,7 @@ Source: TypeAlias = str | Path | bytes
 # Looks at the values of a window, and at the stored numbers; raises a RasterError.
 Check: TypeAlias = Callable[[Values, Stored], None]
 
-# For all threads of this process, while a raster is open.
+# While a raster is open.
 GDAL_OPTIONS = {
     "GDAL_CACHEMAX": 64 << 20,  # bytes of blocks; GDAL's own default is 5 % of the memory
     "GDAL_HTTP_MAX_RETRY": 5,
@@ -131,9 +131,7 @@ class LazyRaster:
 
     def __enter__(self) -> LazyRaster:
         remote = any("://" in name_of(layer.source) for layer in self.layers)
-        # GDAL would list folders for files beside them, such as masks.
-        more = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else {}
-        self._open_files.enter_context(rasterio.Env(**GDAL_OPTIONS, **more))
+        self._open_files.enter_context(gdal(remote))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -262,8 +260,15 @@ def opened(source: Source) -> Iterator[Any]:
     Raises:
         RasterError: the file is unreachable or not a raster, or the block raised a RasterError.
     """
-    with named(source), _opened(source) as dataset:
+    with named(source), gdal(remote="://" in name_of(source)), _opened(source) as dataset:
         yield dataset
+
+
+def gdal(remote: bool) -> rasterio.Env:
+    """How GDAL reads, in all threads of this process."""
+    # It would list the folders of remote files for files beside them, such as masks.
+    more = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else {}
+    return rasterio.Env(**GDAL_OPTIONS, **more)
 
 
 @contextmanager
@@ -289,9 +294,12 @@ def named(source: Source) -> Iterator[None]:
     try:
         yield
     except RasterioIOError as error:
-        raise RasterError(f"{name_of(source)}: GDAL can't read it: {error}") from error
+        # Only for what is elsewhere, trying again may help: the runner looks at causes.
+        cause = error if "://" in name_of(source) else None
+        raise RasterError(f"{name_of(source)}: GDAL can't read it: {error}") from cause
     except RasterError as error:
-        raise RasterError(f"{name_of(source)}: {error}.") from None
+        said = str(error).rstrip(".")
+        raise RasterError(f"{name_of(source)}: {said}.") from error.__cause__
 
 
 def name_of(source: Source) -> str:

@@ -130,7 +130,8 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
         for page in found.pages_as_dicts():
             yield {**page, _PARAMETERS: found.get_parameters()}
     except APIError as error:
-        raise CatalogError(f"{where} refuses the search: {error}") from error
+        does = "refuses the search" if getattr(error, "status_code", None) else "does not answer"
+        raise CatalogError(f"{where} {does}: {error}") from error
     except (requests.RequestException, OSError) as error:
         raise CatalogError(f"{where} does not answer: {error}") from error
     except (STACError, STACTypeError, KeyError, ValueError) as error:

@@ -1,5 +1,7 @@
 """Find scenes in an archive: any STAC API or static catalog, or the sample."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,17 +51,19 @@ def find_scenes(
     Raises:
         CatalogError: the catalog doesn't answer, or refuses the search.
     """
-    found = s3.new_prefix("search")
-    search(
-        sample_archive() if catalog == SAMPLE else catalog,
-        s3.uri(found),
-        collections=collections,
-        bbox=bbox,
-        intersects=outline(area) if area else None,
-        datetime=f"{start or '..'}/{end or '..'}" if start or end else None,
-        max_cloud=max_cloud,
-        max_items=max_scenes,
-    )
+    query: dict[str, Any] = {
+        "catalog": sample_archive() if catalog == SAMPLE else catalog,
+        "collections": list(collections),
+        "bbox": bbox,
+        "intersects": outline(area) if area else None,
+        "datetime": f"{start or '..'}/{end or '..'}" if start or end else None,
+        "max_cloud": max_cloud,
+        "max_items": max_scenes,
+    }
+    # The same place for the same query: when the task is tried again, the search goes on.
+    digest = hashlib.sha256(json.dumps(query, sort_keys=True).encode()).hexdigest()
+    found = f"search/{digest[:12]}"
+    search(place=s3.uri(found), **query)
     return found
 
 

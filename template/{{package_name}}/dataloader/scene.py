@@ -24,7 +24,7 @@ def find_data(name: str) -> str:
     """The path of a file, in data/ or elsewhere; addresses such as s3:// and https:// stay.
 
     Raises:
-        FileNotFoundError: there is no such file; the message lists what data/ has.
+        LookupError: there is no such file; the message lists what data/ has.
     """
     if "://" in name:
         return name
@@ -32,7 +32,7 @@ def find_data(name: str) -> str:
         if path.exists():
             return str(path)
     there = ", ".join(sorted(path.name for path in DATA.glob("*"))) or "nothing"
-    raise FileNotFoundError(
+    raise LookupError(
         f"There is no {name} in {DATA}, which has {there}. Put it there, or into the object store "
         "if the task runs on another computer, and pass s3://bucket/key."
     )

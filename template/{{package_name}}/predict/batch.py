@@ -22,6 +22,8 @@ from .scene import class_shares, classify
 
 logger = logging.getLogger(__name__)
 
+UNKNOWN = "see the log of its task"
+
 
 def search_scenes(
     catalog: str = SAMPLE,
@@ -120,7 +122,7 @@ def summarize(found: str, model: str, keep: int = 2) -> dict[str, Any]:
         notes = folder(f"{s3.uri(found)}/failed")
         reasons = [notes.read(f"{product_name(scene, model)}.txt") for scene in failed]
         lines = [
-            f"- {scene}: {reason.decode() if reason else 'see the log of its task'}"
+            f"- {scene}: {reason.decode().removeprefix(f'{scene}: ') if reason else UNKNOWN}"
             for scene, reason in zip(failed, reasons, strict=True)
         ]
         raise ValueError(
