@@ -32,6 +32,7 @@ _GAMMA = 1.3
 _CURVE = (255 * (np.arange(256) / 255) ** (1 / _GAMMA)).round().astype("uint8")
 
 _GDAL = {
+    "GDAL_CACHEMAX": "200",  # MB of blocks; GDAL's own default is 5 % of the memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_HTTP_MULTIPLEX": "YES",
@@ -171,7 +172,7 @@ def router(find: Callable[..., Layer], explain: Explain) -> APIRouter:
         with _environment():
             found = LayerReader(layer, explain).point(x, y)
         values = [None if value is np.ma.masked else value.item() for value in found.array]
-        return {"values": values}
+        return {"values": [None if value != value else value for value in values]}  # JSON lacks NaN
 
     @routes.get("/extent")
     def extent(layer: Layer = listed) -> dict[str, Any]:

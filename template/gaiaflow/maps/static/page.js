@@ -174,7 +174,7 @@ class Stage {
     if (this.plain !== item.plain) this.begin(item.plain);
     const options = item.plain
       ? { zoomOffset: extent.maxzoom, minNativeZoom: -extent.maxzoom, maxNativeZoom: 0 }
-      : { minNativeZoom: Math.min(extent.minzoom, 3), maxNativeZoom: extent.maxzoom + 1 };
+      : { maxNativeZoom: extent.maxzoom + 1 };
     const before = side.tiles;
     side.tiles = L.tileLayer(`${layerPath(side)}/{z}/{x}/{y}.png?v=${encoded(item.version)}`, {
       ...options,
