@@ -32,7 +32,7 @@ _GAMMA = 1.3
 _CURVE = (255 * (np.arange(256) / 255) ** (1 / _GAMMA)).round().astype("uint8")
 
 _GDAL = {
-    "GDAL_CACHEMAX": "200",  # MB of blocks; GDAL's own default is 5 % of the memory
+    "GDAL_CACHEMAX": 200 << 20,  # bytes of blocks; the default is 5 % of the memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_HTTP_MULTIPLEX": "YES",
