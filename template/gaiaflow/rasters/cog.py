@@ -20,6 +20,9 @@ from rasterio.windows import Window
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.windows import BLOCK
 
+# Resampling that keeps numbers as they are. Neighbouring ones are equal or have nothing in common.
+_OF_CLASSES = ("mode", "nearest")
+
 
 @dataclass(frozen=True)
 class Description:
@@ -140,7 +143,7 @@ def writing_cog(
             finished,
             driver="COG",
             compress="deflate",
-            predictor="yes",
+            predictor="no" if description.overviews in _OF_CLASSES else "yes",
             blocksize=BLOCK,
             overview_resampling=description.overviews,
             num_threads="all_cpus",
