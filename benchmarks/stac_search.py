@@ -50,15 +50,14 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
     """Search in turn, each time in a new process and for a new folder."""
     folder = workshop.root / "stac"
     folder.mkdir()
-    programs = workshop.project / ".venv" / "bin"
-    with _server(programs / "rustac", folder) as address:
+    python = str(workshop.project / ".venv" / "bin" / "python")
+    server = workshop.environment("stac-server", "rustac") / "bin" / "rustac"
+    with _server(server, folder) as address:
 
         def took(code: str) -> float:
             env = {"PYTHONPATH": str(workshop.project)}
             place = str(folder / f"found-{time.monotonic_ns()}")
-            count, seconds = local[str(programs / "python")](
-                "-c", code, address, place, env=env
-            ).split()
+            count, seconds = local[python]("-c", code, address, place, env=env).split()
             if int(count) != ITEMS:
                 raise CannotMeasure(f"the search found {count} of {ITEMS} items")
             return float(seconds)

@@ -33,12 +33,13 @@ class Way:
 
 
 class Measured:
-    """Runs ways, and keeps the most memory that each has needed."""
+    """Runs ways, and keeps the most memory and the least processor time that each has needed."""
 
     def __init__(self, folder: Path, project: Path) -> None:
         self.folder = folder
         self._path = {"PYTHONPATH": f"{REPOSITORY}:{project}"}
         self.peaks: dict[str, float] = {}
+        self.used: dict[str, float] = {}
 
     def work(self, python: str, *arguments: str, **env: str) -> str:
         """Call tile_work.py in an environment; returns what it prints."""
@@ -53,6 +54,7 @@ class Measured:
         out = str(self.folder / f"{way.name}.tif")
         found = json.loads(self.work(way.python, way.name, str(way.tile), out, *model, **env))
         self.peaks[label] = max(self.peaks.get(label, 0), found["peak"] / GIB)
+        self.used[label] = min(self.used.get(label, float("inf")), found["cpu"])
         return float(found["seconds"])
 
 
@@ -82,23 +84,27 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
     actions: dict[str, Callable[[], float]] = {
         label: partial(measured.seconds, label, way) for label, way in ways.items()
     }
-    return table(interleaved(actions, repeat, "tile"), measured.peaks)
+    return _table(interleaved(actions, repeat, "tile"), measured)
 
 
-def table(took: dict[str, float], peaks: dict[str, float]) -> list[Row]:
-    """What the seconds and the peaks in GiB of each way say about the goals."""
+def _table(took: dict[str, float], measured: Measured) -> list[Row]:
+    """What each way has needed, and whether that meets the goals."""
+    peaks, used = measured.peaks, measured.used
     ours, pixels = took["ours"], SIDE**2 / MEGA
     old = took["0.5, 1/16"] / (PART**2 / MEGA)
 
-    def peak(label: str) -> str:
-        return f"peaks of {peaks['ours']:.2f} and {peaks[label]:.2f} GiB"
+    def more(label: str) -> str:
+        return (
+            f"processor {used['ours']:.0f} and {used[label]:.0f} s, "
+            f"peaks {peaks['ours']:.2f} and {peaks[label]:.2f} GiB"
+        )
 
     name, million = "a tile's classes", "a million pixels"
     return [
-        Row(name, ours, took["floor"], "reading and writing", "s", Goal("ratio", 5), peak("floor")),
+        Row(name, ours, took["floor"], "reading and writing", "s", Goal("ratio", 5), more("floor")),
         Row("the same without a model", took["no model"], took["floor"], "reading and writing"),
-        Row(million, ours / pixels, old, "0.5's way", "s", Goal("ratio", 0.1), peak("0.5, 1/16")),
-        *(Row(name, ours, took[peer], peer, note=peak(peer)) for peer in PEERS if peer in took),
+        Row(million, ours / pixels, old, "0.5's way", "s", Goal("ratio", 0.1), more("0.5, 1/16")),
+        *(Row(name, ours, took[peer], peer, note=more(peer)) for peer in PEERS if peer in took),
         Row("memory for a tile", peaks["ours"], unit="GiB", goal=Goal("value", 1)),
         Row(
             "memory for a tile",
@@ -114,7 +120,9 @@ def table(took: dict[str, float], peaks: dict[str, float]) -> list[Row]:
 def _peers(workshop: Workshop, python: str) -> tuple[str, bool]:
     """An environment with the project's packages and the peers; whether pyspatialml is in it."""
     has_gpl = importlib.util.find_spec(GPL) is not None
-    listed = local[workshop.uv]("pip", "freeze", "--quiet", "--python", python)
+    listed = local[workshop.uv](
+        "pip", "freeze", "--quiet", "--exclude-editable", "--python", python
+    )
     packages = [*listed.split("\n"), "dask", "rioxarray", *([GPL] if has_gpl else [])]
     made = workshop.environment("peers", *filter(None, map(str.strip, packages)))
     return str(made / "bin" / "python"), has_gpl
