@@ -51,6 +51,7 @@ class Task:
     try_number: int
     map_index: int
     seconds: float | None
+    started: str | None = None  # ISO 8601
 
     @property
     def label(self) -> str:
@@ -375,6 +376,7 @@ def _task(item: Json) -> Task:
         item["try_number"],
         item["map_index"],
         item["duration"],
+        item["start_date"],
     )
 
 

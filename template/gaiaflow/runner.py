@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -96,6 +97,7 @@ def main(reference: str) -> int:
     """Run the task; return 0 on success, FINAL if retries can't help, and otherwise 1."""
     arguments = json.loads(os.environ.get(variables.ARGUMENTS) or "{}")
     _tag_commit()
+    _show_progress()
     try:
         gc.disable()  # imports create many objects but no garbage
         function = load(reference)
@@ -115,12 +117,23 @@ def main(reference: str) -> int:
 
 
 def _tag_commit() -> None:
-    """Make MLflow tag runs with the commit of this code or image."""
+    """Make MLflow and products name the commit of this code or image."""
     tags = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
     commit = os.environ.get(variables.COMMIT) or source.commit(Path(__file__).parents[1])
+    if commit:
+        os.environ[variables.COMMIT] = commit
     if tags and commit:
         tags.setdefault("mlflow.source.git.commit", commit)
         os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
+
+
+def _show_progress() -> None:
+    """Put what the framework does for the function into the task's log."""
+    log = logging.getLogger("gaiaflow")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler(sys.stdout))
+        log.setLevel(logging.INFO)
+        log.propagate = False  # else shown twice if the function sets up logging
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

@@ -110,7 +110,7 @@ def test_clouds_have_no_data(item: Any, make: Make, scene: Any) -> None:
     item["assets"]["scl"] = {"href": str(path), "roles": ["data"]}
     with open_item(item, NAMES) as raster:
         values = raster.read().values
-    lacking = np.isnan(values).all(axis=0)
+    lacking = np.asarray(np.isnan(values).all(axis=0))
     assert np.isnan(values).any(axis=0).sum() == lacking.sum() == 8
     assert lacking[6:8, 8:10].all() and lacking[10:12, 12:14].all()
     with open_item(item, NAMES, clouds=True) as raster:

@@ -85,7 +85,7 @@ def static(items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("static")
     catalog = pystac.Catalog("static", "Files")
     extent = pystac.Extent(
-        pystac.SpatialExtent([[-180, -90, 180, 90]]), pystac.TemporalExtent([[None, None]])
+        pystac.SpatialExtent((-180, -90, 180, 90)), pystac.TemporalExtent((None, None))
     )
     scenes = pystac.Collection("scenes", "Scenes", extent)
     catalog.add_child(scenes)

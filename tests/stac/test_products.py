@@ -6,43 +6,53 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
 
-from gaiaflow.stac import product_item, write_collection, write_item
+import gaiaflow
+from gaiaflow.rasters import Grid, open_raster
+from gaiaflow.stac import (
+    class_asset,
+    collection_items,
+    model_item,
+    product_item,
+    raster_assets,
+    remove_item,
+    write_collection,
+    write_item,
+)
 
 CLASSES = {"Water": (3, (52, 112, 178)), "Bare soil": (1, (201, 94, 72))}
 
 
-@pytest.fixture
-def product(tmp_path: Path) -> Path:
-    import rasterio
-    from rasterio.transform import from_origin
-
-    path = tmp_path / "map.tif"
-    profile = {"driver": "GTiff", "height": 30, "width": 20, "count": 1, "dtype": "uint8"}
-    place = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5.4e6, 10, 10), "nodata": 0}
-    with rasterio.open(path, "w", **profile, **place) as dataset:
-        dataset.write(np.ones((1, 30, 20), "uint8"))
-        dataset.descriptions = ("land cover",)
-    return path
+UTM = Grid(CRS.from_epsg(32632), from_origin(5e5, 5.4e6, 10, 10), 30, 20)
+COUNTS = {1: 150, 3: 450}
 
 
-def described(product: Path, name: str, **options: Any) -> dict[str, Any]:
-    given = {"href": f"../maps/{name}.tif", "datetime": "2026-06-01T10:00:00Z", "classes": CLASSES}
-    given |= {"made_from": ["https://example.com/s2.json"], "model": "models:/landcover/3"}
-    return product_item(name, product, **{**given, **options})
+def described(name: str, grid: Grid = UTM, **options: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"datetime": "2026-06-01T10:00:00Z", "model": "models:/landcover/3"}
+    given |= {"assets": {"map": class_asset(f"../{name}/map.tif", CLASSES, COUNTS)}}
+    given |= {"made_from": ["https://example.com/s2.json"]}
+    return product_item(name, grid, **{**given, **options})
 
 
-def test_an_item_is_valid_and_true(product: Path) -> None:
+def validated(item: dict[str, Any]) -> Any:
+    """Held against the schemas of the core, which pystac has; those of extensions are remote."""
     import pystac
     from pystac.validation import stac_validator
 
-    found = described(product, "s2-map", software={"gaiaflow": "0.6.0"})
-    item = pystac.Item.from_dict(found)
     validator = stac_validator.JsonSchemaSTACValidator()
-    # The schemas of extensions are on the web; those of the core are in the package.
-    validator.validate_core(found, pystac.STACObjectType.ITEM, "1.1.0")
+    validator.validate_core(item, pystac.STACObjectType.ITEM, "1.1.0")
+    return pystac.Item.from_dict(item)
+
+
+def test_an_item_is_valid_and_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIAFLOW_COMMIT", "c0ffee")
+    found = described("s2-map", software={"mlflow": "3.17.2"})
+    item = validated(found)
+    software = {"gaiaflow": gaiaflow.__version__, "commit": "c0ffee", "mlflow": "3.17.2"}
+    assert found["properties"]["processing:software"] == software
     assert item.ext.proj.code == "EPSG:32632"
     assert found["properties"]["proj:shape"] == [30, 20]
     west, south, east, north = found["bbox"]
@@ -50,36 +60,99 @@ def test_an_item_is_valid_and_true(product: Path) -> None:
     assert east - west == pytest.approx(0.0027, abs=2e-4)
     assert north - south == pytest.approx(0.0027, abs=2e-4)
     [band] = found["assets"]["map"]["bands"]
-    assert (band["name"], band["data_type"], band["nodata"]) == ("land cover", "uint8", 0)
-    colors = {entry["title"]: entry["color_hint"] for entry in band["classification:classes"]}
-    assert colors == {"Water": "3470B2", "Bare soil": "C95E48"}
+    assert (band["data_type"], band["nodata"]) == ("uint8", 0)
+    classes = {entry["title"]: entry for entry in band["classification:classes"]}
+    assert {title: entry["color_hint"] for title, entry in classes.items()} == {
+        "Water": "3470B2",
+        "Bare soil": "C95E48",
+    }
+    assert {title: entry["percentage"] for title, entry in classes.items()} == {
+        "Water": 75,
+        "Bare soil": 25,
+    }
 
 
-def test_a_product_without_a_place_is_refused(product: Path) -> None:
+@pytest.mark.parametrize("crs", [None, 'LOCAL_CS["Scene grid",UNIT["metre",1]]'])
+def test_a_product_without_a_place_has_no_geometry(crs: str | None) -> None:
+    known = CRS.from_wkt(crs) if crs else None
+    found = described("nowhere", Grid(known, UTM.transform, 30, 20))
+    validated(found)
+    assert found["geometry"] is None and "bbox" not in found
+    assert ("proj:wkt2" in found["properties"]) == bool(crs)
+
+
+def test_the_bands_of_a_scene(tmp_path: Path) -> None:
     import rasterio
 
-    with rasterio.open(product, "r+") as dataset:
-        dataset.crs = 'LOCAL_CS["Scene grid",UNIT["metre",1]]'
-    with pytest.raises(ValueError, match="has no place on the Earth"):
-        described(product, "nowhere")
+    path = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "height": 30, "width": 20, "count": 3, "dtype": "int16"}
+    with rasterio.open(path, "w", crs=UTM.crs, transform=UTM.transform, **profile) as new:
+        new.descriptions = ("SCL", "B08", "B04")
+        new.scales, new.nodata = (1e-4,) * 3, -32768
+    with open_raster(path, ["B04", "B08"]) as raster:
+        [(key, asset)] = raster_assets(raster, {"B04": "red", "B08": "nir"}).items()
+    assert (key, asset["href"]) == ("scene", str(path))
+    nothing, nir, red = asset["bands"]
+    assert nothing == {}
+    assert (nir["name"], nir["eo:common_name"], red["eo:common_name"]) == ("B08", "nir", "red")
+    assert (red["raster:scale"], red["raster:offset"], red["nodata"]) == (1e-4, 0, -32768)
 
 
-def test_a_collection_of_items(product: Path, tmp_path: Path) -> None:
+def test_a_collection_of_items(tmp_path: Path) -> None:
     import pystac
 
     place = tmp_path / "landcover"
     for day in (3, 1, 2):
         moment = f"2026-06-0{day}T10:00:00Z"
-        write_item(place, described(product, f"map-{day}", datetime=moment))
-    write_item(place, described(product, "map-2", datetime="2026-06-09T10:00:00Z"))
-    assert write_collection(place, "Land cover") == 3
+        write_item(place, described(f"map-{day}", datetime=moment))
+    write_item(place, described("map-2", datetime="2026-06-09T10:00:00Z"))
+    write_collection(place, "Land cover", collection_items(place))
     collection = pystac.Collection.from_file(str(place / "collection.json"))
     assert collection.id == "landcover"
     items = list(collection.get_items())
     assert sorted(item.id for item in items) == ["map-1", "map-2", "map-3"]
-    assert all(item.get_collection().id == "landcover" for item in items)
+    assert {item.collection_id for item in items} == {"landcover"}
+    assert all(item.get_collection() is not None for item in items)
     [interval] = json.loads((place / "collection.json").read_text())["extent"]["temporal"][
         "interval"
     ]
     assert interval == ["2026-06-01T10:00:00Z", "2026-06-09T10:00:00Z"]
-    assert Path(items[0].assets["map"].get_absolute_href()).parent.name == "maps"
+    assert Path(str(items[0].assets["map"].get_absolute_href())).parent.name == items[0].id
+
+
+def test_removing_takes_the_own_files_only(tmp_path: Path) -> None:
+    place, outside = tmp_path / "landcover", tmp_path / "scene.tif"
+    mine = place / "map-1" / "map.tif"
+    mine.parent.mkdir(parents=True)
+    for path in (mine, outside):
+        path.touch()
+    scene = {"href": "../../scene.tif", "roles": ["reflectance"]}
+    item = described("map-1")
+    item["assets"]["scene"] = scene
+    write_item(place, item)
+    remove_item(place, item)
+    assert collection_items(place) == []
+    assert outside.exists() and not mine.exists()
+
+
+def test_a_model_is_an_item(tmp_path: Path) -> None:
+    import mlflow
+    import numpy as np
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    table = pd.DataFrame(np.random.default_rng(0).random((20, 2)), columns=["B04", "B08"])
+    model = LogisticRegression().fit(table, ["a", "b"] * 10)
+    signature = mlflow.models.infer_signature(table, model.predict(table))
+    mlflow.sklearn.save_model(model, tmp_path / "model", signature=signature)
+    info = mlflow.models.get_model_info(str(tmp_path / "model"))
+    options = {"architecture": "logistic regression", "uri": "models:/landcover/3"}
+    found = model_item("landcover/3", info, classes=CLASSES, **options)
+    item = validated(found)
+    assert item.geometry is None and item.datetime.year > 2025
+    assert item.ext.mlm.mlm_name == "landcover/3"
+    assert item.ext.mlm.framework == "scikit-learn"
+    [given], [result] = item.ext.mlm.input, item.ext.mlm.output
+    assert given.bands == ["B04", "B08"]
+    assert result.result.data_type == "other"
+    assert item.assets["model"].href == "models:/landcover/3"

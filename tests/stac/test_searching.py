@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from affine import Affine
 
-from gaiaflow.stac import CatalogError, read_items, search
+from gaiaflow.rasters import Grid
+from gaiaflow.stac import (
+    CatalogError,
+    collection_items,
+    product_item,
+    read_items,
+    search,
+    write_collection,
+    write_item,
+)
 
 CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "all": ({}, range(250)),
@@ -39,6 +49,28 @@ def test_what_matches(
         "items.parquet",
         "query.json",
     }
+
+
+def test_a_collection_is_a_catalog(static: str, tmp_path: Path) -> None:
+    collection = Path(static).parent / "scenes" / "collection.json"
+    assert search(str(collection), tmp_path, datetime="2026-02") == 28
+
+
+def test_scenes_without_a_place(tmp_path: Path) -> None:
+    """As those of a camera or of a simulation: found by everything but their place."""
+    place = tmp_path / "scenes"
+    for day in (1, 2):
+        grid = Grid(None, Affine(10, 0, 0, 0, -10, 0), 30, 20)
+        assets = {"red": {"href": "../red.tif", "bands": [{"name": "red"}]}}
+        moment = f"2026-06-0{day}T10:00:00Z"
+        write_item(place, product_item(f"day-{day}", grid, datetime=moment, assets=assets))
+    write_collection(place, "Scenes", collection_items(place))
+    catalog = str(place / "collection.json")
+    assert search(catalog, tmp_path / "all") == 2
+    [found] = [read_items(tmp_path / "all", ["day-2"])[0]]
+    assert found["geometry"] is None
+    assert search(catalog, tmp_path / "day", datetime="2026-06-02") == 1
+    assert search(catalog, tmp_path / "box", bbox=[-180, -90, 180, 90]) == 0
 
 
 def test_items_are_kept_whole(api: str, items: Any, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ ORDER = (
     "test_other_users",
     "test_dags",
     "test_generated",
+    "test_archive",
     "test_modes",
     "test_update",
     "test_wrong_use",
@@ -332,6 +333,19 @@ def stack(generate: Generate) -> Project:
     started = project.manage("start")
     assert started.code == 0, started
     return project
+
+
+# What tests of rasters and archives need beside the project's packages: a judge, and a STAC API.
+JUDGES = ("rio-cogeo>=7", "rustac>=0.9")
+
+
+@pytest.fixture(scope="session")
+def judged(stack: Project) -> Project:
+    """The same, with these packages in its environment."""
+    install = (find_uv_bin(), "pip", "install", "--quiet", "--python", stack.python, *JUDGES)
+    done = execute(*install, cwd=stack.root)
+    assert done.code == 0, done
+    return stack
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from tests.conftest import ROOT
 
 from .conftest import Project, execute, person
 
+PLACES = ("template/gaiaflow", "tests")
+
 
 @pytest.mark.parametrize(
     "command",
@@ -26,20 +28,21 @@ def test_checks(stack: Project, command: str) -> None:
     assert done.code == 0, done
 
 
-def test_rasters(stack: Project) -> None:
-    """The part of the framework that needs the project's environment, in it."""
+@pytest.mark.parametrize("room", ["rasters", "stac"])
+def test_rooms_of_the_projects_environment(judged: Project, room: str) -> None:
+    """The parts of the framework that need the project's environment, in it."""
     # The options of this repository's own tests need xdist.
-    here = ("--confcutdir=tests/rasters", "--override-ini=pythonpath=template")
-    options = ("-q", "-p", "no:cacheprovider", "--override-ini=addopts=", *here, "tests/rasters")
-    done = execute(stack.python, "-m", "pytest", *options, cwd=ROOT)
+    here = (f"--confcutdir=tests/{room}", "--override-ini=pythonpath=template")
+    options = ("-q", "-p", "no:cacheprovider", "--override-ini=addopts=", *here, f"tests/{room}")
+    done = execute(judged.python, "-m", "pytest", *options, cwd=ROOT)
     assert done.code == 0, done
-    assert " passed" in done.out
+    assert " passed" in done.out and " skipped" not in done.out, done
 
 
-def test_types_of_rasters(stack: Project, tmp_path: Path) -> None:
-    checked = ("template/gaiaflow/rasters", "tests/rasters")
+def test_types_of_these_rooms(stack: Project, tmp_path: Path) -> None:
+    rooms = [f"{place}/{room}" for room in ("rasters", "stac") for place in PLACES]
     mypy = (stack.python, "-m", "mypy", f"--cache-dir={tmp_path}")
-    done = execute(*mypy, *checked, cwd=ROOT, env=person(MYPYPATH="template"))
+    done = execute(*mypy, *rooms, cwd=ROOT, env=person(MYPYPATH="template"))
     assert done.code == 0, done
 
 

@@ -15,8 +15,22 @@ TEMPLATE = ROOT / "template"
 PUBLIC = {
     "gaiaflow": {"__version__", "connect", "create_task", "load_yaml_pipelines"},
     "gaiaflow.rasters": {
-        *("Bands", "Grid", "Raster", "RasterError", "is_plausible"),
-        *("read", "read_reflectance", "write_cog"),
+        *("Applied", "Bands", "Description", "Grid", "LazyRaster", "Raster", "RasterError"),
+        *("apply", "function_of", "is_plausible", "open_item", "open_raster", "open_reflectance"),
+        *("read", "read_item", "read_labels", "read_reflectance", "sample_labels"),
+        *("spatial_blocks", "write_cog"),
+    },
+    "gaiaflow.stac": {
+        *("CatalogError", "class_asset", "collection_items", "folder", "model_item"),
+        *(
+            "product_item",
+            "raster_assets",
+            "read_items",
+            "remove_item",
+            "search",
+            "write_collection",
+        ),
+        "write_item",
     },
     "gaiaflow.testing": {"has_airflow", "load_dags", "load_function"},
 }
@@ -49,10 +63,12 @@ def used(path: Path) -> Iterator[str]:
     if ".ipynb" in path.suffixes:
         lines = re.findall(r'(?m)^\s*("(?:[^"\\]|\\.)*"),?$', text)
         text = "\n".join(json.loads(line).rstrip() for line in lines)
-    for module, names in re.findall(r"(?m)^\s*from (gaiaflow[\w.]*) import ([^#\n]+)", text):
-        yield from (f"{module}:{name.strip()}" for name in names.strip("()").split(",") if name)
+    imports = r"(?m)^\s*from (gaiaflow[\w.]*) import (\([^)]*\)|[^#\n]+)"
+    for module, names in re.findall(imports, text):
+        each = (name.strip() for name in names.strip("()").split(","))
+        yield from (f"{module}:{name}" for name in each if name)
     if re.search(r"(?m)^\s*import gaiaflow$", text):
-        yield from (f"gaiaflow:{name}" for name in re.findall(r"\bgaiaflow\.(\w+)", text))
+        yield from (f"gaiaflow:{name}" for name in re.findall(r"(?<!from )\bgaiaflow\.(\w+)", text))
     yield from (f"{module}:" for module in re.findall(r"(?m)^\s*import (gaiaflow\.[\w.]+)", text))
 
 

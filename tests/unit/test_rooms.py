@@ -35,6 +35,7 @@ ROOMS = {
     "entrypoints": {"project"},
     # The project's environment.
     "rasters": set[str](),
+    "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }
 # Rooms that run where only these packages are installed, if any.
@@ -44,7 +45,14 @@ PACKAGES = {
     "bootstrap": set[str](),
     "testing": set[str](),
     "doctor": {"rich"},  # if installed
-    "rasters": {"affine", "numpy", "rasterio"},
+    "rasters": {
+        *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "planetary_computer"),
+        *("rasterio", "requests", "shapely", "threadpoolctl"),
+    },
+    "stac": {
+        *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),
+        *("stac_geoparquet", "urllib3"),
+    },
 }
 
 

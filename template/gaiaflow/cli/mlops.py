@@ -179,6 +179,7 @@ class Run(cli.Application):
 
     def _show(self, airflow: Airflow, run: DagRun, seconds: float) -> None:
         failed = [task for task in run.tasks if task.state == "failed"]
+        failed.sort(key=lambda task: task.started or "")  # the cause before what it causes
         # Only the first of a mapped task: the others often fail in the same way.
         shown = list({task.task_id: task for task in reversed(failed)}.values())[::-1]
         for task in shown:

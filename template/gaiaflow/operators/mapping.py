@@ -48,6 +48,8 @@ class Output(PlainXComArg):
         if not isinstance(value, dict) or self.entry not in value:
             found = ", ".join(value) if isinstance(value, dict) else type(value).__name__
             task = self.operator.task_id
+            if value is None:
+                raise AirflowFailException(f"{task} has no result: it failed, or returned None")
             raise AirflowFailException(f"the result of {task} has no {self.entry!r}, only: {found}")
         return value[self.entry]
 

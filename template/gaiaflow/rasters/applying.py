@@ -21,7 +21,7 @@ from gaiaflow.rasters.cores import cores, threads
 from gaiaflow.rasters.destination import delivered
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
-from gaiaflow.rasters.lazy import LazyRaster
+from gaiaflow.rasters.lazy import LazyRaster, Raster
 from gaiaflow.rasters.predicting import Function
 from gaiaflow.rasters.windows import PIXELS, grown
 
@@ -50,7 +50,7 @@ class Applied:
 
 def apply(
     function: Function,
-    raster: LazyRaster,
+    raster: Raster | LazyRaster,
     destination: str | Path,
     description: Description,
     *,
@@ -66,7 +66,7 @@ def apply(
         function: gets float32 of shape (bands, rows, columns), NaN where there is no data, and
             returns an array of shape (rows, columns) or (bands, rows, columns). Threads call it at
             the same time. Pixels that lack a band get nodata, whatever it returns for them.
-        raster: as `open_raster` or `open_reflectance` open it.
+        raster: as `open_raster` or `open_reflectance` open it, or one in memory.
         destination: a path, or "s3://bucket/key". Nothing is there before all of it is.
         description: nodata, names, colours and tags of the result.
         overlap: pixels around a window that the function gets too, for models that look at

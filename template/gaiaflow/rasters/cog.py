@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
-from rasterio import shutil
 from rasterio.crs import CRS
+from rasterio.shutil import copy
 from rasterio.windows import Window
 
+from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.windows import BLOCK
 
@@ -97,8 +99,13 @@ class CogFile:
         self._dataset = dataset
 
     def write(self, values: npt.NDArray[Any], window: Window | None = None) -> None:
-        """Write values, shape (bands, rows, columns), into a window or everywhere."""
-        self._dataset.write(values, window=window)
+        """Write values, shape (bands, rows, columns), into a window or everywhere.
+
+        Raises:
+            RasterError: it can't be written, such as on a full disk.
+        """
+        with _writing(Path(self._dataset.name).parent):
+            self._dataset.write(values, window=window)
 
 
 @contextmanager
@@ -108,11 +115,14 @@ def writing_cog(
     """Write a Cloud-Optimized GeoTIFF window by window. It exists only if the block succeeds.
 
     A COG begins with its overviews, so the values wait in a file beside it.
+
+    Raises:
+        RasterError: it can't be written, such as on a full disk.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        plain = Path(folder, "plain.tif")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as name:
+        folder = Path(name)
         with rasterio.open(
-            plain,
+            folder / "plain.tif",
             "w",
             driver="GTiff",
             dtype=dtype,
@@ -129,24 +139,44 @@ def writing_cog(
             bigtiff="if_safer",
         ) as dataset:
             yield CogFile(dataset)
-            dataset.update_tags(**description.tags)
-            if (description.scale, description.offset) != (1.0, 0.0):
-                dataset.scales = (description.scale,) * bands
-                dataset.offsets = (description.offset,) * bands
-            for index, name in enumerate(description.names, start=1):
-                dataset.set_band_description(index, name)
-            if description.colours:
-                dataset.write_colormap(1, dict(description.colours))
-        finished = Path(folder, "cog.tif")
-        shutil.copy(
-            plain,
-            finished,
-            driver="COG",
-            compress="deflate",
-            predictor="no" if description.overviews in _OF_CLASSES else "yes",
-            blocksize=BLOCK,
-            overview_resampling=description.overviews,
-            num_threads="all_cpus",
-            bigtiff="if_safer",
-        )
-        finished.replace(path)
+            with _writing(folder):
+                _describe(dataset, description)
+                dataset.close()
+        with _writing(folder):
+            copy(
+                folder / "plain.tif",
+                folder / "cog.tif",
+                driver="COG",
+                compress="deflate",
+                predictor="no" if description.overviews in _OF_CLASSES else "yes",
+                blocksize=BLOCK,
+                overview_resampling=description.overviews,
+                num_threads="all_cpus",
+                bigtiff="if_safer",
+            )
+        (folder / "cog.tif").replace(path)
+
+
+def _describe(dataset: Any, description: Description) -> None:
+    dataset.update_tags(**description.tags)
+    if (description.scale, description.offset) != (1.0, 0.0):
+        dataset.scales = (description.scale,) * dataset.count
+        dataset.offsets = (description.offset,) * dataset.count
+    for index, name in enumerate(description.names, start=1):
+        dataset.set_band_description(index, name)
+    if description.colours:
+        dataset.write_colormap(1, dict(description.colours))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say where it was if GDAL fails."""
+    try:
+        yield
+    except Exception as error:  # GDAL's errors have no common kind
+        place = next(parent for parent in folder.parents if not parent.name.startswith("."))
+        free = shutil.disk_usage(place).free / 1e6
+        raise RasterError(
+            f"{place}: the raster can't be written there, where {free:,.0f} MB are free: "
+            f"{error.__cause__ or error}. For what goes to the store, TMPDIR can name another place"
+        ) from OSError(str(error))  # trying again may help

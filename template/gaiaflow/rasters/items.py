@@ -195,7 +195,11 @@ def _address(item: Item, href: str) -> str:
     if not links.get("self"):
         raise RasterError(f"its asset {href} is relative, and it has no link to itself")
     base = str(links["self"])
-    return urljoin(base, href) if urlsplit(base).scheme else str(Path(base).parent / href)
+    scheme, _, rest = base.partition("://")
+    if not rest:
+        return str(Path(base).parent / href)
+    # Of other schemes, such as s3, urljoin doesn't know that they have folders.
+    return scheme + urljoin(f"http://{rest}", href).removeprefix("http")
 
 
 def _pixel_area(grid: Grid) -> float:

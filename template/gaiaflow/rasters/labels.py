@@ -10,6 +10,7 @@ import numpy as np
 from rasterio.features import rasterize
 from rasterio.windows import Window, bounds
 
+from gaiaflow.rasters.destination import fetched
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.lazy import LazyRaster
 from gaiaflow.rasters.windows import PIXELS
@@ -17,8 +18,12 @@ from gaiaflow.rasters.windows import PIXELS
 CLASS, BLOCK = "class", "block"
 
 
-def read_labels(source: str | Path, column: str = CLASS) -> Any:
+def read_labels(source: str | Path, label_column: str = CLASS) -> Any:
     """Read labelled points or polygons: GeoPackage, GeoJSON, GeoParquet or Shapefile.
+
+    Args:
+        source: a path, "s3://bucket/key" in the project's store, or a URL.
+        label_column: the column that names the class.
 
     Returns:
         A GeoDataFrame with the columns `class` (text) and `geometry`, which is valid. Rows without
@@ -31,18 +36,22 @@ def read_labels(source: str | Path, column: str = CLASS) -> Any:
 
     name = str(source)
     try:
-        read = geopandas.read_parquet if name.endswith("parquet") else geopandas.read_file
-        table = read(source)
+        with fetched(source) as file:
+            read = geopandas.read_parquet if name.endswith("parquet") else geopandas.read_file
+            table = read(file)
     except Exception as error:  # each driver has its own
         raise RasterError(f"{name}: the labels can't be read: {error}") from error
-    if column not in table.columns:
+    if label_column not in table.columns:
         there = ", ".join(str(other) for other in table.columns if other != "geometry")
-        raise RasterError(f"{name}: it has no column {column!r}, only {there}. Set the column")
+        raise RasterError(
+            f"{name}: it has no column {label_column!r}, only {there}. Set label_column to the one "
+            "that names the classes"
+        )
     if table.crs is None:
         raise RasterError(f"{name}: it has no coordinate reference system. Save it with one")
-    kept = table[table[column].notna() & ~(table.geometry.isna() | table.geometry.is_empty)]
+    kept = table[table[label_column].notna() & ~(table.geometry.isna() | table.geometry.is_empty)]
     labels = geopandas.GeoDataFrame(
-        {CLASS: kept[column].astype(str)}, geometry=kept.geometry.make_valid(), crs=table.crs
+        {CLASS: kept[label_column].astype(str)}, geometry=kept.geometry.make_valid(), crs=table.crs
     )
     classes = sorted(labels[CLASS].unique())
     if len(classes) < 2:
@@ -78,8 +87,9 @@ def sample_labels(
     import geopandas
     import pandas as pd
 
-    if raster.grid.crs is None:
-        raise RasterError("the raster has no coordinate reference system, so labels have no place")
+    crs = raster.grid.crs
+    if crs is None or not (crs.is_geographic or crs.is_projected):
+        raise RasterError("the raster has no place on the Earth, so its labels have none either")
     placed = labels.to_crs(raster.grid.crs)
     classes = sorted(placed[CLASS].unique())
     codes = placed[CLASS].map({name: code for code, name in enumerate(classes, start=1)})

@@ -25,6 +25,7 @@ from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.masks import IsClear
+from gaiaflow.rasters.signing import signed
 from gaiaflow.rasters.windows import windows_of
 
 # A path, "s3://bucket/key" in the project's store, a URL, or a file's content.
@@ -33,7 +34,7 @@ Source: TypeAlias = str | Path | bytes
 # Looks at the values of a window, and at the stored numbers; raises a RasterError.
 Check: TypeAlias = Callable[[Values, Stored], None]
 
-# For all threads of this process, while a raster is open.
+# While a raster is open.
 GDAL_OPTIONS = {
     "GDAL_CACHEMAX": 64 << 20,  # bytes of blocks; GDAL's own default is 5 % of the memory
     "GDAL_HTTP_MAX_RETRY": 5,
@@ -66,6 +67,18 @@ class Raster:
         """The position and size of the pixels."""
         _, rows, columns = self.values.shape
         return Grid(self.crs, self.transform, rows, columns)
+
+    def windows(self, pixels: int) -> Iterator[Window]:
+        """Windows of about this size that cover the raster, as those of a `LazyRaster`."""
+        return windows_of(self.grid.rows, self.grid.columns, pixels=pixels)
+
+    def read(self, window: Window | None = None) -> Raster:
+        """A window, or everything; as for a `LazyRaster`."""
+        if window is None:
+            return self
+        rows, columns = window.toslices()
+        transform = window_transform(window, self.transform)
+        return Raster(self.values[:, rows, columns], self.bands, self.crs, transform)
 
 
 @dataclass(frozen=True)
@@ -118,9 +131,7 @@ class LazyRaster:
 
     def __enter__(self) -> LazyRaster:
         remote = any("://" in name_of(layer.source) for layer in self.layers)
-        # GDAL would list folders for files beside them, such as masks.
-        more = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else {}
-        self._open_files.enter_context(rasterio.Env(**GDAL_OPTIONS, **more))
+        self._open_files.enter_context(gdal(remote))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -254,8 +265,15 @@ def opened(source: Source) -> Iterator[Any]:
     Raises:
         RasterError: the file is unreachable or not a raster, or the block raised a RasterError.
     """
-    with named(source), _opened(source) as dataset:
+    with named(source), gdal(remote="://" in name_of(source)), _opened(source) as dataset:
         yield dataset
+
+
+def gdal(remote: bool) -> rasterio.Env:
+    """How GDAL reads, in all threads of this process."""
+    # It would list the folders of remote files for files beside them, such as masks.
+    more = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else {}
+    return rasterio.Env(**GDAL_OPTIONS, **more)
 
 
 @contextmanager
@@ -267,7 +285,7 @@ def _opened(source: Source) -> Iterator[Any]:
             stack.callback(memory.close)
             dataset = memory.open()
         else:
-            dataset = rasterio.open(source)
+            dataset = rasterio.open(signed(str(source)))
         stack.callback(dataset.close)
         if dataset.count == 0:
             inside = ", ".join(dataset.subdatasets) or "nothing"
@@ -281,9 +299,12 @@ def named(source: Source) -> Iterator[None]:
     try:
         yield
     except RasterioIOError as error:
-        raise RasterError(f"{name_of(source)}: GDAL can't read it: {error}") from error
+        # Only for what is elsewhere, trying again may help: the runner looks at causes.
+        cause = error if "://" in name_of(source) else None
+        raise RasterError(f"{name_of(source)}: GDAL can't read it: {error}") from cause
     except RasterError as error:
-        raise RasterError(f"{name_of(source)}: {error}.") from None
+        said = str(error).rstrip(".")
+        raise RasterError(f"{name_of(source)}: {said}.") from error.__cause__
 
 
 def name_of(source: Source) -> str:

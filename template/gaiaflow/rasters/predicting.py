@@ -125,4 +125,4 @@ def numbers_of(predicted: Any, classes: Mapping[str, int] | None) -> npt.NDArray
     if unknown:
         raise RasterError(f"the model predicts {str(unknown[0])!r}, which is not in classes")
     table = np.array([(classes or {})[name] for name in names], np.uint8)
-    return table[numbers].reshape(found.shape)
+    return np.asarray(table[numbers].reshape(found.shape))

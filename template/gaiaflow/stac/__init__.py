@@ -8,14 +8,28 @@ items = read_items("s3://bucket/search")
 
 from gaiaflow.stac.folders import folder
 from gaiaflow.stac.items import read_items
-from gaiaflow.stac.products import product_item, write_collection, write_item
+from gaiaflow.stac.models import model_item
+from gaiaflow.stac.products import (
+    class_asset,
+    collection_items,
+    product_item,
+    raster_assets,
+    remove_item,
+    write_collection,
+    write_item,
+)
 from gaiaflow.stac.searching import CatalogError, search
 
 __all__ = [
     "CatalogError",
+    "class_asset",
+    "collection_items",
     "folder",
+    "model_item",
     "product_item",
+    "raster_assets",
     "read_items",
+    "remove_item",
     "search",
     "write_collection",
     "write_item",

@@ -67,7 +67,7 @@ class _Prefix:
     def read(self, name: str) -> bytes | None:
         try:
             found = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-        except self._client.exceptions.NoSuchKey:
+        except (self._client.exceptions.NoSuchKey, self._client.exceptions.NoSuchBucket):
             return None
         data: bytes = found["Body"].read()
         return data

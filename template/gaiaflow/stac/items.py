@@ -15,12 +15,15 @@ TABLE = "items.parquet"
 
 Item = dict[str, Any]
 
+# In tables, for items without a place: stac-geoparquet needs both.
+_NOWHERE: Item = {"geometry": {"type": "Polygon", "coordinates": []}, "bbox": [0, 0, 0, 0]}
+
 
 def write_items(place: str | Path, items: Iterable[Item]) -> None:
     """Write items as `items.parquet` into a folder or under a prefix of the store."""
     import stac_geoparquet.arrow
 
-    found = list(items)
+    found = [item if item["geometry"] else {**item, **_NOWHERE} for item in items]
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, TABLE)
         if found:
@@ -49,6 +52,10 @@ def read_items(place: str | Path, ids: Sequence[str] | None = None) -> list[Item
     filters = None if ids is None else [("id", "in", list(ids))]
     table = pyarrow.parquet.read_table(io.BytesIO(data), filters=filters)
     items = list(stac_geoparquet.arrow.stac_table_to_items(table))
+    for item in items:
+        if not item["geometry"].get("coordinates", True):
+            item["geometry"] = None
+            del item["bbox"]
     if ids is None:
         return items
     known = {item["id"]: item for item in items}

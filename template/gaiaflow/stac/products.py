@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import datetime as dates
 import json
-from collections.abc import Mapping, Sequence
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gaiaflow.stac.folders import folder
+from gaiaflow import __version__
+from gaiaflow.project import variables
+from gaiaflow.rasters import Grid, LazyRaster
+from gaiaflow.stac.folders import Folder, folder
 from gaiaflow.stac.items import Item
 
 EXTENSIONS = {
     "classification": "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "eo": "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
     "processing": "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
     "projection": "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "raster": "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
@@ -25,85 +32,51 @@ COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 COLLECTION = "collection.json"
 _FOLDER = "items"
 
+# The value and the color (RGB, 0..255) of each class, by its title.
+Classes = Mapping[str, tuple[int, tuple[int, int, int]]]
+
 
 def product_item(
     name: str,
-    path: str | Path,
+    grid: Grid,
     *,
-    href: str,
     datetime: str,
-    classes: Mapping[str, tuple[int, tuple[int, int, int]]] | None = None,
+    assets: Mapping[str, Mapping[str, Any]],
     made_from: Sequence[str] = (),
     model: str | None = None,
     software: Mapping[str, str] | None = None,
     properties: Mapping[str, Any] | None = None,
 ) -> Item:
-    """Describe a raster as a STAC item.
+    """Describe a product as a STAC item.
 
     Args:
         name: its id; an item of the same id in a collection is replaced.
-        path: the file, to read its place and its values' types from.
-        href: the address of the file, as seen from the item.
+        grid: of its rasters. Without a place on the Earth, the item has no geometry.
         datetime: when the scene was taken, in RFC 3339.
-        classes: name -> (value, color) of a class raster.
+        assets: as `class_asset` and `raster_assets` describe them, or your own.
         made_from: addresses of the items that it was made from.
         model: URI of the model, such as "models:/landcover/3".
-        software: name -> version or commit.
+        software: more names and versions than Gaiaflow's, and the commit of the project's code.
         properties: more of the item's properties.
-
-    Raises:
-        ValueError: it has no place on the Earth.
     """
-    import rasterio
-    from rasterio import warp
-
-    with rasterio.open(path) as dataset:
-        if dataset.crs is None or not (dataset.crs.is_geographic or dataset.crs.is_projected):
-            raise ValueError(f"{path} has no place on the Earth, so it can't be in a catalog")
-        edges = dataset.bounds
-        rows, columns = [0, dataset.height], [0, dataset.width]
-        outline = [
-            dataset.xy(rows[down], columns[right], offset="ul")
-            for down, right in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))
-        ]
-        geometry = warp.transform_geom(
-            dataset.crs, "EPSG:4326", {"type": "Polygon", "coordinates": [outline]}, precision=7
-        )
-        west, south, east, north = warp.transform_bounds(dataset.crs, "EPSG:4326", *edges)
-        bands = [_band(dataset, number) for number in dataset.indexes]
-        projection = {
-            "proj:shape": list(dataset.shape),
-            "proj:transform": list(dataset.transform)[:6],
-            "proj:bbox": list(edges),
-        }
-        code = dataset.crs.to_authority()
-        projection |= {"proj:code": ":".join(code)} if code else {"proj:wkt2": dataset.crs.to_wkt()}
-    if classes:
-        bands[0]["classification:classes"] = [
-            {"value": value, "name": _identifier(title), "title": title, "color_hint": _hex(color)}
-            for title, (value, color) in classes.items()
-        ]
-    facts = {
+    facts: dict[str, Any] = {
         "datetime": datetime,
         "created": dates.datetime.now(dates.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **({"processing:software": dict(software)} if software else {}),
-        **(
-            {"processing:lineage": f"Predicted by {model}", "gaiaflow:model": model}
-            if model
-            else {}
-        ),
-        **projection,
-        **(properties or {}),
+        "proj:shape": [grid.rows, grid.columns],
+        "proj:transform": list(grid.transform)[:6],
+        "proj:bbox": list(grid.bounds),
     }
+    facts["processing:software"] = {**software_in_use(), **(software or {})}
+    if model:
+        facts |= {"processing:lineage": f"Predicted by {model}", "gaiaflow:model": model}
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": sorted(EXTENSIONS.values()),
         "id": name,
-        "geometry": geometry,
-        "bbox": [west, south, east, north],
-        "properties": facts,
-        "assets": {"map": {"href": href, "type": COG, "roles": ["data"], "bands": bands}},
+        **_place(grid),
+        "properties": {**facts, **_reference_system(grid), **(properties or {})},
+        "assets": {key: dict(asset) for key, asset in assets.items()},
         "links": [
             {"rel": "derived_from", "href": address, "type": "application/geo+json"}
             for address in made_from
@@ -111,28 +84,94 @@ def product_item(
     }
 
 
+def class_asset(
+    href: str, classes: Classes, counts: Mapping[int, int] | None = None, nodata: int = 0
+) -> dict[str, Any]:
+    """Describe a class raster of bytes, such as `apply` writes.
+
+    Args:
+        href: its address; a relative one starts at the item.
+        counts: how many pixels have each value; without nodata.
+    """
+    described = classes_of_band(classes)
+    total = sum((counts or {}).values())
+    for entry in described if total else []:
+        entry["percentage"] = round(100 * (counts or {}).get(entry["value"], 0) / total, 4)
+    band = {"data_type": "uint8", "nodata": nodata, "classification:classes": described}
+    return {"href": href, "type": COG, "roles": ["data"], "bands": [band]}
+
+
+def classes_of_band(classes: Classes) -> list[dict[str, Any]]:
+    """Classes as STAC's classification extension lists them."""
+    return [
+        {
+            "value": value,
+            "name": "".join(letter if letter.isalnum() else "_" for letter in title.lower()),
+            "title": title,
+            "color_hint": "{:02X}{:02X}{:02X}".format(*color),
+        }
+        for title, (value, color) in classes.items()
+    ]
+
+
+def raster_assets(
+    raster: LazyRaster, common_names: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Describe the files of a raster, so that clients can show what a product was made from.
+
+    Args:
+        common_names: STAC's name, such as "red", for names of bands.
+    """
+    assets: dict[str, dict[str, Any]] = {}
+    for layer in raster.layers:
+        encoding = layer.encoding
+        bands: list[dict[str, Any]] = [{} for _ in range(max(encoding.bands.values()))]
+        for index, (name, number) in enumerate(encoding.bands.items()):
+            band: dict[str, Any] = {"name": name, "raster:scale": encoding.scales[index]}
+            band["raster:offset"] = encoding.offsets[index]
+            if (nodata := encoding.nodata[index]) is not None:
+                band["nodata"] = "nan" if nodata != nodata else nodata
+            if name in (common_names or {}):
+                band["eo:common_name"] = (common_names or {})[name]
+            bands[number - 1] = band
+        key = next(iter(encoding.bands)) if len(encoding.bands) == 1 else "scene"
+        assets[key] = {"href": str(layer.source), "roles": ["reflectance"], "bands": bands}
+    return assets
+
+
 def write_item(place: str | Path, item: Item) -> str:
     """Put an item into a collection, and return its address. `write_collection` lists it there."""
     parent = {"rel": "collection", "href": f"../{COLLECTION}", "type": "application/json"}
     links = [link for link in item["links"] if link["rel"] != "collection"]
     whole = {**item, "collection": _id(place), "links": [*links, parent]}
-    name = f"{_FOLDER}/{item['id']}.json"
-    folder(place).write(name, json.dumps(whole, indent=2).encode())
-    return f"{place}/{name}"
+    folder(place).write(_file(item["id"]), json.dumps(whole, indent=2).encode())
+    return f"{place}/{_file(item['id'])}"
 
 
-def write_collection(place: str | Path, description: str) -> int:
-    """Write the collection of all items that are there, and return how many they are.
+def collection_items(place: str | Path) -> list[Item]:
+    """All items that were written into a collection, listed there already or not."""
+    items = folder(f"{place}/{_FOLDER}")
+    found = (items.read(name) for name in items.names())
+    return [json.loads(data) for data in found if data is not None]
+
+
+def remove_item(place: str | Path, item: Item) -> None:
+    """Remove an item from a collection, and its files that lie in the collection's folder."""
+    files: Folder = folder(place)
+    files.remove(_file(item["id"]))
+    for asset in item["assets"].values():
+        name = posixpath.normpath(f"{_FOLDER}/{asset['href']}")
+        if "://" not in asset["href"] and not name.startswith(("..", "/")):
+            files.remove(name)
+
+
+def write_collection(place: str | Path, description: str, items: Iterable[Item]) -> None:
+    """Write the collection that lists these items.
 
     Items are written by many tasks at a time, the collection by one after them.
     """
-    items = folder(f"{place}/{_FOLDER}")
-    found: list[Item] = []
-    for name in items.names():
-        data = items.read(name)
-        if data is not None:
-            found.append(json.loads(data))
-    boxes = [item["bbox"] for item in found] or [[-180, -90, 180, 90]]
+    found = list(items)
+    boxes = [item["bbox"] for item in found if "bbox" in item] or [[-180, -90, 180, 90]]
     times = sorted(item["properties"]["datetime"] for item in found) or [None]
     around = [min(box[0] for box in boxes), min(box[1] for box in boxes)]
     around += [max(box[2] for box in boxes), max(box[3] for box in boxes)]
@@ -147,35 +186,47 @@ def write_collection(place: str | Path, description: str) -> int:
             "temporal": {"interval": [[times[0], times[-1]]]},
         },
         "links": [
-            {
-                "rel": "item",
-                "href": f"./{_FOLDER}/{item['id']}.json",
-                "type": "application/geo+json",
-            }
+            {"rel": "item", "href": f"./{_file(item['id'])}", "type": "application/geo+json"}
             for item in found
         ],
     }
     folder(place).write(COLLECTION, json.dumps(collection, indent=2).encode())
-    return len(found)
 
 
-def _band(dataset: Any, number: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"data_type": dataset.dtypes[number - 1]}
-    nodata = dataset.nodatavals[number - 1]
-    if nodata is not None:
-        found["nodata"] = "nan" if nodata != nodata else nodata
-    if name := dataset.descriptions[number - 1]:
-        found["name"] = name
-    return found
+def software_in_use() -> dict[str, str]:
+    """Names and versions for `processing:software`."""
+    commit = os.environ.get(variables.COMMIT)  # set for tasks
+    return {"gaiaflow": __version__, **({"commit": commit} if commit else {})}
+
+
+def _place(grid: Grid) -> dict[str, Any]:
+    """The outline in degrees and its bounding box; no geometry without a place on the Earth."""
+    from rasterio import warp
+
+    if grid.crs is None or not (grid.crs.is_geographic or grid.crs.is_projected):
+        return {"geometry": None}
+    corners = ((0, 0), (0, grid.rows), (grid.columns, grid.rows), (grid.columns, 0), (0, 0))
+    a, b, c, d, e, f = tuple(grid.transform)[:6]
+    outline = [(a * x + b * y + c, d * x + e * y + f) for x, y in corners]
+    geometry = warp.transform_geom(
+        grid.crs, "EPSG:4326", {"type": "Polygon", "coordinates": [outline]}, precision=7
+    )
+    bounds = warp.transform_bounds(grid.crs, "EPSG:4326", *grid.bounds)
+    return {"geometry": geometry, "bbox": list(bounds)}
+
+
+def _reference_system(grid: Grid) -> dict[str, Any]:
+    if grid.crs is None:
+        return {"proj:code": None}
+    if code := grid.crs.to_authority():
+        return {"proj:code": ":".join(code)}
+    return {"proj:code": None, "proj:wkt2": grid.crs.to_wkt(version="WKT2_2019")}
+
+
+def _file(name: str) -> str:
+    safe = re.sub(r"[^\w.-]", "_", name)
+    return f"{_FOLDER}/{safe}.json"
 
 
 def _id(place: str | Path) -> str:
     return str(place).rstrip("/").rpartition("/")[2]
-
-
-def _identifier(title: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in title.lower())
-
-
-def _hex(color: tuple[int, int, int]) -> str:
-    return "{:02X}{:02X}{:02X}".format(*color)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,8 @@ def search(
     Each page is stored as it comes: the same search again goes on after the last one.
 
     Args:
-        catalog: address of a STAC API, or of a static catalog's JSON file.
+        catalog: address of a STAC API, or of the JSON file of a static catalog or collection: a
+            path, a URL, or "s3://bucket/key".
         place: a folder, or "s3://bucket/prefix", for the table and what is on its way to it.
         collections: their ids.
         bbox: west, south, east, north in degrees.
@@ -98,29 +100,28 @@ def _begin(store: Folder, pages: Folder, query: Mapping[str, Any]) -> None:
 def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
     """The pages of a search, or those after the last one that is known."""
     import requests
-    from pystac import Link
+    from pystac import Catalog, Link
     from pystac.errors import STACError, STACTypeError
     from pystac_client import Client
-    from pystac_client.errors import ClientTypeError
     from pystac_client.exceptions import APIError
-    from pystac_client.stac_api_io import StacApiIO
-    from urllib3.util import Retry
 
-    retries = Retry(_RETRIES, backoff_factor=1, status_forcelist=_BUSY, allowed_methods=None)
-    stac_io = StacApiIO(max_retries=retries, timeout=_TIMEOUT)
+    api_io, static_io = _readers()
     where = query["catalog"]
     try:
         if last is not None and not last.get(_STATIC):
             links = [link for link in last.get("links", []) if link["rel"] == "next"]
             if links:
                 link = Link.from_dict(links[0])
-                for page in stac_io.get_pages(link, parameters=last[_PARAMETERS]):
+                for page in api_io.get_pages(link, parameters=last[_PARAMETERS]):
                     yield {**page, _PARAMETERS: last[_PARAMETERS]}
             return
-        client = Client.open(where, stac_io=stac_io)
-        if not client.conforms_to("ITEM_SEARCH"):
-            yield from _static(client, query)
+        if not static_io.read_json(where).get("conformsTo"):
+            root = static_io.read_stac_object(where)
+            if not isinstance(root, Catalog):
+                raise ValueError(f"it is of type {type(root).__name__}")
+            yield from _static(root, query)
             return
+        client = Client.open(where, stac_io=api_io)
         options = {name: query[name] for name in ("collections", "bbox", "intersects", "datetime")}
         if query["max_cloud"] is not None and client.conforms_to("QUERY"):
             options["query"] = {"eo:cloud_cover": {"lte": query["max_cloud"]}}
@@ -129,25 +130,44 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
         for page in found.pages_as_dicts():
             yield {**page, _PARAMETERS: found.get_parameters()}
     except APIError as error:
-        raise CatalogError(f"{where} refuses the search: {error}") from error
+        does = "refuses the search" if getattr(error, "status_code", None) else "does not answer"
+        raise CatalogError(f"{where} {does}: {error}") from error
     except (requests.RequestException, OSError) as error:
         raise CatalogError(f"{where} does not answer: {error}") from error
-    except (STACError, STACTypeError, ClientTypeError, KeyError, ValueError) as error:
+    except (STACError, STACTypeError, KeyError, ValueError) as error:
         raise CatalogError(f"{where} is not a STAC catalog: {error}") from error
 
 
-def _static(client: Any, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _readers() -> tuple[Any, Any]:
+    """What reads an API, and what reads catalogs of files; from the object store, too."""
+    from pystac import StacIO
+    from pystac_client.stac_api_io import StacApiIO
+    from urllib3.util import Retry
+
+    class FileIO(StacApiIO):
+        def read_text(self, source: Any, *args: Any, **options: Any) -> str:
+            address = str(getattr(source, "href", source))
+            if not address.startswith("s3://"):
+                return str(super().read_text(source, *args, **options))
+            place, _, name = address.rpartition("/")
+            data = folder(place).read(name)
+            if data is None:
+                raise FileNotFoundError(f"there is no {address}")
+            return data.decode()
+
+        # Plain catalogs, not clients of an API.
+        stac_object_from_dict = StacIO.stac_object_from_dict
+
+    retries = Retry(_RETRIES, backoff_factor=1, status_forcelist=_BUSY, allowed_methods=None)
+    options: Any = {"max_retries": retries, "timeout": _TIMEOUT}
+    return StacApiIO(**options), FileIO(**options)
+
+
+def _static(catalog: Any, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The items of a catalog without search, page by page."""
-    page: list[Item] = []
-    matches = _matcher(query)
-    for item in client.get_items(recursive=True):
-        found = item.to_dict(transform_hrefs=False)
-        if matches(found):
-            page.append(found)
-        if len(page) == _PAGE:
-            yield {"features": page, _STATIC: True}
-            page = []
-    if page:
+    found = (item.to_dict(transform_hrefs=False) for item in catalog.get_items(recursive=True))
+    matching = filter(_matcher(query), found)
+    while page := list(itertools.islice(matching, _PAGE)):
         yield {"features": page, _STATIC: True}
 
 
@@ -177,7 +197,9 @@ def _matcher(query: Mapping[str, Any]) -> Callable[[Item], bool]:
         )
         if (end and _moment(first) > end) or (begin and _moment(last) < begin):
             return False
-        return area is None or bool(area.intersects(shapely.geometry.shape(item["geometry"])))
+        if area is None or item["geometry"] is None:
+            return area is None
+        return bool(area.intersects(shapely.geometry.shape(item["geometry"])))
 
     return matches
 

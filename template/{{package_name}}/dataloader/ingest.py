@@ -1,47 +1,72 @@
-"""First stage: put a scene and labelled spectra into the object store."""
+"""First stage: put a scene and training samples into the object store."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from gaiaflow.rasters import open_raster, read_labels, sample_labels, spatial_blocks
+
 from ..model_pipeline.bands import BANDS, FROM_LANDSAT
 from ..utils import s3
-from .scene import open_scene, sample_scene, scene_to_cog
+from .scene import find_data, open_scene, sample_scene, store_scene
 
 SAMPLE = "sample"
+BLOCK_SIZE = 250.0  # metres; pixels of one block are all learned from, or all held out
 
 
 def ingest(
     scene: str = SAMPLE,
-    spectra: str = SAMPLE,
+    labels: str = SAMPLE,
+    label_column: str = "class",
     band_names: Sequence[str] | None = None,
     scale: float | None = None,
     offset: float | None = None,
     nodata: float | None = None,
 ) -> dict[str, Any]:
-    """Store the scene as COG and the spectra as CSV under a new prefix.
+    """Store the scene as COG and the samples as a table under a new prefix.
 
     Args:
-        scene: "sample", or a raster such as "data/scene.tif" or "s3://bucket/scene.tif" with at
-            least the bands B02, B03, B04 and B08.
-        spectra: "sample", or a CSV file with columns B02, B03, B04, B08 (reflectance, 0..1), class.
+        scene: "sample", or a raster with at least the bands B02, B03, B04 and B08: a file in
+            data/, "s3://bucket/scene.tif" or a URL.
+        labels: "sample"; labelled points or polygons (GeoPackage, GeoJSON, GeoParquet), whose
+            pixels of the scene become samples; or a CSV file with columns B02, B03, B04, B08
+            (reflectance, 0..1), class.
+        label_column: the column of points or polygons that names their class.
         band_names, scale, offset, nodata: what the scene's file doesn't say; see `open_scene`.
 
     Returns:
-        The S3 keys `scene` and `spectra`.
+        The S3 keys `scene` and `samples`, and the scene's `name`.
     """
-    if scene == SAMPLE:
-        image = sample_scene()
-    else:
-        image = open_scene(scene, band_names=band_names, scale=scale, offset=offset, nodata=nodata)
-    table = sample_spectra() if spectra == SAMPLE else pd.read_csv(spectra)
-
     prefix = s3.new_prefix("landcover")
+    key = f"{prefix}/scene.tif"
+    if scene == SAMPLE:
+        store_scene(sample_scene(), s3.uri(key))
+    else:
+        options = {"band_names": band_names, "scale": scale, "offset": offset, "nodata": nodata}
+        with open_scene(find_data(scene), **options) as raster:  # type: ignore[arg-type]
+            store_scene(raster, s3.uri(key))
     return {
-        "scene": s3.put(f"{prefix}/scene.tif", scene_to_cog(image)),
-        "spectra": s3.put_table(f"{prefix}/spectra.csv", table),
+        "name": Path(scene).stem,
+        "scene": key,
+        "samples": s3.put_table(f"{prefix}/samples.parquet", samples(key, labels, label_column)),
     }
+
+
+def samples(scene: str, labels: str, label_column: str) -> pd.DataFrame:
+    """Training samples: a column for each band, and class. See `ingest` for the arguments.
+
+    Those of points or polygons also have their place, and the block that they are in.
+    """
+    if labels == SAMPLE:
+        return sample_spectra()
+    place = find_data(labels)
+    if place.endswith(".csv"):
+        return pd.read_csv(place)
+    with open_raster(s3.uri(scene)) as raster:
+        table = sample_labels(raster, read_labels(place, label_column))
+    return table.assign(block=spatial_blocks(table, BLOCK_SIZE))
 
 
 def sample_spectra() -> pd.DataFrame:

@@ -7,12 +7,35 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from gaiaflow.rasters import Raster, read_reflectance, write_cog
+from gaiaflow.rasters import Applied, Description, LazyRaster, Raster, apply, open_reflectance
 
-from ..model_pipeline.bands import OTHER_NAMES
+from ..model_pipeline.bands import BANDS, OTHER_NAMES
+
+DATA = Path(__file__).parents[2] / "data"
 
 # The sample has no location: this is a flat grid in metres, not a place on Earth.
 LOCAL_GRID = 'LOCAL_CS["Scene grid",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+
+# How we store scenes: reflectance x 10000, as Sentinel-2's own files.
+STORED = Description(nodata=-32768, dtype="int16", scale=1e-4, names=BANDS)
+
+
+def find_data(name: str) -> str:
+    """The path of a file, in data/ or elsewhere; addresses such as s3:// and https:// stay.
+
+    Raises:
+        LookupError: there is no such file; the message lists what data/ has.
+    """
+    if "://" in name:
+        return name
+    for path in (DATA / name, DATA.parent / name):
+        if path.exists():
+            return str(path)
+    there = ", ".join(sorted(path.name for path in DATA.glob("*"))) or "nothing"
+    raise LookupError(
+        f"There is no {name} in {DATA}, which has {there}. Put it there, or into the object store "
+        "if the task runs on another computer, and pass s3://bucket/key."
+    )
 
 
 def sample_scene() -> Raster:
@@ -40,8 +63,8 @@ def open_scene(
     scale: float | None = None,
     offset: float | None = None,
     nodata: float | None = None,
-) -> Raster:
-    """Read our bands of a scene from a file, "s3://bucket/key", a URL or a file's content.
+) -> LazyRaster:
+    """Open our bands of a scene: a file, "s3://bucket/key", a URL or a file's content.
 
     If neither the file nor an argument says something, the rules in
     `gaiaflow/rasters/reflectance.py` decide; the log says how.
@@ -54,15 +77,15 @@ def open_scene(
     Raises:
         RasterError: something can't be determined; the message names the argument to set.
     """
-    return read_reflectance(
+    return open_reflectance(
         source, OTHER_NAMES, band_names=band_names, scale=scale, offset=offset, nodata=nodata
     )
 
 
-def scene_to_cog(scene: Raster) -> bytes:
-    """The scene as the content of a self-describing Cloud-Optimized GeoTIFF.
+def store_scene(scene: Raster | LazyRaster, destination: str | Path) -> Applied:
+    """Store a scene as a self-describing Cloud-Optimized GeoTIFF, window by window.
 
-    It contains reflectance as float32, with NaN as nodata and named bands: later stages read it
-    with `gaiaflow.rasters.read`, without any rules.
+    It names its bands and says how its numbers become reflectance: later stages read it with
+    `gaiaflow.rasters.open_raster`, without any rules.
     """
-    return write_cog(scene.values, scene.crs, scene.transform, np.nan, names=scene.bands)
+    return apply(lambda values: values, scene, destination, STORED)

@@ -15,5 +15,8 @@ OTHER_NAMES = {
     "B08": ("nir", "SR_B5"),
 }
 
+# STAC's names, with which viewers find red, green and blue.
+COMMON_NAMES = {name: others[0] for name, others in OTHER_NAMES.items()}
+
 # The letters used in formulas of spectral indices.
 IN_FORMULAS = {"B": "B02", "G": "B03", "R": "B04", "N": "B08"}

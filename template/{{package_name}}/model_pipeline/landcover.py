@@ -5,9 +5,11 @@ to know its features.
 """
 
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import mlflow
 import mlflow.sklearn
@@ -30,7 +32,9 @@ def build_pipeline(classifier: Pipeline) -> Pipeline:
     return Pipeline([("indices", FunctionTransformer(add_indices)), ("classify", classifier)])
 
 
-def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
+def log_pipeline(
+    pipeline: Pipeline, example: pd.DataFrame, classes: Mapping[str, Any] | None = None
+) -> str:
     """Log the trained pipeline to the active MLflow run.
 
     The format is skops, not pickle: it stores the state of known types instead of code that runs
@@ -40,6 +44,7 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
 
     Args:
         example: some rows of raw reflectances, columns B02, B03, B04, B08.
+        classes: the code and colour of each class, which go into the model's metadata.
 
     Returns:
         The URI of the model.
@@ -54,6 +59,7 @@ def log_pipeline(pipeline: Pipeline, example: pd.DataFrame) -> str:
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             signature=make_signature(pipeline, example),
             input_example=example,
+            metadata={"classes": dict(classes)} if classes else None,
         )
     return str(info.model_uri)
 

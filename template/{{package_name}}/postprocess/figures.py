@@ -1,19 +1,20 @@
 """Pictures. They use matplotlib's Figure directly: no pyplot, no global state, no display."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from gaiaflow.rasters import Raster
 
-from ..model.classes import CLASSES, NODATA
+from ..model.classes import CLASSES, NODATA, Classes
 
 INK = "#2b2b2b"
 KILOMETRE = 1000  # metres
+NO_SOIL = "; bare soil has none of its own and mostly turns up as Urban."  # of the sample's
 
 
 def true_colour(scene: Raster) -> npt.NDArray[np.float32]:
@@ -29,12 +30,13 @@ def true_colour(scene: Raster) -> npt.NDArray[np.float32]:
 
 
 def map_figure(
-    scene: Raster, codes: npt.NDArray[np.uint8], shares: dict[str, float], model: str
+    scene: Raster, codes: Raster, classes: Classes, shares: Mapping[str, float], model: str
 ) -> Figure:
     """The scene and its land-cover map side by side, with the share of each class.
 
     Args:
-        codes: class codes, shape (rows, columns).
+        codes: one band of class codes on the same grid.
+        classes: the code and colour of each class.
         shares: share (0..1) of each class.
         model: the model that made the map, for the caption.
     """
@@ -48,9 +50,8 @@ def map_figure(
     left.set_title("Scene, true colour", loc="left", color=INK, fontsize=13)
     _scale_bar(left, scene)
 
-    colours = {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, (_, rgb) in CLASSES.items()}
-    palette = ListedColormap(["white", *colours.values()])
-    right.imshow(codes, cmap=palette, vmin=-0.5, vmax=len(CLASSES) + 0.5, interpolation="nearest")
+    colours = {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, (_, rgb) in classes.items()}
+    right.imshow(coloured(codes, classes), interpolation="nearest")
     right.set_title("Land cover", loc="left", color=INK, fontsize=13)
 
     for axes in (left, right):
@@ -64,7 +65,7 @@ def map_figure(
         handles=handles,
         loc="lower right",
         bbox_to_anchor=(0.98, 0.09),
-        ncols=len(handles),
+        ncols=min(len(handles), 6),
         frameon=False,
         fontsize=12,
         labelcolor=INK,
@@ -73,8 +74,9 @@ def map_figure(
     figure.text(
         0.03,
         0.04,
-        f"Every pixel gets the most similar of {len(CLASSES)} classes; bare soil has none of its "
-        f"own and mostly turns up as Urban.\nMade by {model}.{_remarks(scene, codes)}",
+        f"Every pixel gets the most similar of {len(classes)} classes"
+        f"{NO_SOIL if set(classes) == set(CLASSES) else '.'}\n"
+        f"Made by {model}.{_remarks(scene, codes)}",
         color="#666666",
         fontsize=9.5,
         linespacing=1.5,
@@ -82,10 +84,19 @@ def map_figure(
     return figure
 
 
-def _remarks(scene: Raster, codes: npt.NDArray[np.uint8]) -> str:
+def coloured(codes: Raster, classes: Classes) -> npt.NDArray[np.uint8]:
+    """Class codes as RGB, shape (rows, columns, 3); white where there is no data."""
+    palette = np.full((256, 3), 255, np.uint8)
+    for code, colour in classes.values():
+        palette[code] = colour
+    numbers = np.nan_to_num(codes.values[0], nan=NODATA).astype(np.uint8)
+    return np.asarray(palette[numbers])
+
+
+def _remarks(scene: Raster, codes: Raster) -> str:
     """What a reader of the map would not expect, as sentences with a leading space."""
     found = []
-    empty = float((codes == NODATA).mean())
+    empty = float(np.isnan(codes.values).mean())
     if empty:
         found.append(f"White: no data ({empty:.1%} of the scene).")
     if scene.crs is None:

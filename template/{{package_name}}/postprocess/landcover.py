@@ -1,61 +1,46 @@
 """Last stage: the map, as a raster for machines and as a picture for people."""
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
-import numpy as np
-import numpy.typing as npt
 
-from gaiaflow.rasters import Raster, read, write_cog
+from gaiaflow.rasters import open_raster
 
-from ..model.classes import CLASSES, NODATA
 from ..predict.scene import class_shares, classify
 from ..utils import s3
 from .figures import map_figure
+from .products import COLLECTION, publish, publish_collection, raster_key
+
+SIDE = 600  # pixels of the picture's longer side; larger scenes are shown coarser
 
 
-def make_map(scene: str, model: str, run_id: str) -> dict[str, Any]:
+def make_map(scene: str, model: str, run_id: str, name: str = "scene") -> dict[str, Any]:
     """Classify the scene stored under this key with a registered model.
 
     Args:
         scene: S3 key of the scene.
-        model: URI of the model, such as "models:/landcover/1" or "models:/landcover@champion".
+        model: URI of the model, such as "models:/landcover/1".
         run_id: the MLflow run that also gets the picture.
+        name: what the scene is called.
 
     Returns:
-        The S3 keys `map` (COG) and `picture` (PNG), and the `shares` of the classes.
+        The S3 keys `map` (COG), `item` (STAC) and `picture` (PNG), and the classes' `shares`.
     """
-    image = read(s3.get(scene))
-    codes = classify(mlflow.pyfunc.load_model(model), image)
-    shares = class_shares(codes)
-    raster = s3.put(s3.beside(scene, "landcover.tif"), class_raster(codes, image, model))
-
+    key = raster_key(name, model)
+    with open_raster(s3.uri(scene)) as raster:
+        applied, classes = classify(model, raster, s3.uri(key))
+        image = raster.preview(SIDE)
+    with open_raster(s3.uri(key)) as result:
+        codes = result.preview(SIDE)
+    shares = class_shares(applied.counts, classes)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "landcover.png"
-        map_figure(image, codes, shares, model).savefig(file)
+        map_figure(image, codes, classes, shares, model).savefig(file)
         mlflow.log_artifact(str(file), run_id=run_id)
-        picture = s3.put(s3.beside(scene, file.name), file.read_bytes())
-    return {"map": raster, "picture": picture, "shares": shares}
-
-
-def class_raster(codes: npt.NDArray[np.uint8], scene: Raster, model: str) -> bytes:
-    """The content of a Cloud-Optimized GeoTIFF of class codes on the grid of the scene.
-
-    It includes the colour table, the nodata value and each code's meaning (tag `classes`, JSON).
-    """
-    return write_cog(
-        codes[np.newaxis],
-        scene.crs,
-        scene.transform,
-        NODATA,
-        names=("land cover",),
-        colours=dict(CLASSES.values()),
-        tags={
-            "classes": json.dumps({code: name for name, (code, _) in CLASSES.items()}),
-            "model": model,
-        },
-        overviews="mode",
-    )
+        picture = s3.put(s3.beside(key, file.name), file.read_bytes())
+    thumbnail = {"href": f"../{picture.removeprefix(COLLECTION + '/')}", "roles": ["thumbnail"]}
+    item = publish(name, model, applied, classes, raster, more={"thumbnail": thumbnail})
+    publish_collection()
+    return {"map": key, "item": item, "picture": picture, "shares": shares}

@@ -1,42 +1,58 @@
-"""Batch inference: classify every pixel of a scene."""
+"""Batch inference: classify every pixel of a scene, whatever its size."""
 
-from typing import Any, Protocol
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+import mlflow
 
-from gaiaflow.rasters import Raster
+from gaiaflow.rasters import Applied, Description, LazyRaster, Raster, apply, function_of
 
-from ..model.classes import CLASSES, NODATA
-
-
-class Model(Protocol):
-    """Anything that turns band reflectances into class names, such as a loaded MLflow model."""
-
-    def predict(self, data: pd.DataFrame) -> Any: ...
+from ..model.classes import NODATA, Classes, classes_in
 
 
-def classify(model: Model, scene: Raster) -> npt.NDArray[np.uint8]:
-    """The class code of each pixel, shape (rows, columns); NODATA where a band has no value.
+def classify(
+    model: str, scene: Raster | LazyRaster, destination: str | Path
+) -> tuple[Applied, Classes]:
+    """Write the class codes of a scene as a Cloud-Optimized GeoTIFF; NODATA where it has none.
 
-    Raises:
-        ValueError: the model predicts a class that has no code.
+    Args:
+        model: URI of the model, such as "models:/landcover/1".
+        destination: a path, or "s3://bucket/key".
+
+    Returns:
+        What was written, with the number of pixels of each code, and the model's classes.
     """
-    valid = np.isfinite(scene.values).all(axis=0)
-    codes = np.full(valid.shape, NODATA, np.uint8)
-    if valid.any():
-        # One call for all pixels: a column per band, a row per pixel.
-        pixels = pd.DataFrame(scene.values[:, valid].T.astype(float), columns=scene.bands)
-        names = pd.Series(np.asarray(model.predict(pixels)))
-        found = names.map({name: code for name, (code, _) in CLASSES.items()})
-        if found.isna().any():
-            raise ValueError(f"the model predicts unknown classes: {set(names) - set(CLASSES)}")
-        codes[valid] = found
-    return codes
+    loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
+    return classify_with(loaded, scene, destination, model)
 
 
-def class_shares(codes: npt.NDArray[np.uint8]) -> dict[str, float]:
+def classify_with(
+    model: Any, scene: Raster | LazyRaster, destination: str | Path, name: str
+) -> tuple[Applied, Classes]:
+    """The same with a loaded model; the file says that the one of this name made it."""
+    classes = classes_in(model)
+    codes = {title: code for title, (code, _) in classes.items()}
+    function = function_of(model, scene.bands, codes, NODATA)
+    return apply(function, scene, destination, description(classes, name)), classes
+
+
+def description(classes: Classes, model: str) -> Description:
+    """What a class raster says about itself: colours, and each code's meaning (tag, JSON)."""
+    return Description(
+        nodata=NODATA,
+        names=("land cover",),
+        colours=dict(classes.values()),
+        tags={
+            "classes": json.dumps({code: name for name, (code, _) in classes.items()}),
+            "model": model,
+        },
+        overviews="mode",
+    )
+
+
+def class_shares(counts: Mapping[int, int], classes: Classes) -> dict[str, float]:
     """The share (0..1) of each class in the pixels that have data."""
-    total = max(int((codes != NODATA).sum()), 1)
-    return {name: int((codes == code).sum()) / total for name, (code, _) in CLASSES.items()}
+    total = max(sum(counts.values()), 1)
+    return {name: counts.get(code, 0) / total for name, (code, _) in classes.items()}

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
 
 from ..model_pipeline.bands import BANDS
 from ..model_pipeline.indices import INDICES, add_indices
@@ -12,21 +14,36 @@ HELD_OUT = 0.3
 SEED = 42  # fixed: models of different runs are compared on the same held-out samples
 
 
-def features(spectra: str) -> dict[str, Any]:
-    """Add spectral indices and the split to the spectra stored under this key.
+def features(samples: str) -> dict[str, Any]:
+    """Add spectral indices and the split to the samples stored under this key.
 
     Returns:
         The S3 key `features` of the table, and the `columns` that a model learns from.
     """
-    table = make_features(s3.get_table(spectra))
+    table = make_features(s3.get_table(samples))
     return {
-        "features": s3.put_table(s3.beside(spectra, "features.csv"), table),
+        "features": s3.put_table(s3.beside(samples, "features.parquet"), table),
         "columns": [*BANDS, *INDICES],
     }
 
 
-def make_features(spectra: pd.DataFrame) -> pd.DataFrame:
-    """The spectra with their indices, class and split ("train" or "test", stratified)."""
-    table = add_indices(spectra).assign(**{"class": spectra["class"]})
-    test = table.groupby("class").sample(frac=HELD_OUT, random_state=SEED).index
-    return table.assign(split=["test" if row in test else "train" for row in table.index])
+def make_features(samples: pd.DataFrame) -> pd.DataFrame:
+    """The samples with their indices, class, split ("train" or "test") and block, if any.
+
+    Both parts have about the same share of each class. Samples that have a block are split by
+    block: neighbouring pixels look alike, and a model that is tested on neighbours of what it has
+    learned from looks better than it is.
+    """
+    kept = [name for name in ("class", "block") if name in samples]
+    table = add_indices(samples).join(samples[kept]).reset_index(drop=True)
+    if "block" in table:
+        parts = StratifiedGroupKFold(round(1 / HELD_OUT), shuffle=True, random_state=SEED)
+        _, test = next(parts.split(table, table["class"], table["block"]))
+    else:
+        test = table.groupby("class").sample(frac=HELD_OUT, random_state=SEED).index
+    return table.assign(split=np.where(table.index.isin(test), "test", "train"))
+
+
+def columns_of(table: pd.DataFrame) -> list[str]:
+    """The columns that a model learns from."""
+    return [name for name in table.columns if name not in ("class", "split", "block")]

@@ -6,19 +6,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gaiaflow.rasters import Raster, is_plausible, read
+from gaiaflow.rasters import Raster, is_plausible, open_raster
 
-from ..model.classes import CLASSES
+from ..dataloader.ingest import BLOCK_SIZE
 from ..model_pipeline.bands import BANDS
 from ..utils import s3
 
 MIN_SIDE = 32  # pixels
 MIN_SAMPLES = 10  # per class: enough for a held-out part and for the folds of the search
+MIN_BLOCKS = 3  # per class: two to learn from, one to test on
+MAX_CLASSES = 250  # codes are bytes
 MAX_OUTSIDE = 0.01  # share of values that may be outside 0..1 (glint, haze, bright roofs)
 
 
-def validate(scene: str, spectra: str, max_nodata: float = 0.2) -> dict[str, Any]:
-    """Check the scene and the spectra stored under these keys.
+def validate(scene: str, samples: str, max_nodata: float = 0.2) -> dict[str, Any]:
+    """Check the scene and the samples stored under these keys. Of a large scene, it sees a part.
 
     Returns:
         The same keys, which make later stages depend on the check, and statistics.
@@ -26,16 +28,18 @@ def validate(scene: str, spectra: str, max_nodata: float = 0.2) -> dict[str, Any
     Raises:
         ValueError: the data has problems; the message lists them all.
     """
-    image, table = read(s3.get(scene)), s3.get_table(spectra)
-    problems = check_scene(image, max_nodata) + check_spectra(table)
+    table = s3.get_table(samples)
+    with open_raster(s3.uri(scene)) as raster:
+        image, grid = raster.preview(), raster.grid
+    problems = check_scene(image, max_nodata) + check_samples(table)
     if problems:
         raise ValueError("The data can't be used for training:\n- " + "\n- ".join(problems))
     return {
         "scene": scene,
-        "spectra": spectra,
-        "pixels": image.values[0].size,
+        "samples": samples,
+        "pixels": grid.rows * grid.columns,
         "nodata_share": nodata_share(image.values),
-        "samples": table["class"].value_counts().to_dict(),
+        "classes": table["class"].value_counts().to_dict(),
     }
 
 
@@ -55,33 +59,45 @@ def check_scene(scene: Raster, max_nodata: float = 0.2) -> list[str]:
     return problems + _check_range("scene", scene.values)
 
 
-def check_spectra(table: pd.DataFrame) -> list[str]:
-    """The problems of the labelled spectra, one sentence each; empty if there are none."""
+def check_samples(table: pd.DataFrame) -> list[str]:
+    """The problems of the training samples, one sentence each; empty if there are none."""
     missing = [name for name in (*BANDS, "class") if name not in table]
     if missing:
-        return [f"spectra: no column {_join(missing)}"]
+        return [f"samples: no column {_join(missing)}"]
     problems = []
     incomplete = int(table[[*BANDS, "class"]].isna().any(axis=1).sum())
     if incomplete:
-        problems.append(f"spectra: {incomplete} of {len(table)} rows have gaps (NaN)")
+        problems.append(f"samples: {incomplete} of {len(table)} rows have gaps (NaN)")
     numbers = table[list(BANDS)].apply(pd.to_numeric, errors="coerce")
     impossible = ~is_plausible(numbers.to_numpy(float)) & table[list(BANDS)].notna().to_numpy()
     if impossible.any():
         example = table[list(BANDS)].to_numpy()[impossible][0]
         problems.append(
-            f"spectra: {impossible.any(axis=1).sum()} of {len(table)} rows have values that can't "
+            f"samples: {impossible.any(axis=1).sum()} of {len(table)} rows have values that can't "
             f"be reflectance, such as {example}"
         )
+    return problems + _check_classes(table) + _check_range("samples", numbers.to_numpy(float))
+
+
+def _check_classes(table: pd.DataFrame) -> list[str]:
     counts = table["class"].value_counts()
-    problems += [
-        f"spectra: {counts.get(name, 0)} samples of class {name}; at least {MIN_SAMPLES} are needed"
-        for name in CLASSES
-        if counts.get(name, 0) < MIN_SAMPLES
+    if not 2 <= len(counts) <= MAX_CLASSES:
+        there = _join(counts.index) or "none"
+        return [f"samples: {len(counts)} classes ({there}); 2 to {MAX_CLASSES} are possible"]
+    problems = [
+        f"samples: {count} of class {name}; at least {MIN_SAMPLES} are needed"
+        for name, count in counts.items()
+        if count < MIN_SAMPLES
     ]
-    unknown = sorted(set(counts.index) - set(CLASSES))
-    if unknown:
-        problems.append(f"spectra: unknown class {_join(unknown)}; known are {_join(CLASSES)}")
-    return problems + _check_range("spectra", numbers.to_numpy(float))
+    if "block" in table:
+        blocks = table.groupby("class")["block"].nunique()
+        problems += [
+            f"samples: those of class {name} are in {count} places, {BLOCK_SIZE:g} m apart; at "
+            f"least {MIN_BLOCKS} are needed, so that the model is tested where it has not learned"
+            for name, count in blocks.items()
+            if count < MIN_BLOCKS
+        ]
+    return problems
 
 
 def nodata_share(reflectance: npt.NDArray[np.floating[Any]]) -> float:

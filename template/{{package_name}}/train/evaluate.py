@@ -1,6 +1,7 @@
 """Fifth stage: evaluate the model on samples that it has never seen."""
 
 import logging
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from ..model.classes import CLASSES
 from ..model_pipeline.bands import BANDS
 from ..model_pipeline.registry import champion_version
 from ..postprocess.figures import confusion_figure
@@ -37,10 +37,11 @@ def evaluate(features: str, model: str, run_id: str, name: str = "landcover") ->
     metrics = compute_metrics(test["class"], predicted)
 
     mlflow.log_metrics(metrics, run_id=run_id, model_id=model.rpartition("/")[2])
-    matrix = confusion_matrix(test["class"], predicted, labels=list(CLASSES))
+    classes = sorted(table["class"].unique())
+    matrix = confusion_matrix(test["class"], predicted, labels=classes)
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "confusion_matrix.png"
-        confusion_figure(matrix, list(CLASSES)).savefig(picture)
+        confusion_figure(matrix, classes).savefig(picture)
         mlflow.log_artifact(str(picture), run_id=run_id)
 
     return {"metrics": metrics, "champion_accuracy": champion_accuracy(name, test)}
@@ -68,9 +69,12 @@ def predict_classes(model: str, table: pd.DataFrame) -> np.ndarray[Any, Any]:
 
 def compute_metrics(truth: pd.Series, predicted: np.ndarray[Any, Any]) -> dict[str, float]:
     """Overall accuracy, macro F1, and the recall (producer's accuracy) of each class, 0..1."""
-    recalls = recall_score(truth, predicted, labels=list(CLASSES), average=None, zero_division=0)
+    classes = sorted(truth.unique())
+    recalls = recall_score(truth, predicted, labels=classes, average=None, zero_division=0)
+    # MLflow allows few other characters in names.
+    names = [f"recall_{re.sub(r'[^a-z0-9_. -]', '_', name.lower())}" for name in classes]
     return {
         "accuracy": float(accuracy_score(truth, predicted)),
         "f1_macro": float(f1_score(truth, predicted, average="macro")),
-        **{f"recall_{c.lower()}": float(r) for c, r in zip(CLASSES, recalls, strict=True)},
+        **{name: float(recall) for name, recall in zip(names, recalls, strict=True)},
     }

@@ -1,15 +1,21 @@
 """Fourth stage: search hyper-parameters, train, log everything to MLflow."""
 
+import logging
+from contextlib import suppress
 from typing import Any
 
 import mlflow
 import pandas as pd
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
+from ..model.classes import classes_of
 from ..model.classifier import SEARCH, make_classifier
 from ..model_pipeline.bands import BANDS
 from ..model_pipeline.landcover import build_pipeline, log_pipeline
+from ..preprocess.features import SEED, columns_of
 from ..utils import s3
+
+logger = logging.getLogger(__name__)
 
 
 def train(features: str, folds: int = 5) -> dict[str, Any]:
@@ -19,16 +25,18 @@ def train(features: str, folds: int = 5) -> dict[str, Any]:
         `run_id`, the URI `model` of the logged inference pipeline, and `cv_accuracy`.
     """
     table = s3.get_table(features)
-    table = table[table["split"] == "train"]
-    columns = table.columns.drop(["class", "split"])
-    search = search_classifier(table[columns], table["class"], folds)
+    table = table[table["split"] == "train"].reset_index(drop=True)
+    columns = columns_of(table)
+    search = search_classifier(table[columns], table["class"], folds_of(table, folds))
 
     with mlflow.start_run(run_name="landcover", tags={"pipeline": "landcover"}) as run:
         log_search(search)
-        mlflow.log_params({"features": ", ".join(columns), "samples": len(table), "folds": folds})
+        mlflow.log_params({"features": ", ".join(columns), "samples": len(table)})
+        mlflow.log_params({"folds": search.n_splits_, "classes": table["class"].nunique()})
         mlflow.set_tag("data", features)
         pipeline = build_pipeline(search.best_estimator_)
-        model = log_pipeline(pipeline, table[list(BANDS)].head(3).reset_index(drop=True))
+        example = table[list(BANDS)].head(3)
+        model = log_pipeline(pipeline, example, classes_of(table["class"]))
     return {
         "run_id": run.info.run_id,
         "model": model,
@@ -36,8 +44,33 @@ def train(features: str, folds: int = 5) -> dict[str, Any]:
     }
 
 
-def search_classifier(features: pd.DataFrame, classes: pd.Series, folds: int) -> GridSearchCV:
+def folds_of(table: pd.DataFrame, most: int = 5) -> list[tuple[Any, Any]]:
+    """Row numbers to learn from and to validate on, for each fold.
+
+    A block is never in both parts, and each part to learn from has all classes. If the blocks don't
+    allow that, they don't count.
+    """
+    classes = table["class"]
+
+    def is_complete(rows: Any) -> bool:
+        return bool(classes[rows].nunique() == classes.nunique())
+
+    if "block" in table:
+        for count in range(most, 1, -1):
+            parts = StratifiedGroupKFold(count, shuffle=True, random_state=SEED)
+            with suppress(ValueError):  # fewer blocks than folds
+                folds = list(parts.split(table, classes, table["block"]))
+                if all(is_complete(learn) and is_complete(check) for learn, check in folds):
+                    return folds
+        logger.warning("the samples are in too few places: folds don't respect blocks")
+    return list(StratifiedKFold(most, shuffle=True, random_state=SEED).split(table, classes))
+
+
+def search_classifier(features: pd.DataFrame, classes: pd.Series, folds: Any) -> GridSearchCV:
     """Cross-validate every candidate, and train the best one on all rows.
+
+    Args:
+        folds: how many, or the row numbers of each.
 
     The log loss decides: if all candidates are nearly always right, it still shows how sure they
     are.

@@ -36,6 +36,11 @@ def new_prefix(pipeline: str) -> str:
     return f"{pipeline}/{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
+def uri(key: str) -> str:
+    """The address of `key` for everything else that reads or writes the store, such as GDAL."""
+    return f"s3://{bucket()}/{key}"
+
+
 def beside(key: str, name: str) -> str:
     """The key of `name` next to `key`, which keeps a run's results together."""
     return f"{key.rpartition('/')[0]}/{name}".lstrip("/")
@@ -57,10 +62,15 @@ def get(key: str) -> bytes:
 
 
 def put_table(key: str, table: pd.DataFrame) -> str:
-    """Store `table` as CSV (without its index) and return its key."""
-    return put(key, table.to_csv(index=False).encode())
+    """Store `table` without its index and return its key: as CSV, or as (Geo)Parquet by its end."""
+    if not key.endswith(".parquet"):
+        return put(key, table.to_csv(index=False).encode())
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return put(key, buffer.getvalue())
 
 
 def get_table(key: str) -> pd.DataFrame:
-    """The CSV table stored under `key`."""
-    return pd.read_csv(io.BytesIO(get(key)))
+    """The table stored under `key`; places in it are bytes (WKB)."""
+    data = io.BytesIO(get(key))
+    return pd.read_parquet(data) if key.endswith(".parquet") else pd.read_csv(data)

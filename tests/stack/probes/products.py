@@ -1,14 +1,16 @@
-"""What a run of the land-cover pipeline has put into the object store. Prints JSON.
+"""What runs of the land-cover pipelines have put into the object store. Prints JSON.
 
-Usage: products.py ROOT
+Usage: products.py ROOT [PREFIX ...]
 """
 
 import hashlib
 import io
 import json
 import os
+import sys
 
 import boto3
+import pandas as pd
 from matplotlib.image import imread
 from rasterio.io import MemoryFile
 
@@ -37,17 +39,23 @@ def describe(content: bytes) -> dict[str, object]:
         }
 
 
+def listed(prefix: str) -> list[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
 objects = {}
-for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="landcover/"):
-    for item in page.get("Contents", []):
-        content = client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
-        found = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        if item["Key"].endswith(".tif"):
-            found |= describe(content)
-        elif item["Key"].endswith(".png"):
-            found["shape"] = list(imread(io.BytesIO(content)).shape)
-        elif item["Key"].endswith(".csv"):
-            header, *rows = content.decode().splitlines()
-            found |= {"columns": header.split(","), "rows": len(rows)}
-        objects[item["Key"]] = found
+for key in [key for prefix in sys.argv[2:] or ["landcover/"] for key in listed(prefix)]:
+    content = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    found = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    if key.endswith(".tif"):
+        found |= describe(content)
+    elif key.endswith(".png"):
+        found["shape"] = list(imread(io.BytesIO(content)).shape)
+    elif key.endswith(".parquet"):
+        table = pd.read_parquet(io.BytesIO(content))
+        found |= {"columns": list(table.columns), "rows": len(table)}
+    elif key.endswith(".json"):
+        found["json"] = json.loads(content)
+    objects[key] = found
 print(json.dumps(objects))

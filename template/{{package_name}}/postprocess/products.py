@@ -1,0 +1,127 @@
+"""Land-cover maps as products: a collection of STAC items in the bucket, for any STAC client."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import mlflow
+
+from gaiaflow.rasters import Applied, LazyRaster
+from gaiaflow.stac import (
+    class_asset,
+    collection_items,
+    folder,
+    model_item,
+    product_item,
+    raster_assets,
+    remove_item,
+    write_collection,
+    write_item,
+)
+
+from ..model.classes import NODATA, Classes
+from ..model.classifier import ARCHITECTURE
+from ..model_pipeline.bands import COMMON_NAMES
+from ..utils import s3
+
+COLLECTION = "products/landcover"
+DESCRIPTION = "Land cover, classified from optical scenes"
+
+
+def product_name(scene: str, model: str) -> str:
+    """The id of the product of a scene and a model, such as "scene-landcover-v3"."""
+    version = re.sub(r"[^\w.-]", "_", model.removeprefix("models:/").replace("/", "-v"))
+    return f"{re.sub(r'[^a-zA-Z0-9_.-]', '_', scene)}-{version}"
+
+
+def raster_key(scene: str, model: str) -> str:
+    """The S3 key of a product's class raster."""
+    return f"{COLLECTION}/{product_name(scene, model)}/landcover.tif"
+
+
+def known_products() -> set[str]:
+    """The ids of all products that there are."""
+    names = folder(f"{s3.uri(COLLECTION)}/items").names()
+    return {name.removesuffix(".json") for name in names}
+
+
+def publish(
+    scene: str,
+    model: str,
+    applied: Applied,
+    classes: Classes,
+    raster: LazyRaster,
+    *,
+    source: Mapping[str, Any] | None = None,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """Describe a map in the collection.
+
+    Args:
+        scene: what the scene is called.
+        source: the scene's own STAC item, if it has one. Otherwise, the time of the map is now.
+        more: other assets, such as a picture.
+
+    Returns:
+        The S3 key of the item.
+    """
+    name = product_name(scene, model)
+    links = {link["rel"]: link["href"] for link in (source or {}).get("links", [])}
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    item = product_item(
+        name,
+        applied.grid,
+        datetime=(source or {}).get("properties", {}).get("datetime") or moment,
+        assets={
+            "map": class_asset(f"../{name}/landcover.tif", classes, applied.counts, NODATA),
+            **raster_assets(raster, COMMON_NAMES),
+            **(more or {}),
+        },
+        made_from=[*([links["self"]] if links.get("self") else []), describe_model(model, classes)],
+        model=model,
+        properties={"title": f"Land cover of {scene}", "gaiaflow:scene": scene},
+    )
+    return write_item(s3.uri(COLLECTION), item).removeprefix(s3.uri(""))
+
+
+def describe_model(model: str, classes: Classes) -> str:
+    """Describe a model beside its products, once; return its address, seen from their items."""
+    name = f"models/{re.sub(r'[^a-zA-Z0-9_.-]', '_', model.removeprefix('models:/'))}.json"
+    place = folder(s3.uri(COLLECTION))
+    if place.read(name) is None:
+        info = mlflow.models.get_model_info(model)
+        item = model_item(
+            model.removeprefix("models:/"),
+            info,
+            architecture=ARCHITECTURE,
+            classes=classes,
+            uri=model,
+        )
+        place.write(name, json.dumps(item, indent=2).encode())
+    return f"../{name}"
+
+
+def publish_collection(keep: int = 2) -> list[str]:
+    """List all products in the collection, without old ones, which are removed.
+
+    Args:
+        keep: how many products of a scene stay: those of the newest models, by creation.
+
+    Returns:
+        The ids of the products that were removed.
+    """
+    place = s3.uri(COLLECTION)
+    items = collection_items(place)
+    items.sort(key=lambda item: item["properties"]["created"], reverse=True)
+    kept: dict[str, list[dict[str, Any]]] = {}
+    old: list[dict[str, Any]] = []
+    for item in items:
+        of_scene = kept.setdefault(item["properties"]["gaiaflow:scene"], [])
+        (of_scene if len(of_scene) < keep else old).append(item)
+    listed = [item for of_scene in kept.values() for item in of_scene]
+    write_collection(place, DESCRIPTION, listed)
+    for item in old:
+        remove_item(place, item)
+    return [item["id"] for item in old]
