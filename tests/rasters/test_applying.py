@@ -99,6 +99,28 @@ def test_a_preview_is_small_and_lies_where_the_raster_does(make: Make) -> None:
     np.testing.assert_array_equal(whole.values, values)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tiled": True, "blockxsize": 512, "blockysize": 512},
+        {"blockysize": 1},
+        {"blockysize": 1600},
+    ],
+    ids=["tiles", "rows", "one strip"],
+)
+def test_a_sample_is_as_small_as_told_and_from_everywhere(
+    make: Make, options: dict[str, Any]
+) -> None:
+    rows = columns = 1600
+    values = np.broadcast_to(np.arange(rows, dtype="float32")[:, None], (4, rows, columns))
+    with open_raster(make(values, **options)) as raster:
+        stored, valid = raster.sample(10_000)
+    assert stored.shape == valid.shape
+    assert 2_000 < stored[0].size < 15_000
+    assert stored.min() < rows * 0.1
+    assert stored.max() > rows * 0.9
+
+
 def fail(_: Any) -> Any:
     raise ValueError("not today")
 
@@ -165,6 +187,26 @@ def test_all_cores_work_and_wait_for_the_writer(make: Make, tmp_path: Path) -> N
 
 
 # Models
+
+
+def test_libraries_start_no_threads_beside_ours(make: Make, tmp_path: Path) -> None:
+    import sklearn.cluster  # noqa: F401  brings OpenMP, beside numpy's OpenBLAS
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info()}
+
+    seen: set[int] = set()
+
+    def look(values: Any) -> Any:
+        seen.update(threads())
+        return brightest(values)
+
+    with threadpool_limits(3):
+        with open_raster(make(big(200, 100))) as raster:
+            apply(look, raster, tmp_path / "c.tif", CLASSES, pixels=5000, workers=2)
+        after = threads()
+    assert (seen, after) == ({1}, {3})
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,11 @@ SETTINGS: tuple[Setting, ...] = (
         "The S3 API. Its server also uses the next 4 ports, and all 5 plus 10000.",
         "8083",
     ),
+    Setting(
+        "PARALLEL_TASKS",
+        "How many tasks of all pipelines run at the same time; limits their memory.",
+        "4",
+    ),
     Setting("AIRFLOW_USER", "Log in to Airflow.", "admin"),
     Setting("AIRFLOW_PASSWORD", "Log in to Airflow.", make=_password),
     Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections stored in Airflow.", make=_fernet_key),
@@ -176,6 +181,8 @@ def check(env: Mapping[str, str]) -> None:
     for name, choices in {variables.MODE: MODES, variables.BACKEND: BACKENDS}.items():
         if env[name] not in choices:
             raise GaiaflowError(f".env: {name} must be one of: {', '.join(choices)}.")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", env["PARALLEL_TASKS"]):
+        raise GaiaflowError(".env: PARALLEL_TASKS must be a whole number from 1 to 999.")
     if not _BUCKET.fullmatch(env["S3_BUCKET"]):
         raise GaiaflowError(
             ".env: S3_BUCKET must be 3 to 63 lower-case letters, digits and hyphens."

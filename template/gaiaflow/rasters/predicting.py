@@ -15,7 +15,7 @@ from gaiaflow.rasters.errors import RasterError
 # (bands, rows, columns).
 Function: TypeAlias = Callable[[Values], npt.NDArray[Any]]
 
-_ROWS = 1 << 16  # pixels in one call of a model: what the cores' caches hold
+_ROWS = 1 << 18  # pixels in one call of a model: enough that checks of its input cost little
 
 
 def function_of(
