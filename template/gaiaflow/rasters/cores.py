@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container or a pod: microseconds, and of how many
 
 
@@ -31,6 +29,8 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
     Otherwise, those of OpenBLAS and OpenMP would compete with these for the cores.
     """
+    from threadpoolctl import threadpool_limits
+
     limit = {"initializer": threadpool_limits, "initargs": (1,)}  # OpenMP's is one of each thread
     with threadpool_limits(1), ThreadPoolExecutor(count, **limit) as pool:
         yield pool

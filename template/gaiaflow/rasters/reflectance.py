@@ -276,7 +276,7 @@ def _brightest(values: Values) -> float | None:
 def _lowest(values: Values) -> Values:
     """The lowest band of each pixel that has all of them."""
     lowest = values.min(axis=0)  # NaN if any is
-    return lowest[np.isfinite(lowest)]
+    return np.asarray(lowest[np.isfinite(lowest)])
 
 
 def check_possible(values: Values, stored: Stored) -> None:

@@ -165,8 +165,9 @@ def _readers() -> tuple[Any, Any]:
 
 def _static(catalog: Any, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The items of a catalog without search, page by page."""
+    matches = _matcher(query)
     found = (item.to_dict(transform_hrefs=False) for item in catalog.get_items(recursive=True))
-    matching = filter(_matcher(query), found)
+    matching = (item for item in found if matches(item))
     while page := list(itertools.islice(matching, _PAGE)):
         yield {"features": page, _STATIC: True}
 
