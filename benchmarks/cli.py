@@ -20,6 +20,7 @@ from benchmarks import (
     containers,
     first_command,
     generation,
+    map_tiles,
     memory,
     modes,
     parsing,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "task": task_cost.rows,
     "modes": modes.rows,
     "memory": memory.rows,
+    "map": map_tiles.rows,
     "containers": containers.rows,
     "first": first_command.rows,
     "tile": tile.rows,
@@ -54,8 +56,8 @@ BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation update parse start task modes memory containers first
-    tile stac.
+    NAME is one or more of: generation update parse start task modes memory map containers
+    first tile stac.
     Without one, all.
     """
 
@@ -74,6 +76,8 @@ task        a task made by create_task; a bare @task
 modes       the same in containers and pods, and 50 mapped tasks; the bare operators
 
 memory      the idle stack; `airflow standalone`
+
+map         a tile of the map; titiler alone; `open maps` until the first tile
 
 containers  the services as containers; `docker compose up --wait`; the project's image
 

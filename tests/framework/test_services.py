@@ -13,7 +13,12 @@ from gaiaflow.services import SERVICES, select
 
 from .conftest import TEMPLATE
 
-STEPS = {"environment", "airflow-init", "bucket"}  # they end, and others wait for that
+STEPS = {
+    "environment",
+    "airflow-init",
+    "bucket",
+    "maps-environment",
+}  # they end, and others wait for that
 TASKS = {"airflow-api-server", "airflow-dag-processor", "mlflow", "object-store"}
 USES: dict[str, set[str]] = {
     "airflow-api-server": set(),
@@ -23,6 +28,7 @@ USES: dict[str, set[str]] = {
     "mlflow": {"object-store"},  # which has the artifacts
     "object-store": set(),
     "jupyterlab": {"mlflow", "object-store"},
+    "maps": {"object-store"},
 }
 NAMES = [service.name for service in SERVICES]
 
@@ -41,7 +47,7 @@ def test_an_unknown_service_has_near_names(typed: str, near: str) -> None:
         select(["mlflow", typed], SERVICES)
     message = caught.value.args[0]
     assert message.startswith(f"There is no service {typed!r}. Did you mean {near}")
-    assert message.endswith("jupyterlab")  # all names, in the second line
+    assert message.endswith("maps")  # all names, in the second line
 
 
 def test_nothing_near() -> None:
@@ -80,7 +86,7 @@ def test_a_service_alone_has_all_it_uses(project_root: Path) -> None:
 
 def test_no_port_is_used_twice(project_root: Path) -> None:
     taken = services.ports(prepare(project_root).env, SERVICES)
-    assert len(taken) == len(set(taken)) == 13
+    assert len(taken) == len(set(taken)) == 14
 
 
 def test_commands_tell_no_secret(project_root: Path) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template"
 PUBLIC = {
     "gaiaflow": {"__version__", "connect", "create_task", "load_yaml_pipelines"},
+    "gaiaflow.maps": {"page_url", "tile_url"},
     "gaiaflow.rasters": {
         *("Applied", "Bands", "Description", "Grid", "LazyRaster", "Raster", "RasterError"),
         *("apply", "function_of", "is_plausible", "open_item", "open_raster", "open_reflectance"),

@@ -87,6 +87,11 @@ SETTINGS: tuple[Setting, ...] = (
         "8083",
     ),
     Setting(
+        "MAPS_PORT",
+        "The map of products; `python3 mlops_manager.py open maps` starts it.",
+        "8088",
+    ),
+    Setting(
         "PARALLEL_TASKS",
         "How many tasks of all pipelines run at the same time; limits their memory.",
         "4",
@@ -128,7 +133,7 @@ SETTINGS: tuple[Setting, ...] = (
 MODES = ("dev", "dev_docker", "prod_local", "prod")
 BACKENDS = ("auto", "local", "compose")
 
-PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
+PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "OBJECT_STORE_PORT")
 
 OBJECT_STORE_PORTS = 5  # S3, and four internal ones in a row
 
