@@ -254,6 +254,25 @@ def test_a_model_gets_the_columns_of_its_signature(
     assert set(done.counts) == {2, 7}
 
 
+def test_a_model_may_answer_by_another_function(pixels: Any, tmp_path: Path) -> None:
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LogisticRegression
+
+    from gaiaflow.rasters import function_of
+
+    table, names = pixels
+    fitted = LogisticRegression().fit(table, names)
+    folder, signature = tmp_path / "model", infer_signature(table, fitted.predict_proba(table))
+    options = {"signature": signature, "pip_requirements": []}
+    mlflow.sklearn.save_model(fitted, folder, pyfunc_predict_fn="predict_proba", **options)
+    model = mlflow.pyfunc.load_model(str(folder))
+    values = table.to_numpy().T.reshape(3, 10, 20)
+    found = function_of(model, list(table.columns))(values.astype("float32"))
+    expected = np.asarray(model.predict(table)).T.reshape(2, 10, 20)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_a_model_that_wants_other_bands(pixels: Any, tmp_path: Path) -> None:
     from mlflow.models import infer_signature
     from sklearn.linear_model import LogisticRegression
