@@ -24,8 +24,10 @@ from benchmarks import (
     memory,
     modes,
     parsing,
+    stac_search,
     starting,
     task_cost,
+    tile,
     updating,
 )
 from benchmarks.common import CannotMeasure, Row, say
@@ -44,6 +46,8 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "map": map_tiles.rows,
     "containers": containers.rows,
     "first": first_command.rows,
+    "tile": tile.rows,
+    "stac": stac_search.rows,
 }
 
 BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
@@ -53,7 +57,7 @@ class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
     NAME is one or more of: generation update parse start task modes memory map containers
-    first.
+    first tile stac.
     Without one, all.
     """
 
@@ -79,7 +83,11 @@ containers  the services as containers; `docker compose up --wait`; the project'
 
 first       README's first command, from nothing to a green pipeline, in parts
 
-All takes about twenty minutes and needs git, uv, Docker and the network (or warm caches). It
+tile        a Sentinel-2 tile to a map of classes; reading and writing alone, and peers
+
+stac        a search that finds 1,000 items; pystac-client alone
+
+All takes about half an hour and needs git, uv, Docker and the network (or warm caches). It
 happens in a temporary folder that is removed at the end, also after Ctrl-C; nothing is left
 running. Look at the ratios: seconds depend on the machine and on what else it does.
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from gaiaflow import backends, services
-from gaiaflow.project import settings
+from gaiaflow.project import envfile, settings
 from gaiaflow.project.project import prepare
 from gaiaflow.services import SERVICES, select
+
+from .conftest import TEMPLATE
 
 STEPS = {
     "environment",
@@ -111,3 +113,12 @@ def test_triggers_are_noticed(project_root: Path) -> None:
     assert not triggerer.enabled(project)
     file.write_text("sensor = S3KeySensor(task_id='wait', deferrable=True)\n")
     assert triggerer.enabled(project)
+
+
+def test_a_setting_limits_the_tasks_of_both_backends(project_root: Path) -> None:
+    prepare(project_root)
+    envfile.update(project_root / ".env", {"PARALLEL_TASKS": "7"})
+    [scheduler] = select(["airflow-scheduler"], SERVICES)
+    assert scheduler.env(prepare(project_root))["AIRFLOW__CORE__PARALLELISM"] == "7"
+    compose = (TEMPLATE / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "AIRFLOW__CORE__PARALLELISM: ${PARALLEL_TASKS:?is missing in .env}" in compose

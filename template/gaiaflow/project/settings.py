@@ -91,6 +91,11 @@ SETTINGS: tuple[Setting, ...] = (
         "The map of products; `python3 mlops_manager.py open maps` starts it.",
         "8088",
     ),
+    Setting(
+        "PARALLEL_TASKS",
+        "How many tasks of all pipelines run at the same time; limits their memory.",
+        "4",
+    ),
     Setting("AIRFLOW_USER", "Log in to Airflow.", "admin"),
     Setting("AIRFLOW_PASSWORD", "Log in to Airflow.", make=_password),
     Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections stored in Airflow.", make=_fernet_key),
@@ -181,6 +186,8 @@ def check(env: Mapping[str, str]) -> None:
     for name, choices in {variables.MODE: MODES, variables.BACKEND: BACKENDS}.items():
         if env[name] not in choices:
             raise GaiaflowError(f".env: {name} must be one of: {', '.join(choices)}.")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", env["PARALLEL_TASKS"]):
+        raise GaiaflowError(".env: PARALLEL_TASKS must be a whole number from 1 to 999.")
     if not _BUCKET.fullmatch(env["S3_BUCKET"]):
         raise GaiaflowError(
             ".env: S3_BUCKET must be 3 to 63 lower-case letters, digits and hyphens."
