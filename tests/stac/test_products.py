@@ -135,7 +135,8 @@ def test_removing_takes_the_own_files_only(tmp_path: Path) -> None:
     assert outside.exists() and not mine.exists()
 
 
-def test_a_model_is_an_item(tmp_path: Path) -> None:
+def modelled(folder: Path) -> dict[str, Any]:
+    """A model of scikit-learn, described."""
     import mlflow
     import numpy as np
     import pandas as pd
@@ -144,13 +145,17 @@ def test_a_model_is_an_item(tmp_path: Path) -> None:
     table = pd.DataFrame(np.random.default_rng(0).random((20, 2)), columns=["B04", "B08"])
     model = LogisticRegression().fit(table, ["a", "b"] * 10)
     signature = mlflow.models.infer_signature(table, model.predict(table))
-    mlflow.sklearn.save_model(model, tmp_path / "model", signature=signature)
-    info = mlflow.models.get_model_info(str(tmp_path / "model"))
-    options = {"architecture": "logistic regression", "uri": "models:/landcover/3"}
-    found = model_item("landcover/3", info, classes=CLASSES, **options)
-    item = validated(found)
+    options = {"signature": signature, "pip_requirements": []}
+    mlflow.sklearn.save_model(model, folder / "model", **options)
+    info = mlflow.models.get_model_info(str(folder / "model"))
+    about = {"architecture": "logistic regression", "uri": "models:/landcover/3"}
+    return model_item("landcover-v3", info, classes=CLASSES, **about)
+
+
+def test_a_model_is_an_item(tmp_path: Path) -> None:
+    item = validated(modelled(tmp_path))
     assert item.geometry is None and item.datetime.year > 2025
-    assert item.ext.mlm.mlm_name == "landcover/3"
+    assert item.ext.mlm.mlm_name == "landcover-v3"
     assert item.ext.mlm.framework == "scikit-learn"
     [given], [result] = item.ext.mlm.input, item.ext.mlm.output
     assert given.bands == ["B04", "B08"]

@@ -13,6 +13,7 @@ from gaiaflow.stac.products import Classes, classes_of_band, software_in_use
 
 EXTENSIONS = {
     "classification": "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "eo": "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
     "mlm": "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
     "processing": "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
 }
@@ -32,7 +33,7 @@ def model_item(
     """Describe a classifier of pixels as a STAC item. It has no place, as the model has none.
 
     Args:
-        name: its id.
+        name: its id, such as "landcover-v3": letters, digits, and `_.-` between them.
         model: what `mlflow.models.get_model_info` says, with a signature that names bands.
         architecture: what kind of model it is, such as "logistic regression".
         classes: what it predicts.
@@ -56,12 +57,20 @@ def model_item(
                 "name": "class",
                 "tasks": ["classification"],
                 "result": label,
-                "classification:classes": classes_of_band(classes),
+                "classification:classes": [
+                    {**entry, "description": entry["title"]} for entry in classes_of_band(classes)
+                ],
             }
         ],
         "processing:software": software_in_use(),
     }
-    asset = {"href": uri or model.model_uri, "roles": ["mlm:model"], "mlm:artifact_type": "mlflow"}
+    asset = {
+        "href": uri or model.model_uri,
+        "roles": ["mlm:model"],
+        "mlm:artifact_type": "mlflow",
+        # The extension wants the bands described, where STAC 1.1 has no place for it.
+        "eo:bands": [{"name": band} for band in bands],
+    }
     return {
         "type": "Feature",
         "stac_version": "1.1.0",

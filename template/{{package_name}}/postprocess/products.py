@@ -32,8 +32,16 @@ DESCRIPTION = "Land cover, classified from optical scenes"
 
 def product_name(scene: str, model: str) -> str:
     """The id of the product of a scene and a model, such as "scene-landcover-v3"."""
-    version = re.sub(r"[^\w.-]", "_", model.removeprefix("models:/").replace("/", "-v"))
-    return f"{re.sub(r'[^a-zA-Z0-9_.-]', '_', scene)}-{version}"
+    return f"{_plain(scene)}-{model_name(model)}"
+
+
+def model_name(model: str) -> str:
+    """The id of a model: "landcover-v3" for "models:/landcover/3"."""
+    return _plain(model.removeprefix("models:/").replace("/", "-v"))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_.-]", "_", text)
 
 
 def raster_key(scene: str, model: str) -> str:
@@ -88,19 +96,13 @@ def publish(
 
 def describe_model(model: str, classes: Classes) -> str:
     """Describe a model beside its products, once; return its address, seen from their items."""
-    name = f"models/{re.sub(r'[^a-zA-Z0-9_.-]', '_', model.removeprefix('models:/'))}.json"
-    place = folder(s3.uri(COLLECTION))
-    if place.read(name) is None:
+    name = model_name(model)
+    place, file = folder(s3.uri(COLLECTION)), f"models/{name}.json"
+    if place.read(file) is None:
         info = mlflow.models.get_model_info(model)
-        item = model_item(
-            model.removeprefix("models:/"),
-            info,
-            architecture=ARCHITECTURE,
-            classes=classes,
-            uri=model,
-        )
-        place.write(name, json.dumps(item, indent=2).encode())
-    return f"../{name}"
+        item = model_item(name, info, architecture=ARCHITECTURE, classes=classes, uri=model)
+        place.write(file, json.dumps(item, indent=2).encode())
+    return f"../{file}"
 
 
 def publish_collection(keep: int = 2) -> list[str]:
