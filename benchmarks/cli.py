@@ -20,11 +20,14 @@ from benchmarks import (
     containers,
     first_command,
     generation,
+    map_tiles,
     memory,
     modes,
     parsing,
+    stac_search,
     starting,
     task_cost,
+    tile,
     updating,
 )
 from benchmarks.common import CannotMeasure, Row, say
@@ -40,8 +43,11 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "task": task_cost.rows,
     "modes": modes.rows,
     "memory": memory.rows,
+    "map": map_tiles.rows,
     "containers": containers.rows,
     "first": first_command.rows,
+    "tile": tile.rows,
+    "stac": stac_search.rows,
 }
 
 BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
@@ -50,7 +56,8 @@ BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation update parse start task modes memory containers first.
+    NAME is one or more of: generation update parse start task modes memory map containers
+    first tile stac.
     Without one, all.
     """
 
@@ -70,11 +77,17 @@ modes       the same in containers and pods, and 50 mapped tasks; the bare opera
 
 memory      the idle stack; `airflow standalone`
 
+map         a tile of the map; titiler alone; `open maps` until the first tile
+
 containers  the services as containers; `docker compose up --wait`; the project's image
 
 first       README's first command, from nothing to a green pipeline, in parts
 
-All takes about twenty minutes and needs git, uv, Docker and the network (or warm caches). It
+tile        a Sentinel-2 tile to a map of classes; reading and writing alone, and peers
+
+stac        a search that finds 1,000 items; pystac-client alone
+
+All takes about half an hour and needs git, uv, Docker and the network (or warm caches). It
 happens in a temporary folder that is removed at the end, also after Ctrl-C; nothing is left
 running. Look at the ratios: seconds depend on the machine and on what else it does.
 

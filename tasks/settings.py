@@ -50,7 +50,7 @@ def update_env(path: Path, answers: Mapping[str, Any], steps: Iterable[Step] = (
             continue
         value = setting.value(identity)
         if setting.name.endswith("_PORT"):
-            value = _free_port(value, known)
+            value = _free_port(_moved(value, known), known)
         known[setting.name] = value
         lines += ["", f"# {setting.about}", f"{setting.name}={value}"]
         said.append(f"added: {setting.name}")
@@ -71,6 +71,16 @@ def identity_of(answers: Mapping[str, Any]) -> Identity:
     """A project's identity from its answers; pyproject.toml may still have conflicts."""
     names = ("package_name", "environment_manager", "object_store")
     return Identity(*(str(answers[name]) for name in names))
+
+
+def _moved(value: str, known: Mapping[str, str]) -> str:
+    """The port, as far from its default as the project's first port is: they move together."""
+    [first] = [setting for setting in settings.SETTINGS if setting.name == settings.PORTS[0]]
+    here = known.get(first.name, "")
+    if not here.isdigit():
+        return value
+    port = int(value) + int(here) - int(first.default)
+    return str(port) if port in settings.PORT_RANGE else value
 
 
 def _free_port(value: str, known: Mapping[str, str]) -> str:

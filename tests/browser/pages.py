@@ -11,9 +11,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+
+from gaiaflow.project import maps
 
 from tests.stack.conftest import Project
 
@@ -140,3 +143,22 @@ def run_notebook(page: Page, project: Project, path: str) -> Locator:
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     return page.locator(".jp-Cell")
+
+
+# --- The map -------------------------------------------------------------------------------------
+
+
+def open_map(page: Page, project: Project, collection: str, item: str = "") -> None:
+    """The map of an item, when it is drawn; the browser gets a ticket as from `open maps`."""
+    server = project.url("MAPS_PORT")
+    ticket = maps.ticket(project.env["MLFLOW_TRACKING_PASSWORD"], time.time())
+    page.goto(f"{server}{maps.ENTRANCE}?ticket={ticket}")
+    expect(page.get_by_label("Collection")).to_be_visible()
+    page.goto(f"{server}/#{collection}/{item}".rstrip("/"))
+    expect(page.locator(f".leaflet-left-pane img[src*='/{collection}/']").first).to_be_visible()
+
+
+def wait_for_tiles(page: Page) -> None:
+    """Wait until all tiles of the shown layers are drawn."""
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("img.leaflet-tile:not(.leaflet-tile-loaded)")).to_have_count(0)

@@ -85,6 +85,13 @@ def draw(project: Project, browser: Browser, frames: list[str]) -> dict[str, byt
         cells = pages.run_notebook(page, project, "notebooks/tour.ipynb")
         cells.filter(has_text="map_figure(").get_by_role("img").scroll_into_view_if_needed()
         drawn["jupyterlab.png"] = reduced(page)
+    project.manage("open", "maps", BROWSER="true")
+    with page_of(browser, 1280, 720) as page:
+        pages.open_map(page, project, "landcover")
+        page.get_by_label("Compare with another layer").check()
+        page.get_by_role("group", name="On the right").get_by_role("radio", name="True").check()
+        pages.wait_for_tiles(page)
+        drawn["map.png"] = reduced(page)
     [key] = [line.split()[-1] for line in listed(project) if line.endswith("landcover.png")][-1:]
     project.manage("get", key, str(project.root / "landcover.png"))
     drawn["landcover.png"] = (project.root / "landcover.png").read_bytes()

@@ -48,6 +48,7 @@ SERVICES = {
 ORDER = (
     "test_pipeline",
     "test_browser",
+    "test_maps",
     "test_isolation",
     "test_update",  # before this changes what the release changes, too
     "test_deps",

@@ -82,3 +82,23 @@ def test_another_name(containers: Project, engine: docker.DockerClient) -> None:
         assert containers.manage("image").out.strip() == "example.org/eo/forest:7"
     finally:
         containers.env_file.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_an_archive_is_mapped_in_containers_of_it(image: str, containers: Project) -> None:
+    """Mode dev_docker: each scene of the sample archive in a container of its own."""
+    before = containers.env_file.read_text(encoding="utf-8")
+    assert "GAIAFLOW_MODE=dev\n" in before
+    changed = before.replace("GAIAFLOW_MODE=dev\n", "GAIAFLOW_MODE=dev_docker\n")
+    containers.env_file.write_text(changed, encoding="utf-8")
+    try:
+        assert containers.manage("restart").code == 0
+        assert containers.manage("run", "landcover").code == 0
+        run = containers.manage("run", "landcover_batch", "--json").json()
+        states = [task["state"] for task in run["tasks"] if task["task_id"] == "map_scene"]
+        assert states == ["success"] * 4
+        listed = containers.manage("ls", "products/landcover/items/", "--json").json()
+        assert len([entry for entry in listed if "/sample-1-" in entry["key"]]) == 1
+    finally:
+        containers.env_file.write_text(before, encoding="utf-8")
+        assert containers.manage("restart").code == 0

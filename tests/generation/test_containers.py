@@ -47,6 +47,7 @@ NETWORKS = {
     "mlflow": {"databases", "tasks"},
     "environment": {"tasks"},
     "jupyterlab": {"tasks"},
+    "maps": {"tasks"},
 }
 STEPS = {"bucket", "airflow-init", "environment"}
 ONLY_BUILT = {"package"}  # an image that no service here runs
@@ -321,6 +322,7 @@ def test_ports_are_open_on_this_machine_only(running: dict[str, Service]) -> Non
         "mlflow": 5000,
         "object-store": 8333,
         "jupyterlab": 8888,
+        "maps": 8000,
     }
 
 
@@ -371,7 +373,7 @@ def test_a_task_sees_the_same_variables_in_every_backend(config: Config, made: M
     listing = "json.dumps(list(clients.client_env(project.load(root))))"
     local = set(json.loads(in_project(project, listing))) - {"NO_PROXY", "no_proxy"}
     assert set(config["x-client"]) == local
-    for name in ("bucket", "airflow-scheduler", "mlflow", "jupyterlab"):
+    for name in ("bucket", "airflow-scheduler", "mlflow", "jupyterlab", "maps"):
         assert config["x-client"].items() <= config["services"][name]["environment"].items()
 
 

@@ -99,6 +99,28 @@ def test_a_preview_is_small_and_lies_where_the_raster_does(make: Make) -> None:
     np.testing.assert_array_equal(whole.values, values)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tiled": True, "blockxsize": 512, "blockysize": 512},
+        {"blockysize": 1},
+        {"blockysize": 1600},
+    ],
+    ids=["tiles", "rows", "one strip"],
+)
+def test_a_sample_is_as_small_as_told_and_from_everywhere(
+    make: Make, options: dict[str, Any]
+) -> None:
+    rows = columns = 1600
+    values = np.broadcast_to(np.arange(rows, dtype="float32")[:, None], (4, rows, columns))
+    with open_raster(make(values, **options)) as raster:
+        stored, valid = raster.sample(10_000)
+    assert stored.shape == valid.shape
+    assert 2_000 < stored[0].size < 15_000
+    assert stored.min() < rows * 0.1
+    assert stored.max() > rows * 0.9
+
+
 def fail(_: Any) -> Any:
     raise ValueError("not today")
 
@@ -167,6 +189,26 @@ def test_all_cores_work_and_wait_for_the_writer(make: Make, tmp_path: Path) -> N
 # Models
 
 
+def test_libraries_start_no_threads_beside_ours(make: Make, tmp_path: Path) -> None:
+    import sklearn.cluster  # noqa: F401  brings OpenMP, beside numpy's OpenBLAS
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info()}
+
+    seen: set[int] = set()
+
+    def look(values: Any) -> Any:
+        seen.update(threads())
+        return brightest(values)
+
+    with threadpool_limits(3):
+        with open_raster(make(big(200, 100))) as raster:
+            apply(look, raster, tmp_path / "c.tif", CLASSES, pixels=5000, workers=2)
+        after = threads()
+    assert (seen, after) == ({1}, {3})
+
+
 @pytest.fixture(scope="module")
 def pixels() -> Any:
     import pandas as pd
@@ -210,6 +252,25 @@ def test_a_model_gets_the_columns_of_its_signature(
     expected[5, 6] = 0
     np.testing.assert_array_equal(np.nan_to_num(read(tmp_path / "c.tif").values[0]), expected)
     assert set(done.counts) == {2, 7}
+
+
+def test_a_model_may_answer_by_another_function(pixels: Any, tmp_path: Path) -> None:
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LogisticRegression
+
+    from gaiaflow.rasters import function_of
+
+    table, names = pixels
+    fitted = LogisticRegression().fit(table, names)
+    folder, signature = tmp_path / "model", infer_signature(table, fitted.predict_proba(table))
+    options = {"signature": signature, "pip_requirements": []}
+    mlflow.sklearn.save_model(fitted, folder, pyfunc_predict_fn="predict_proba", **options)
+    model = mlflow.pyfunc.load_model(str(folder))
+    values = table.to_numpy().T.reshape(3, 10, 20)
+    found = function_of(model, list(table.columns))(values.astype("float32"))
+    expected = np.asarray(model.predict(table)).T.reshape(2, 10, 20)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_model_that_wants_other_bands(pixels: Any, tmp_path: Path) -> None:

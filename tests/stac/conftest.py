@@ -84,9 +84,9 @@ def static(items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 
     folder = tmp_path_factory.mktemp("static")
     catalog = pystac.Catalog("static", "Files")
-    extent = pystac.Extent(
-        pystac.SpatialExtent((-180, -90, 180, 90)), pystac.TemporalExtent((None, None))
-    )
+    everywhere: list[list[float | int]] = [[-180, -90, 180, 90]]
+    always: list[list[datetime.datetime | None]] = [[None, None]]
+    extent = pystac.Extent(pystac.SpatialExtent(everywhere), pystac.TemporalExtent(always))
     scenes = pystac.Collection("scenes", "Scenes", extent)
     catalog.add_child(scenes)
     scenes.add_items(pystac.Item.from_dict(item) for item in items)

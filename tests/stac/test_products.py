@@ -15,6 +15,7 @@ from gaiaflow.rasters import Grid, open_raster
 from gaiaflow.stac import (
     class_asset,
     collection_items,
+    model_item,
     product_item,
     raster_assets,
     remove_item,
@@ -132,3 +133,26 @@ def test_removing_takes_the_own_files_only(tmp_path: Path) -> None:
     remove_item(place, item)
     assert collection_items(place) == []
     assert outside.exists() and not mine.exists()
+
+
+def test_a_model_is_an_item(tmp_path: Path) -> None:
+    import mlflow
+    import numpy as np
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    table = pd.DataFrame(np.random.default_rng(0).random((20, 2)), columns=["B04", "B08"])
+    model = LogisticRegression().fit(table, ["a", "b"] * 10)
+    signature = mlflow.models.infer_signature(table, model.predict(table))
+    mlflow.sklearn.save_model(model, tmp_path / "model", signature=signature)
+    info = mlflow.models.get_model_info(str(tmp_path / "model"))
+    options = {"architecture": "logistic regression", "uri": "models:/landcover/3"}
+    found = model_item("landcover/3", info, classes=CLASSES, **options)
+    item = validated(found)
+    assert item.geometry is None and item.datetime.year > 2025
+    assert item.ext.mlm.mlm_name == "landcover/3"
+    assert item.ext.mlm.framework == "scikit-learn"
+    [given], [result] = item.ext.mlm.input, item.ext.mlm.output
+    assert given.bands == ["B04", "B08"]
+    assert result.result.data_type == "other"
+    assert item.assets["model"].href == "models:/landcover/3"

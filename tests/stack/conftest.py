@@ -35,7 +35,7 @@ SERVICES = {
     "object-store",
     "jupyterlab",
 }
-PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
+PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "OBJECT_STORE_PORT")
 
 # Modules in the order in which they leave the shared services as they are, hurt, or end them.
 ORDER = (
@@ -44,6 +44,8 @@ ORDER = (
     "test_other_users",
     "test_dags",
     "test_generated",
+    "test_maps",
+    "test_archive",
     "test_modes",
     "test_update",
     "test_wrong_use",
@@ -209,10 +211,11 @@ class Project:
         self.env_file.write_text(text, encoding="utf-8")
 
     def ports(self) -> list[int]:
-        """All ports that are ours to listen on."""
-        first = [int(self.env[name]) for name in PORTS]
-        store = range(first[3], first[3] + 5)
-        return [*first[:3], *store, *(port + 10000 for port in store)]
+        """All ports that are ours to listen on, but for the map's, which starts on demand."""
+        first = {name: int(self.env[name]) for name in PORTS}
+        store = range(first["OBJECT_STORE_PORT"], first["OBJECT_STORE_PORT"] + 5)
+        own = (first[name] for name in ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT"))
+        return [*own, *store, *(port + 10000 for port in store)]
 
     def status(self) -> dict[str, dict[str, Any]]:
         """What `status --json` says, by service."""
@@ -261,7 +264,7 @@ def listens(port: int) -> bool:
 
 
 def free_block() -> int:
-    """The first of 13 free ports: 8 in a row, and 5 of those once more 10000 higher."""
+    """The first of 14 free ports: 9 in a row, and the last 5 once more 10000 higher."""
 
     def free(port: int) -> bool:
         with socket.socket() as probe:
@@ -273,7 +276,7 @@ def free_block() -> int:
 
     # Two test runs side by side have neighbouring process ids: keep their blocks apart.
     for first in range(11000 + os.getpid() * 97 % 300 * 20, 20000, 20):
-        block = [*range(first, first + 8), *range(first + 10003, first + 10008)]
+        block = [*range(first, first + 9), *range(first + 10004, first + 10009)]
         if all(map(free, block)):
             return first
     pytest.fail("this machine has no block of free ports")
@@ -332,6 +335,19 @@ def stack(generate: Generate) -> Project:
     started = project.manage("start")
     assert started.code == 0, started
     return project
+
+
+# What tests of rasters and archives need beside the project's packages: a judge, and a STAC API.
+JUDGES = ("rio-cogeo>=7", "rustac>=0.9")
+
+
+@pytest.fixture(scope="session")
+def judged(stack: Project) -> Project:
+    """The same, with these packages in its environment."""
+    install = (find_uv_bin(), "pip", "install", "--quiet", "--python", stack.python, *JUDGES)
+    done = execute(*install, cwd=stack.root)
+    assert done.code == 0, done
+    return stack
 
 
 @pytest.fixture

@@ -28,17 +28,6 @@ def test_checks(stack: Project, command: str) -> None:
     assert done.code == 0, done
 
 
-# What the framework's own tests need beside the project's packages, to judge its products.
-JUDGES = ("rio-cogeo>=7", "rustac>=0.9")
-
-
-@pytest.fixture(scope="module")
-def judged(stack: Project) -> Project:
-    done = execute("uv", "pip", "install", "--quiet", "--python", stack.python, *JUDGES)
-    assert done.code == 0, done
-    return stack
-
-
 @pytest.mark.parametrize("room", ["rasters", "stac"])
 def test_rooms_of_the_projects_environment(judged: Project, room: str) -> None:
     """The parts of the framework that need the project's environment, in it."""

@@ -16,6 +16,7 @@ from benchmarks.airflow_api import AirflowApi
 from .conftest import Project, execute, wait_for
 
 BANDS = ["B02", "B03", "B04", "B08"]
+COMMON_NAMES = ["blue", "green", "red", "nir"]
 STAGES = ["ingest", "validate", "features", "train", "evaluate", "register", "map"]
 
 
@@ -37,28 +38,47 @@ def test_every_task_is_green(run: Any) -> None:
 @pytest.fixture(scope="module")
 def products(stack: Project, run: Any) -> dict[str, Any]:
     """What the run has stored: file name -> its description."""
-    objects = stack.probe("products")
-    assert len({key.rpartition("/")[0] for key in objects}) == 1  # a run's results stay together
+    objects = stack.probe("products", "landcover/", "products/landcover/")
+    assert len({key.rpartition("/")[0] for key in objects if key.startswith("landcover/")}) == 1
     return {key.rpartition("/")[2]: found for key, found in objects.items()}
 
 
 def test_products(products: dict[str, Any]) -> None:
     assert set(products) == {
-        *("scene.tif", "spectra.csv", "features.csv", "landcover.tif", "landcover.png")
+        *("scene.tif", "samples.parquet", "features.parquet", "landcover.tif", "landcover.png"),
+        *("collection.json", "sample-landcover-v1.json"),
     }
 
 
 def test_the_scene(products: dict[str, Any]) -> None:
     scene = products["scene.tif"]
-    assert (scene["layout"], scene["shape"], scene["dtype"]) == ("COG", [300, 300], "float32")
+    assert (scene["layout"], scene["shape"], scene["dtype"]) == ("COG", [300, 300], "int16")
     assert scene["descriptions"] == BANDS
-    assert scene["nodata"] == "nan"
+    assert scene["nodata"] == "-32768.0"
 
 
 def test_the_features(products: dict[str, Any]) -> None:
-    features = products["features.csv"]
-    assert features["rows"] == products["spectra.csv"]["rows"] == 120
+    features = products["features.parquet"]
+    assert features["rows"] == products["samples.parquet"]["rows"] == 120
     assert set(features["columns"]) > {*BANDS, "NDVI", "class", "split"}
+
+
+def test_the_map_is_a_stac_item(stack: Project, products: dict[str, Any]) -> None:
+    item = products["sample-landcover-v1.json"]["json"]
+    [band] = item["assets"]["map"]["bands"]
+    shares = {entry["title"]: entry["percentage"] for entry in band["classification:classes"]}
+    assert sum(shares.values()) == pytest.approx(100, abs=0.01)
+    assert item["properties"]["gaiaflow:model"] == "models:/landcover/1"
+    head = execute("git", "rev-parse", "HEAD", cwd=stack.root).out.strip()
+    assert item["properties"]["processing:software"]["commit"] == head
+    assert item["geometry"] is None and item["properties"]["proj:shape"] == [300, 300]
+    assert [band["eo:common_name"] for band in item["assets"]["scene"]["bands"]] == COMMON_NAMES
+    [link] = products["collection.json"]["json"]["links"]
+    assert link == {
+        "rel": "item",
+        "href": "./items/sample-landcover-v1.json",
+        "type": "application/geo+json",
+    }
 
 
 def test_the_map_lies_on_the_scene(products: dict[str, Any]) -> None:
@@ -116,7 +136,7 @@ def test_the_registry_holds_the_model(tracked: Any) -> None:
 
 
 def test_the_map_can_be_taken_out(stack: Project, run: Any, tmp_path: Path) -> None:
-    keys = [entry["key"] for entry in stack.manage("ls", "landcover/", "--json").json()]
+    keys = [entry["key"] for entry in stack.manage("ls", "products/", "--json").json()]
     [key] = [key for key in keys if key.endswith("/landcover.tif")]
     file = tmp_path / "map.tif"
     done = stack.manage("get", key, str(file))

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template"
 PUBLIC = {
     "gaiaflow": {"__version__", "connect", "create_task", "load_yaml_pipelines"},
+    "gaiaflow.maps": {"page_url", "tile_url"},
     "gaiaflow.rasters": {
         *("Applied", "Bands", "Description", "Grid", "LazyRaster", "Raster", "RasterError"),
         *("apply", "function_of", "is_plausible", "open_item", "open_raster", "open_reflectance"),
@@ -21,8 +22,15 @@ PUBLIC = {
         *("spatial_blocks", "write_cog"),
     },
     "gaiaflow.stac": {
-        *("CatalogError", "class_asset", "collection_items", "folder", "product_item"),
-        *("raster_assets", "read_items", "remove_item", "search", "write_collection"),
+        *("CatalogError", "class_asset", "collection_items", "folder", "model_item"),
+        *(
+            "product_item",
+            "raster_assets",
+            "read_items",
+            "remove_item",
+            "search",
+            "write_collection",
+        ),
         "write_item",
     },
     "gaiaflow.testing": {"has_airflow", "load_dags", "load_function"},

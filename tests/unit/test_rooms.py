@@ -33,6 +33,8 @@ ROOMS = {
     },
     # Either environment, with `python -m`.
     "entrypoints": {"project"},
+    # An environment of its own; `__init__` also in the project's.
+    "maps": {"project", "entrypoints"},
     # The project's environment.
     "rasters": set[str](),
     "stac": {"project", "rasters"},
@@ -45,9 +47,13 @@ PACKAGES = {
     "bootstrap": set[str](),
     "testing": set[str](),
     "doctor": {"rich"},  # if installed
+    "maps": {
+        *("boto3", "botocore", "fastapi", "numpy", "rasterio", "rio_tiler", "starlette"),
+        *("titiler", "uvicorn"),
+    },
     "rasters": {
-        *("affine", "boto3", "geopandas", "numpy", "pandas", "planetary_computer", "rasterio"),
-        *("requests", "shapely"),
+        *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "planetary_computer"),
+        *("rasterio", "requests", "shapely", "threadpoolctl"),
     },
     "stac": {
         *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),

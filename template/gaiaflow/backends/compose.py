@@ -7,7 +7,7 @@ import datetime
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from gaiaflow.backends.base import (
 )
 from gaiaflow.project import image, settings
 from gaiaflow.project.errors import GaiaflowError, explain_output
-from gaiaflow.project.paths import AIRFLOW_LOCK, MLFLOW_LOCK
+from gaiaflow.project.paths import AIRFLOW_LOCK, MAPS_LOCK, MLFLOW_LOCK
 from gaiaflow.project.project import Project
 from gaiaflow.project.stamps import Stamp
 from gaiaflow.services import Service
@@ -40,6 +40,7 @@ _RESTARTS = 2  # a service that has ended more often will end again
 
 # Our images, each with a service in docker-compose.yml that builds it.
 _IMAGES = {"airflow": "airflow-init", "mlflow": "mlflow", "environment": "environment"}
+_MAPS_IMAGE = {"maps": "maps"}  # only for that service, which few starts include
 
 
 class ComposeBackend(Backend):
@@ -125,7 +126,7 @@ class ComposeBackend(Backend):
                     return {}
                 with ports.Claims() as claims:
                     self._settle_ports(due, claims)
-                    self._make_images()
+                    self._make_images(chosen)
                     return self._bring_up(chosen)
             except KeyboardInterrupt:
                 with no_interrupts():
@@ -180,23 +181,30 @@ class ComposeBackend(Backend):
             self._down()
             self.move_ports(port, claims)
 
-    def _make_images(self) -> None:
+    def _make_images(self, chosen: Sequence[Service]) -> None:
         """Build our images if their sources have changed; pull the others."""
+        state = self.project.state
+        locks = [AIRFLOW_LOCK, MLFLOW_LOCK]
+        if self._build("images", _IMAGES, state.images_stamp, locks):
+            pull = ("pull", "--ignore-buildable", "--policy", "missing")
+            self._follow("other images", self._compose(*pull))
+        if any(service.name in _MAPS_IMAGE.values() for service in chosen):
+            self._build("image of maps", _MAPS_IMAGE, state.maps_image_stamp, [MAPS_LOCK])
+
+    def _build(
+        self, name: str, images: Mapping[str, str], record: Path, locks: Sequence[Path]
+    ) -> bool:
+        """Build images if their sources have changed. Return whether they had."""
         root = self.project.root
         sources = [root / "docker-compose.yml", *sorted((root / "dockerfiles").rglob("*"))]
-        sources += [AIRFLOW_LOCK, MLFLOW_LOCK, root / ".env"]
-        stamp = Stamp(
-            self.project.state.images_stamp,
-            root / "docker-compose.yml",
-            [source for source in sources if source.is_file()],
-        )
-        if stamp.is_fresh() and _are_there(self._engine, self.project):
-            return
-        self._follow("images", self._compose("build", *_IMAGES.values()))
-        self._follow(
-            "other images", self._compose("pull", "--ignore-buildable", "--policy", "missing")
-        )
+        sources += [*locks, root / ".env"]
+        files = [source for source in sources if source.is_file()]
+        stamp = Stamp(record, root / "docker-compose.yml", files)
+        if stamp.is_fresh() and _are_there(self._engine, self.project, images):
+            return False
+        self._follow(name, self._compose("build", *images.values()))
         stamp.write()
+        return True
 
     def _bring_up(self, chosen: Sequence[Service]) -> dict[str, str]:
         self.project.environment.lock()
@@ -390,7 +398,7 @@ def has_images(project: Project) -> bool:
         GaiaflowError: Docker does not answer.
     """
     with contextlib.closing(engine.connect()) as client:
-        return _are_there(client, project)
+        return _are_there(client, project, _IMAGES)
 
 
 def _is_left_over(container: Container) -> bool:
@@ -400,10 +408,10 @@ def _is_left_over(container: Container) -> bool:
     return container.status == "exited" and container.attrs["State"]["ExitCode"] != 0
 
 
-def _are_there(client: docker.DockerClient, project: Project) -> bool:
+def _are_there(client: docker.DockerClient, project: Project, images: Iterable[str]) -> bool:
     name = project.env["COMPOSE_PROJECT_NAME"]
     with engine.answering():
-        return all(client.images.list(name=f"{name}-{image}") for image in _IMAGES)
+        return all(client.images.list(name=f"{name}-{image}") for image in images)
 
 
 def _moment(text: str) -> float:

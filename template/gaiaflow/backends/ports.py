@@ -16,7 +16,7 @@ from gaiaflow.project.ports import is_free
 from gaiaflow.project.project import Project
 from gaiaflow.project.settings import PORT_RANGE, PORTS
 
-_STEP = 20  # a project takes 8 ports, and 5 that are 10000 higher
+_STEP = 20  # a project takes 9 ports, and 5 that are 10000 higher
 
 
 def foreign_socket(port: int) -> Path | None:
@@ -87,6 +87,5 @@ def move(project: Project, claims: Claims) -> Project:
         if allowed and taken(services.ports(candidate.env, services.SERVICES), claims) is None:
             return project.with_env(changes)
     raise GaiaflowError(
-        "No free block of ports was found.\nSet AIRFLOW_PORT, MLFLOW_PORT, JUPYTER_PORT and "
-        "OBJECT_STORE_PORT in .env to free ports."
+        f"No free block of ports was found.\nSet {', '.join(PORTS)} in .env to free ports."
     )

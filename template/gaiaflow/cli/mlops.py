@@ -43,6 +43,7 @@ A first session:
 / python3 mlops_manager.py start           # all services; waits for them
 / python3 mlops_manager.py run change_me   # shows the logs of failed tasks
 / python3 mlops_manager.py open mlflow     # runs, metrics and models
+/ python3 mlops_manager.py open maps       # scenes and products on a map
 / python3 mlops_manager.py stop
 
 Services run as processes, or as containers (start --backend compose); all commands work for both.
@@ -105,8 +106,8 @@ class Restart(ForServices):
             return code
         name = backends.active(common.project().state)
         with console.Progress() as progress:
-            _stop(self.names, progress.notify)
-        return _start(self.names, name)
+            stopped = _stop(self.names, progress.notify)
+        return _start(self.names, name, also=stopped)
 
 
 @MlopsManager.subcommand("status")
@@ -198,19 +199,22 @@ class Run(cli.Application):
 
 @MlopsManager.subcommand("open")
 class Open(cli.Application):
-    """Open the page of a service in the browser: airflow, mlflow or jupyterlab"""
+    """Open the page of a service in the browser: airflow, mlflow, jupyterlab or maps"""
 
     def main(self, service: str) -> int:
         backend = _active(_silent)
         named = _select(backend.services, [service])
         chosen = next((found for found in named if found.ports), None)
         if chosen is None or chosen.name == "object-store":
-            raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab")
-        [state] = backend.status([chosen])
-        if state.state != "healthy":
-            raise GaiaflowError(f"{service} is {state.state}.\n{_START_IT}")
-        _print_states([state])
-        if not webbrowser.open(state.url):
+            raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab, maps")
+        states = backend.status([chosen])
+        if any(state.state == "healthy" for state in states):
+            _print_states(states)
+        elif chosen.is_enabled(backend.project):
+            raise GaiaflowError(f"{service} is {states[0].state}.\n{_START_IT}")
+        elif code := _start([service], backend.name):
+            return code
+        if not webbrowser.open(chosen.entrance_url(common.project())):
             console.err.print("No browser was found here: open the address above in yours.")
         return DONE
 
@@ -319,7 +323,7 @@ def _outlive_service(names: Sequence[str], arguments: Sequence[str] | None = Non
         raise
 
 
-def _start(names: Sequence[str], wanted: str | None) -> int:
+def _start(names: Sequence[str], wanted: str | None, also: Sequence[str] = ()) -> int:
     project = common.project()
     name, why = (wanted, "") if wanted else backends.choose(project)
     with console.Progress() as progress:
@@ -333,7 +337,7 @@ def _start(names: Sequence[str], wanted: str | None) -> int:
             console.err.print(f"Services run as {what}: {why}.")
         chosen = _select(backend.services, names)
         if not names:  # a named service starts even if it is disabled
-            chosen = [found for found in chosen if found.is_enabled(project)]
+            chosen = [s for s in chosen if s.is_enabled(project) or s.name in also]
         failures = backend.start(chosen)
     _print_states(
         backend.status([found for found in backend.with_dependencies(chosen) if not found.oneshot])

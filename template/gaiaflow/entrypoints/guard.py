@@ -11,16 +11,15 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
-App = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_FOREIGN = b"This request comes from another site. Only MLflow's own pages may send requests.\n"
+_FOREIGN = b"This request comes from another site. Only pages of this server may send requests.\n"
 _LOG_IN = (
-    b"MLflow needs a user and a password: `python3 mlops_manager.py status` shows them.\n"
-    b"In a notebook or a script, call gaiaflow.connect() first. Other programs read them from\n"
-    b"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.\n"
+    "{name} needs a user and a password: `python3 mlops_manager.py status` shows them.\n"
+    "In a notebook or a script, call gaiaflow.connect() first. Other programs read them from\n"
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.\n"
 )
 
 
@@ -31,35 +30,40 @@ class Guard:
         app: the protected application.
         user: the user name to require.
         password: the password to require.
+        name: what it is called in messages.
         open_path: the one path that needs no password, for health checks.
     """
 
-    def __init__(self, app: App, user: str, password: str, open_path: str = "/health") -> None:
+    def __init__(
+        self,
+        app: App,
+        user: str,
+        password: str,
+        name: str = "MLflow",
+        open_path: str = "/health",
+    ) -> None:
         self._app = app
+        self._name = name
         token = base64.b64encode(f"{user}:{password}".encode())
         self._expected = b"Basic " + token
-        self._open_path = open_path
+        self.open_path = open_path
 
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on to the application, or refuse it."""
-        if scope["type"] == "lifespan" or scope["path"] == self._open_path:
+        if scope["type"] == "lifespan" or scope["path"] == self.open_path:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if _is_foreign(scope, headers):
-            await _refuse(scope, send, 403, _FOREIGN)
+        if is_foreign(scope, headers):
+            await refuse(scope, send, 403, _FOREIGN)
         elif not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
-            await _refuse(scope, send, 401, _LOG_IN)
+            log_in = _LOG_IN.format(name=self._name).encode()
+            await refuse(scope, send, 401, log_in, realm=self._name)
         else:
             await self._app(scope, receive, send)
 
 
-def _is_foreign(scope: Message, headers: Mapping[bytes, bytes]) -> bool:
+def is_foreign(scope: Message, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a request comes from a different site's page; following a link to ours is fine.
 
     The password is not enough: a browser that knows it also sends it for other sites' pages.
@@ -72,9 +76,8 @@ def _is_foreign(scope: Message, headers: Mapping[bytes, bytes]) -> bool:
     return origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
 
 
-async def _refuse(
-    scope: Message, send: Callable[[Message], Awaitable[None]], status: int, text: bytes
-) -> None:
+async def refuse(scope: Message, send: Send, status: int, text: bytes, realm: str = "") -> None:
+    """Answer with a message instead of the application; a realm asks for the password."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
@@ -82,7 +85,8 @@ async def _refuse(
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(text)).encode()),
     ]
-    if status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="MLflow", charset="UTF-8"'))
+    if realm:
+        asked = f'Basic realm="{realm}", charset="UTF-8"'
+        headers.append((b"www-authenticate", asked.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})

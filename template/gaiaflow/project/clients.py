@@ -43,6 +43,7 @@ _PASSED_ON = (
     "AWS_EC2_METADATA_DISABLED",
     "MLFLOW_EXPERIMENT_NAME",
     "S3_BUCKET",
+    "MAPS_URL",
     *MLFLOW_CLIENT,
     *ADDRESSES,
 )
@@ -61,6 +62,7 @@ def client_env(project: Project) -> dict[str, str]:
         "S3_BUCKET": project.env["S3_BUCKET"],
         "MLFLOW_TRACKING_URI": project.url("MLFLOW_PORT"),
         "MLFLOW_EXPERIMENT_NAME": project.identity.package,
+        "MAPS_URL": project.url("MAPS_PORT"),  # for links: the browser opens it, not this process
         **MLFLOW_CLIENT,
         **{name: project.env[name] for name in CREDENTIALS},
         **_no_proxy(),

@@ -1,10 +1,11 @@
-"""The two environments of a project, kept apart to avoid conflicting pins.
+"""The environments of a project, kept apart to avoid conflicting pins.
 
 - Airflow's, in `.gaiaflow/airflow`: from `locks/airflow.txt`, with hashes. The managers run in it.
 - the project's: the user's dependencies, installed by uv, pixi or conda.
+- that of the map, in `.gaiaflow/maps`: from `locks/maps.txt`, once the map is opened.
 
 Standard library only: `mlops_manager.py` uses it to create the first environment. Run as a program,
-it creates the second.
+it creates the second, or the one that is named.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from pathlib import Path
 
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import read_identity, read_toml
-from gaiaflow.project.paths import AIRFLOW_LOCK, LOCKS, ROOT, StateFolder
+from gaiaflow.project.paths import AIRFLOW_LOCK, LOCKS, MAPS_LOCK, ROOT, StateFolder
 from gaiaflow.project.programs import find, find_uv, run, say
 from gaiaflow.project.stamps import Stamp
 
 OLDEST, TOO_NEW = (3, 11), (3, 15)  # the Pythons that the locks support
 
 
-# --- Airflow's -----------------------------------------------------------------------------------
+# --- Airflow's, and that of the map --------------------------------------------------------------
 
 
 def airflow_stamp(root: Path) -> Stamp:
@@ -44,17 +45,37 @@ def make_airflow(root: Path) -> None:
     stamp = airflow_stamp(root)
     if stamp.is_fresh():
         return
-    python = stamp.product
-    if not python.exists():
+    if not stamp.product.exists():
         check_path(root)
-    uv = find_uv()
     say("Creating Airflow's environment (once; the first time downloads about 150 MB)")
-    prefix = StateFolder(root).airflow
+    _make_locked(StateFolder(root).airflow, stamp)
+
+
+def maps_stamp(root: Path) -> Stamp:
+    """The same for the environment of the map."""
+    state = StateFolder(root)
+    return Stamp(state.maps_stamp, state.maps_python, [MAPS_LOCK])
+
+
+def make_maps(root: Path) -> None:
+    """Create the environment of the map, or update it to match its lock.
+
+    Raises:
+        GaiaflowError: uv is missing or failed.
+    """
+    say("Creating the environment of the map (once; the first time downloads about 100 MB)")
+    _make_locked(StateFolder(root).maps, maps_stamp(root))
+
+
+def _make_locked(prefix: Path, stamp: Stamp) -> None:
+    """Create or update an environment; the stamp names its Python and its lock."""
+    uv = find_uv()
+    python, [lock] = stamp.product, stamp.sources
     if not python.exists() or (python_of(prefix) or OLDEST) < OLDEST:
         run([uv, "venv", "--quiet", "--clear", "--python", _base_python(), str(prefix)])
     # Compile now: otherwise each of several processes would, starting at the same time.
     options = ["--require-hashes", "--compile-bytecode", "--python", str(python)]
-    run([uv, "pip", "sync", *options, str(AIRFLOW_LOCK)])
+    run([uv, "pip", "sync", *options, str(lock)])
     stamp.write()
 
 
@@ -213,6 +234,9 @@ MANAGERS = {
 
 if __name__ == "__main__":
     try:
-        ProjectEnvironment(ROOT, read_identity(ROOT).environment_manager).make()
+        if sys.argv[1:] == ["maps"]:
+            make_maps(ROOT)
+        else:
+            ProjectEnvironment(ROOT, read_identity(ROOT).environment_manager).make()
     except GaiaflowError as error:
         raise SystemExit(str(error)) from None

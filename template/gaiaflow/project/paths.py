@@ -10,7 +10,9 @@ from pathlib import Path
 FRAMEWORK = Path(__file__).resolve().parents[1]
 ROOT = FRAMEWORK.parent
 LOCKS = FRAMEWORK / "locks"
-AIRFLOW_LOCK, MLFLOW_LOCK = LOCKS / "airflow.txt", LOCKS / "mlflow.txt"
+AIRFLOW_LOCK, MLFLOW_LOCK, MAPS_LOCK = (
+    LOCKS / f"{name}.txt" for name in ("airflow", "mlflow", "maps")
+)
 
 STATE = ".gaiaflow"
 
@@ -24,6 +26,9 @@ class StateFolder:
         self.airflow = path / "airflow"
         self.airflow_python = self.airflow / "bin" / "python"
         self.airflow_stamp = self.airflow / "gaiaflow.stamp"
+        self.maps = path / "maps"
+        self.maps_python = self.maps / "bin" / "python"
+        self.maps_stamp = self.maps / "gaiaflow.stamp"
         self.project_stamp = path / "project.stamp"
         self.lock_stamp = path / "lock.stamp"
         self.uv = path / "uv"  # the folder where uv was last found
@@ -35,6 +40,7 @@ class StateFolder:
         self.run = path / "run"  # records and sockets of running services
         self.services_lock = self.run / "lock"
         self.images_stamp = self.run / "images.stamp"
+        self.maps_image_stamp = self.run / "maps-image.stamp"
         self.task_containers = self.run / "task-containers"  # exists if a task ran in a container
         self.airflow_home = path / "airflow-home"
         self.jupyterlab = path / "jupyterlab"

@@ -86,6 +86,16 @@ SETTINGS: tuple[Setting, ...] = (
         "The S3 API. Its server also uses the next 4 ports, and all 5 plus 10000.",
         "8083",
     ),
+    Setting(
+        "MAPS_PORT",
+        "The map of products; `python3 mlops_manager.py open maps` starts it.",
+        "8088",
+    ),
+    Setting(
+        "PARALLEL_TASKS",
+        "How many tasks of all pipelines run at the same time; limits their memory.",
+        "4",
+    ),
     Setting("AIRFLOW_USER", "Log in to Airflow.", "admin"),
     Setting("AIRFLOW_PASSWORD", "Log in to Airflow.", make=_password),
     Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections stored in Airflow.", make=_fernet_key),
@@ -123,7 +133,7 @@ SETTINGS: tuple[Setting, ...] = (
 MODES = ("dev", "dev_docker", "prod_local", "prod")
 BACKENDS = ("auto", "local", "compose")
 
-PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "OBJECT_STORE_PORT")
+PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "OBJECT_STORE_PORT")
 
 OBJECT_STORE_PORTS = 5  # S3, and four internal ones in a row
 
@@ -176,6 +186,8 @@ def check(env: Mapping[str, str]) -> None:
     for name, choices in {variables.MODE: MODES, variables.BACKEND: BACKENDS}.items():
         if env[name] not in choices:
             raise GaiaflowError(f".env: {name} must be one of: {', '.join(choices)}.")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", env["PARALLEL_TASKS"]):
+        raise GaiaflowError(".env: PARALLEL_TASKS must be a whole number from 1 to 999.")
     if not _BUCKET.fullmatch(env["S3_BUCKET"]):
         raise GaiaflowError(
             ".env: S3_BUCKET must be 3 to 63 lower-case letters, digits and hyphens."

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from gaiaflow.rasters.cog import Description, writing_cog
-from gaiaflow.rasters.cores import cores
+from gaiaflow.rasters.cores import cores, threads
 from gaiaflow.rasters.destination import delivered
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
@@ -94,7 +94,7 @@ def apply(
     total, done, said = raster.grid.rows * raster.grid.columns, 0, time.monotonic()
     with ExitStack() as stack:
         path = stack.enter_context(delivered(destination))
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        pool = stack.enter_context(threads(workers))
         file = None
         for window, values in ordered(pool, result_of, raster.windows(pixels), workers + 1):
             if file is None:

@@ -22,6 +22,9 @@ from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.windows import BLOCK
 
+# Resampling that keeps numbers as they are. Neighbouring ones are equal or have nothing in common.
+_OF_CLASSES = ("mode", "nearest")
+
 
 @dataclass(frozen=True)
 class Description:
@@ -145,7 +148,7 @@ def writing_cog(
                 folder / "cog.tif",
                 driver="COG",
                 compress="deflate",
-                predictor="yes",
+                predictor="no" if description.overviews in _OF_CLASSES else "yes",
                 blocksize=BLOCK,
                 overview_resampling=description.overviews,
                 num_threads="all_cpus",

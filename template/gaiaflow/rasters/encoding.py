@@ -72,7 +72,7 @@ class Encoding:
             valid = valid & ~holds(stored, fill)
         for i, (scale, offset) in enumerate(zip(self.scales, self.offsets, strict=True)):
             with np.errstate(invalid="ignore", over="ignore"):
-                values[i] = stored[i].astype(number) * number(scale) + number(offset)
+                values[i] = stored[i] * number(scale) + number(offset)
         values[~valid] = np.nan
         if stored.dtype.kind == "f":
             values[~np.isfinite(values)] = np.nan

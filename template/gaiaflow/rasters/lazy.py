@@ -183,7 +183,12 @@ class LazyRaster:
             return self._stacked(None, (math.ceil(rows / step), math.ceil(columns / step)))
         windows = list(self.windows(pixels // _SAMPLES))
         chosen = windows[:: math.ceil(len(windows) / _SAMPLES)]
-        found = [self._stacked(window, None) for window in chosen]
+        area = max(window.height * window.width for window in chosen)
+        step = math.ceil(math.sqrt(area * len(chosen) / pixels))  # blocks may be large
+        found = [
+            self._stacked(window, (math.ceil(window.height / step), math.ceil(window.width / step)))
+            for window in chosen
+        ]
         flat = [[part.reshape(len(part), 1, -1) for part in pair] for pair in found]
         stored, valid = (np.concatenate(parts, axis=2) for parts in zip(*flat, strict=True))
         return stored, valid

@@ -15,7 +15,10 @@ from gaiaflow.rasters.errors import RasterError
 # (bands, rows, columns).
 Function: TypeAlias = Callable[[Values], npt.NDArray[Any]]
 
-_ROWS = 1 << 16  # pixels in one call of a model: what the cores' caches hold
+# From a table to an answer for each row.
+Predict: TypeAlias = Callable[[Any], Any]
+
+_ROWS = 1 << 18  # pixels in one call of a model: enough that checks of its input cost little
 
 
 def function_of(
@@ -45,13 +48,28 @@ def function_of(
             f"the model needs {', '.join(missing)}, and the bands are {', '.join(bands)}"
         )
     places = [list(bands).index(name) for name in wanted]
+    if (predict := _of_scikit_learn(model)) is not None:
+        return _of_tables(predict, wanted, places, np.dtype(np.float32), classes, nodata)
     types = [spec.type.to_numpy() for spec in inputs.inputs] if inputs is not None else []
     dtype = np.result_type(*types) if types else np.dtype(np.float64)
-    return _of_tables(model, wanted, places, dtype, classes, nodata)
+    return _of_tables(model.predict, wanted, places, dtype, classes, nodata)
+
+
+def _of_scikit_learn(model: Any) -> Predict | None:
+    """What a model of MLflow's calls, if it is one of scikit-learn; else None.
+
+    It takes the rasters' own float32. MLflow would copy each table, to the signature's types.
+    """
+    flavors = getattr(getattr(model, "metadata", None), "flavors", {})
+    about = flavors.get("python_function", {})
+    if about.get("loader_module") != "mlflow.sklearn":
+        return None
+    predict: Predict = getattr(model.get_raw_model(), about.get("predict_fn", "predict"))
+    return predict
 
 
 def _of_tables(
-    model: Any,
+    predict_table: Predict,
     columns: Sequence[str],
     places: Sequence[int],
     dtype: np.dtype[Any],
@@ -67,7 +85,7 @@ def _of_tables(
         pixels = chosen if valid.all() else chosen[:, valid]
         found = [
             numbers_of(
-                model.predict(pd.DataFrame(part.T.astype(dtype, copy=False), columns=columns)),
+                predict_table(pd.DataFrame(part.T.astype(dtype, copy=False), columns=columns)),
                 classes,
             )
             for part in np.array_split(pixels, max(pixels.shape[1] // _ROWS, 1), axis=1)

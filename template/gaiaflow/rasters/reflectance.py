@@ -208,9 +208,7 @@ def _without_applied(
     encoding: Encoding, stored: Stored, valid: Valid, baseline: int | None, notes: list[str]
 ) -> tuple[Encoding, int | None]:
     """Forget an offset with which too many pixels would be below 0."""
-    values = encoding.decode(stored, valid)
-    known = np.isfinite(values).all(axis=0)
-    lowest = values[:, known].min(axis=0, initial=np.inf)
+    lowest = _lowest(encoding.decode(stored, valid))
     told = any(encoding.offsets)
     if float((lowest < (DARK + SENTINEL_2_OFFSET if told else DARK)).mean()) < SOME:
         return encoding, baseline
@@ -229,11 +227,10 @@ def _with_offset(
 ) -> Encoding:
     if offset is not None or any(encoding.offsets):
         return encoding
-    values = encoding.decode(stored, valid)
-    known = np.isfinite(values).all(axis=0)
-    if not known.any():
+    lowest = _lowest(encoding.decode(stored, valid))
+    if not lowest.size:
         return encoding
-    is_dark = float((values[:, known].min(axis=0) < DARK).mean()) >= SOME
+    is_dark = float((lowest < DARK).mean()) >= SOME
     is_float = stored.dtype.kind == "f"
     if is_float:
         baseline = None  # it describes the product, not values computed from it
@@ -274,6 +271,12 @@ def _brightest(values: Values) -> float | None:
     """The 99th percentile of the brightest band; None if there is no data."""
     known = [band[np.isfinite(band)] for band in values]
     return max((float(np.percentile(band, 99)) for band in known if band.size), default=None)
+
+
+def _lowest(values: Values) -> Values:
+    """The lowest band of each pixel that has all of them."""
+    lowest = values.min(axis=0)  # NaN if any is
+    return np.asarray(lowest[np.isfinite(lowest)])
 
 
 def check_possible(values: Values, stored: Stored) -> None:

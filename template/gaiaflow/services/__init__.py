@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from gaiaflow.services import airflow, environment, jupyterlab, mlflow, object_store, postgres
+from gaiaflow.services import airflow, environment, jupyterlab, maps, mlflow, object_store, postgres
 from gaiaflow.services.base import Service
 
 __all__ = ["SERVICES", "Service", "ports", "select"]
@@ -21,6 +21,7 @@ SERVICES: tuple[Service, ...] = (
     *mlflow.SERVICES,
     *object_store.SERVICES,
     *jupyterlab.SERVICES,
+    *maps.SERVICES,
 )
 
 

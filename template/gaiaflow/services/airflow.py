@@ -61,6 +61,7 @@ def _env(project: Project) -> Mapping[str, str]:
     env = project.env
     here = {
         "CORE__DAGS_FOLDER": project.root / "dags",
+        "CORE__PARALLELISM": env["PARALLEL_TASKS"],
         "CORE__FERNET_KEY": env["AIRFLOW_FERNET_KEY"],
         "CORE__EXECUTION_API_SERVER_URL": project.url("AIRFLOW_PORT") + "/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{env['AIRFLOW_USER']}:admin",

@@ -40,7 +40,7 @@ class Service:
     healthy_in_container: Callable[[Project, float], bool] | None = None
     oneshot: bool = False
     stamp: Callable[[Project], Stamp] | None = None
-    # Whether this project needs the service; None means always.
+    # Whether this project needs the service, or else only who names it; None means always.
     enabled: Callable[[Project], bool] | None = None
     # All ports that it uses with the settings of `.env`; the one for people comes first.
     ports: Callable[[Mapping[str, str]], list[int]] | None = None
@@ -48,6 +48,8 @@ class Service:
     sockets: Callable[[Mapping[str, str]], list[Path]] | None = None
     page: str = "/"
     login: Callable[[Project], str] | None = None
+    # The page that `open` shows, if it differs: one that needs no login, but only for a moment.
+    entrance: Callable[[Project], str] | None = None
 
     def is_enabled(self, project: Project) -> bool:
         """Whether the project needs it."""
@@ -55,12 +57,26 @@ class Service:
 
     def url(self, project: Project) -> str:
         """The address for people; empty if it has no ports."""
-        return f"http://127.0.0.1:{self.ports(project.env)[0]}{self.page}" if self.ports else ""
+        return f"{self._server(project)}{self.page}" if self.ports else ""
+
+    def entrance_url(self, project: Project) -> str:
+        """The address that `open` gives to the browser."""
+        if self.entrance is None:
+            return self.url(project)
+        return f"{self._server(project)}{self.entrance(project)}"
+
+    def _server(self, project: Project) -> str:
+        return f"http://127.0.0.1:{self.ports(project.env)[0]}" if self.ports else ""
 
 
 def port(name: str) -> Callable[[Mapping[str, str]], list[int]]:
     """The ports of a service that has only one, set in `.env` under this name."""
     return lambda env: [int(env[name])]
+
+
+def on_demand(project: Project) -> bool:
+    """No project needs the service all the time: it starts only when somebody names it."""
+    return False
 
 
 def answers(port_name: str, path: str) -> Callable[[Project, float], bool]:

@@ -39,7 +39,7 @@ def _env(project: Project) -> Mapping[str, str]:
     }
 
 
-def _login(project: Project) -> str:
+def login(project: Project) -> str:
     env = project.env
     return f"user {env['MLFLOW_TRACKING_USERNAME']}, password {env['MLFLOW_TRACKING_PASSWORD']}"
 
@@ -53,6 +53,6 @@ SERVICES = (
         uses=("object-store",),
         healthy=answers("MLFLOW_PORT", "/health"),
         ports=port("MLFLOW_PORT"),
-        login=_login,
+        login=login,
     ),
 )

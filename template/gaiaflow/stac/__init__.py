@@ -8,6 +8,7 @@ items = read_items("s3://bucket/search")
 
 from gaiaflow.stac.folders import folder
 from gaiaflow.stac.items import read_items
+from gaiaflow.stac.models import model_item
 from gaiaflow.stac.products import (
     class_asset,
     collection_items,
@@ -24,6 +25,7 @@ __all__ = [
     "class_asset",
     "collection_items",
     "folder",
+    "model_item",
     "product_item",
     "raster_assets",
     "read_items",

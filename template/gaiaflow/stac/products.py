@@ -66,7 +66,7 @@ def product_item(
         "proj:transform": list(grid.transform)[:6],
         "proj:bbox": list(grid.bounds),
     }
-    facts["processing:software"] = {**_software(), **(software or {})}
+    facts["processing:software"] = {**software_in_use(), **(software or {})}
     if model:
         facts |= {"processing:lineage": f"Predicted by {model}", "gaiaflow:model": model}
     return {
@@ -93,16 +93,25 @@ def class_asset(
         href: its address; a relative one starts at the item.
         counts: how many pixels have each value; without nodata.
     """
+    described = classes_of_band(classes)
     total = sum((counts or {}).values())
-    described = []
-    for title, (value, color) in classes.items():
-        entry = {"value": value, "name": _identifier(title), "title": title}
-        entry["color_hint"] = "{:02X}{:02X}{:02X}".format(*color)
-        if counts is not None and total:
-            entry["percentage"] = round(100 * counts.get(value, 0) / total, 4)
-        described.append(entry)
+    for entry in described if total else []:
+        entry["percentage"] = round(100 * (counts or {}).get(entry["value"], 0) / total, 4)
     band = {"data_type": "uint8", "nodata": nodata, "classification:classes": described}
     return {"href": href, "type": COG, "roles": ["data"], "bands": [band]}
+
+
+def classes_of_band(classes: Classes) -> list[dict[str, Any]]:
+    """Classes as STAC's classification extension lists them."""
+    return [
+        {
+            "value": value,
+            "name": "".join(letter if letter.isalnum() else "_" for letter in title.lower()),
+            "title": title,
+            "color_hint": "{:02X}{:02X}{:02X}".format(*color),
+        }
+        for title, (value, color) in classes.items()
+    ]
 
 
 def raster_assets(
@@ -184,7 +193,8 @@ def write_collection(place: str | Path, description: str, items: Iterable[Item])
     folder(place).write(COLLECTION, json.dumps(collection, indent=2).encode())
 
 
-def _software() -> dict[str, str]:
+def software_in_use() -> dict[str, str]:
+    """Names and versions for `processing:software`."""
     commit = os.environ.get(variables.COMMIT)  # set for tasks
     return {"gaiaflow": __version__, **({"commit": commit} if commit else {})}
 
@@ -220,7 +230,3 @@ def _file(name: str) -> str:
 
 def _id(place: str | Path) -> str:
     return str(place).rstrip("/").rpartition("/")[2]
-
-
-def _identifier(title: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in title.lower())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime as Moment
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def search(
         if max_items and len(items) >= max_items:
             break
     unique = list({(item.get("collection"), item["id"]): item for item in items}.values())
-    matching = [item for item in unique if _matches(item, query)][:max_items]
+    matching = list(filter(_matcher(query), unique))[:max_items]
     write_items(place, matching)
     for name in pages.names():
         pages.remove(name)
@@ -165,45 +165,54 @@ def _readers() -> tuple[Any, Any]:
 
 def _static(catalog: Any, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The items of a catalog without search, page by page."""
+    matches = _matcher(query)
     found = (item.to_dict(transform_hrefs=False) for item in catalog.get_items(recursive=True))
-    matching = (item for item in found if _matches(item, query))
+    matching = (item for item in found if matches(item))
     while page := list(itertools.islice(matching, _PAGE)):
         yield {"features": page, _STATIC: True}
 
 
-def _matches(item: Item, query: Mapping[str, Any]) -> bool:
-    """Whether an item is what was searched for. Not every catalog filters by everything."""
+def _matcher(query: Mapping[str, Any]) -> Callable[[Item], bool]:
+    """What tells whether an item is what was searched for. Not every catalog filters by all."""
     import shapely.geometry
 
-    cover = item["properties"].get("eo:cloud_cover")
-    if query["max_cloud"] is not None and cover is not None and cover > query["max_cloud"]:
-        return False
-    if query["collections"] and item.get("collection") not in query["collections"]:
-        return False
-    if query["datetime"] and not _overlaps(item["properties"], query["datetime"]):
-        return False
-    if item["geometry"] is None:
-        return not (query["intersects"] or query["bbox"])
+    area = None
     if query["intersects"]:
         area = shapely.geometry.shape(query["intersects"])
     elif query["bbox"]:
         area = shapely.geometry.box(*query["bbox"])
-    else:
-        return True
-    return bool(area.intersects(shapely.geometry.shape(item["geometry"])))
+    if area is not None:
+        shapely.prepare(area)
+    begin, end = _range(query["datetime"]) if query["datetime"] else (None, None)
+
+    def matches(item: Item) -> bool:
+        properties = item["properties"]
+        cover = properties.get("eo:cloud_cover")
+        if query["max_cloud"] is not None and cover is not None and cover > query["max_cloud"]:
+            return False
+        if query["collections"] and item.get("collection") not in query["collections"]:
+            return False
+        first, last = (
+            properties.get(name) or properties.get("datetime")
+            for name in ("start_datetime", "end_datetime")
+        )
+        if (end and _moment(first) > end) or (begin and _moment(last) < begin):
+            return False
+        if area is None or item["geometry"] is None:
+            return area is None
+        return bool(area.intersects(shapely.geometry.shape(item["geometry"])))
+
+    return matches
 
 
-def _overlaps(properties: Mapping[str, Any], datetime: str) -> bool:
+def _range(datetime: str) -> tuple[Moment | None, Moment | None]:
+    """The first and the last moment of a range; None where it is open."""
     from pystac_client.item_search import ItemSearch
 
     text = str(ItemSearch("", datetime=datetime).get_parameters()["datetime"])
     begin, _, end = text.partition("/")
-    end = end or begin
-    first = properties.get("start_datetime") or properties["datetime"]
-    last = properties.get("end_datetime") or properties["datetime"]
-    after = end != ".." and _moment(first) > _moment(end)
-    before = begin != ".." and _moment(last) < _moment(begin)
-    return not (after or before)
+    ends = [None if part == ".." else _moment(part) for part in (begin, end or begin)]
+    return ends[0], ends[1]
 
 
 def _moment(text: str) -> Moment:

@@ -4,6 +4,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+ARCHITECTURE = "logistic regression"  # for the description of products
+
 # From weak to strong fit. scikit-learn's names: step, two underscores, parameter.
 SEARCH = {"logistic__C": [0.01, 0.1, 1.0, 10.0, 100.0]}
 

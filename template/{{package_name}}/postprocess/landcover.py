@@ -6,6 +6,7 @@ from typing import Any
 
 import mlflow
 
+from gaiaflow.maps import page_url
 from gaiaflow.rasters import open_raster
 
 from ..predict.scene import class_shares, classify
@@ -43,4 +44,7 @@ def make_map(scene: str, model: str, run_id: str, name: str = "scene") -> dict[s
     thumbnail = {"href": f"../{picture.removeprefix(COLLECTION + '/')}", "roles": ["thumbnail"]}
     item = publish(name, model, applied, classes, raster, more={"thumbnail": thumbnail})
     publish_collection()
+    if page := page_url(Path(COLLECTION).name, Path(item).stem):
+        note = f"[Map]({page}), after `python3 mlops_manager.py open maps`"
+        mlflow.MlflowClient().set_tag(run_id, "mlflow.note.content", note)
     return {"map": key, "item": item, "picture": picture, "shares": shares}

@@ -1,15 +1,19 @@
 """Land-cover maps as products: a collection of STAC items in the bucket, for any STAC client."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+import mlflow
 
 from gaiaflow.rasters import Applied, LazyRaster
 from gaiaflow.stac import (
     class_asset,
     collection_items,
     folder,
+    model_item,
     product_item,
     raster_assets,
     remove_item,
@@ -18,6 +22,7 @@ from gaiaflow.stac import (
 )
 
 from ..model.classes import NODATA, Classes
+from ..model.classifier import ARCHITECTURE
 from ..model_pipeline.bands import COMMON_NAMES
 from ..utils import s3
 
@@ -74,11 +79,28 @@ def publish(
             **raster_assets(raster, COMMON_NAMES),
             **(more or {}),
         },
-        made_from=[links["self"]] if links.get("self") else [],
+        made_from=[*([links["self"]] if links.get("self") else []), describe_model(model, classes)],
         model=model,
         properties={"title": f"Land cover of {scene}", "gaiaflow:scene": scene},
     )
     return write_item(s3.uri(COLLECTION), item).removeprefix(s3.uri(""))
+
+
+def describe_model(model: str, classes: Classes) -> str:
+    """Describe a model beside its products, once; return its address, seen from their items."""
+    name = f"models/{re.sub(r'[^a-zA-Z0-9_.-]', '_', model.removeprefix('models:/'))}.json"
+    place = folder(s3.uri(COLLECTION))
+    if place.read(name) is None:
+        info = mlflow.models.get_model_info(model)
+        item = model_item(
+            model.removeprefix("models:/"),
+            info,
+            architecture=ARCHITECTURE,
+            classes=classes,
+            uri=model,
+        )
+        place.write(name, json.dumps(item, indent=2).encode())
+    return f"../{name}"
 
 
 def publish_collection(keep: int = 2) -> list[str]:

@@ -1,0 +1,74 @@
+"""Describe a model as a STAC item, by the Machine Learning Model extension.
+
+https://github.com/stac-extensions/mlm
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gaiaflow.stac.items import Item
+from gaiaflow.stac.products import Classes, classes_of_band, software_in_use
+
+EXTENSIONS = {
+    "classification": "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "mlm": "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
+    "processing": "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+}
+# The extension's names of MLflow's flavors.
+_FRAMEWORKS = {
+    "keras": "Keras",
+    "pytorch": "PyTorch",
+    "sklearn": "scikit-learn",
+    "tensorflow": "TensorFlow",
+    "xgboost": "XGBoost",
+}
+
+
+def model_item(
+    name: str, model: Any, *, architecture: str, classes: Classes, uri: str | None = None
+) -> Item:
+    """Describe a classifier of pixels as a STAC item. It has no place, as the model has none.
+
+    Args:
+        name: its id.
+        model: what `mlflow.models.get_model_info` says, with a signature that names bands.
+        architecture: what kind of model it is, such as "logistic regression".
+        classes: what it predicts.
+        uri: its address; default: the logged model's.
+    """
+    columns = model.signature.inputs.to_dict()
+    bands = [str(column.get("name", number)) for number, column in enumerate(columns)]
+    flavors: Mapping[str, Any] = model.flavors
+    framework = next((known for flavor, known in _FRAMEWORKS.items() if flavor in flavors), None)
+    pixels = {"shape": [-1, len(bands)], "dim_order": ["batch", "bands"], "data_type": "float64"}
+    label = {"shape": [-1], "dim_order": ["batch"], "data_type": "other"}
+    properties = {
+        "datetime": str(model.utc_time_created).replace(" ", "T") + "Z",
+        "mlm:name": name,
+        "mlm:architecture": architecture,
+        "mlm:tasks": ["classification"],
+        **({"mlm:framework": framework} if framework else {}),
+        "mlm:input": [{"name": "reflectance of pixels", "bands": bands, "input": pixels}],
+        "mlm:output": [
+            {
+                "name": "class",
+                "tasks": ["classification"],
+                "result": label,
+                "classification:classes": classes_of_band(classes),
+            }
+        ],
+        "processing:software": software_in_use(),
+    }
+    asset = {"href": uri or model.model_uri, "roles": ["mlm:model"], "mlm:artifact_type": "mlflow"}
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": sorted(EXTENSIONS.values()),
+        "id": name,
+        "geometry": None,
+        "properties": properties,
+        "assets": {"model": asset},
+        "links": [],
+    }
