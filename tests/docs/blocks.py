@@ -20,6 +20,7 @@ RUN = {
     "how-to/own-pipeline.md": "tests/stack/test_documentation.py",
     "how-to/store.md": "tests/stack/test_documentation.py",
     "tutorial/first-pipeline.md": "tests/stack/test_documentation.py",
+    "tutorial/from-archive-to-map.md": "tests/stack/test_documentation.py",
     "tutorial/to-production.md": "tests/stack/test_documentation.py",
 }
 

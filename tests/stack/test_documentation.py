@@ -136,43 +136,92 @@ def test_the_second_tutorial(running: Project, shell: dict[str, str]) -> None:
     assert "tiles is green" in done.out
 
 
-def run_name(project: Project) -> str:
-    """The folder that a run of the example has left in the store."""
-    keys = [entry["key"] for entry in project.manage("ls", "landcover/", "--json").json()]
-    return str(keys[0]).split("/")[1]
+def product_name(project: Project, scene: str = "sample") -> str:
+    """The newest map of a scene, as the pages name that of version 1."""
+    prefix = f"products/landcover/items/{scene}-landcover-v"
+    keys = [entry["key"] for entry in project.manage("ls", prefix, "--json").json()]
+    newest = max(int(key.removeprefix(prefix).removesuffix(".json")) for key in keys)
+    return f"{scene}-landcover-v{newest}"
 
 
 def test_results(running: Project, shell: dict[str, str]) -> None:
     page = "how-to/results.md"
     (running.root / "scene.tif").write_bytes(b"a scene")
+    name = product_name(running)
     for command in commands_of(page):
-        text = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", run_name(running), command)
-        done = run_block(running, text, shell)
+        done = run_block(running, command.replace("sample-landcover-v1", name), shell)
         assert done.code == 0, done
     assert (running.root / "landcover.tif").is_file()
+    assert (running.root / "landcover" / "collection.json").is_file()
+    assert (running.root / "landcover" / name / "landcover.tif").is_file()
 
 
 def test_store(running: Project, tmp_path: Path) -> None:
     page = "how-to/store.md"
     code = [block.text for block in blocks(page, "python") if "xarray" not in block.text]
-    assert len(code) == 4
+    assert len(code) == 5
     script = tmp_path / "store.py"
-    script.write_text("\n".join(code).replace("RUN", run_name(running)), encoding="utf-8")
+    text = "\n".join(code).replace("sample-landcover-v1", product_name(running))
+    script.write_text(text, encoding="utf-8")
     done = execute(running.python, script, cwd=running.root, env=person())
     assert done.code == 0, done
-    [copy] = running.manage("ls", "mine/", "--json").json()
-    assert copy["key"] == "mine/copy.tif"
+    copies = running.manage("ls", "mine/", "--json").json()
+    assert [copy["key"] for copy in copies] == ["mine/copy.tif", "mine/vegetation.tif"]
+
+
+# A scene with a place on the Earth, and labels in another CRS: `mine.tif` and `labels.gpkg`.
+OWN_DATA = """
+from dataclasses import replace
+
+import geopandas
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
+
+from my_project.dataloader.scene import sample_scene, store_scene
+
+place = from_origin(5e5, 5.4e6, 10, 10)
+scene = replace(sample_scene(), crs=CRS.from_epsg(32632), transform=place)
+store_scene(scene, "data/mine.tif")
+rows, columns = (index.ravel() for index in np.mgrid[0:300:10, 0:300:10])
+_, _, red, near_infrared = scene.values[:, rows, columns]
+ndvi = (near_infrared - red) / (near_infrared + red)
+points = geopandas.points_from_xy(5e5 + columns * 10 + 5, 5.4e6 - rows * 10 - 5)
+landuse = np.where(ndvi > 0.5, "crop", "bare")
+labels = geopandas.GeoDataFrame({"landuse": landuse}, geometry=points, crs="EPSG:32632")
+labels[abs(ndvi - 0.5) > 0.1].to_crs("EPSG:4326").to_file("data/labels.gpkg")
+"""
 
 
 @pytest.mark.slow
-def test_a_scene_of_ones_own(running: Project, shell: dict[str, str]) -> None:
-    page = "how-to/own-pipeline.md"
-    key = f"landcover/{run_name(running)}/scene.tif"
-    copied = running.manage("get", key, str(running.root / "data" / "scene.tif"))
-    assert copied.code == 0, copied
-    [command] = commands_of(page)
-    done = run_block(running, command, shell)
+def test_an_archive_and_data_of_ones_own(running: Project, shell: dict[str, str]) -> None:
+    page = "tutorial/from-archive-to-map.md"
+    batch, look, again, own, train, use = commands_of(page)
+    assert commands_of("how-to/own-pipeline.md") == [train]
+    [script] = (block.text for block in blocks(page, "python"))
+    (running.root / "archive.py").write_text(script, encoding="utf-8")
+    env = person(PYTHONPATH=str(running.root))
+    done = execute(running.python, "-c", OWN_DATA, cwd=running.root, env=env)
     assert done.code == 0, done
+
+    def run(command: str) -> None:
+        done = run_block(running, command, shell)
+        assert done.code == 0, done
+
+    run(batch)
+    first = product_name(running, "sample-1")
+    run(look.replace("sample-1-landcover-v1", first))
+    assert (running.root / f"{first}.json").is_file()
+    run(again)
+    newest = product_name(running, "sample-1")
+    assert newest != first
+    run(own)
+    assert product_name(running, "june") == newest.replace("sample-1", "june")
+    run(train)
+    run(use)
+    keys = {entry["key"] for entry in running.manage("ls", "products/", "--json").json()}
+    for name in ("mine-fields-v1", "june-fields-v1"):
+        assert f"products/landcover/{name}/landcover.tif" in keys
 
 
 @pytest.mark.slow
