@@ -60,6 +60,36 @@ def newer(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "stac_version": "1.1.0", "assets": assets}
 
 
+def test_names_are_tried_in_order_and_the_finest_is_taken(
+    item: Any, scene: Any, make: Make
+) -> None:
+    """Earth Search has nir and nir08, and CDSE each band in 10, 20 and 60 m, with the same name."""
+    assets = item["assets"]
+    coarse = make(np.full((1, 20, 25), 9000, "uint16"), "coarse.tif", ("B08",))
+    assets["nir"] = {**assets.pop("nir"), "gsd": 10}
+    other = {"href": str(coarse), "roles": ["data"], "gsd": 60}
+    item["assets"] = {
+        "nir08": {**other, "eo:bands": [{"name": "B8A", "common_name": "nir08"}]},
+        "B08_60m": {**other, "eo:bands": [{"name": "B08", "common_name": "nir"}]},
+        **assets,
+    }
+    with open_item(item, {**NAMES, "B08": ("nir", "nir08")}) as raster:
+        np.testing.assert_allclose(raster.read().values, scene, atol=1e-4)
+    del item["assets"]["nir"], item["assets"]["B08_60m"]
+    with open_item(item, {"B02": (), "B08": ("nir", "nir08")}) as raster:
+        assert raster.layers[1].source == str(coarse)
+
+
+def test_an_asset_may_say_it_for_all_its_bands(item: Any, scene: Any) -> None:
+    changed = newer(item)
+    for asset in changed["assets"].values():
+        [band] = asset["bands"]
+        asset |= {name: band.pop(name) for name in ("nodata", "raster:scale", "raster:offset")}
+    del changed["properties"]["s2:processing_baseline"]
+    with open_item(changed, NAMES) as raster:
+        np.testing.assert_allclose(raster.read().values, scene, atol=1e-4)
+
+
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_bands_are_stacked_as_the_item_says(item: Any, scene: Any, version: str) -> None:
     with open_item(item if version == "1.0" else newer(item), NAMES) as raster:

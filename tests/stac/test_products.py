@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 import gaiaflow
-from gaiaflow.rasters import Grid, open_raster
+from gaiaflow.rasters import Grid, open_item, open_raster
 from gaiaflow.stac import (
     class_asset,
     collection_items,
@@ -98,6 +99,27 @@ def test_the_bands_of_a_scene(tmp_path: Path) -> None:
     assert (red["raster:scale"], red["raster:offset"], red["nodata"]) == (1e-4, 0, -32768)
 
 
+def test_bands_of_one_file_are_one_asset(tmp_path: Path) -> None:
+    """Also if an item names them one by one."""
+    import rasterio
+
+    path = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "height": 30, "width": 20, "count": 2, "dtype": "float32"}
+    with rasterio.open(path, "w", crs=UTM.crs, transform=UTM.transform, **profile) as new:
+        new.write(np.full((2, 30, 20), 0.05, "float32"))
+    bands = [{"name": "B04", "eo:common_name": "red"}, {"name": "B08", "eo:common_name": "nir"}]
+    item: dict[str, Any] = {
+        "id": "scene",
+        "properties": {},
+        "links": [],
+        "assets": {"data": {"bands": bands}},
+    }
+    item["assets"]["data"]["href"] = str(path)
+    with open_item(item, ["B04", "B08"]) as raster:
+        [(key, asset)] = raster_assets(raster).items()
+    assert (key, [band["name"] for band in asset["bands"]]) == ("scene", ["B04", "B08"])
+
+
 def test_a_collection_of_items(tmp_path: Path) -> None:
     import pystac
 
@@ -138,7 +160,6 @@ def test_removing_takes_the_own_files_only(tmp_path: Path) -> None:
 def modelled(folder: Path) -> dict[str, Any]:
     """A model of scikit-learn, described."""
     import mlflow
-    import numpy as np
     import pandas as pd
     from sklearn.linear_model import LogisticRegression
 

@@ -165,7 +165,7 @@ class ComposeBackend(Backend):
         for name, state in states.items():
             if state == "healthy":
                 self.notify(name, "healthy", "already")
-        due = [service for service in running if states[service.name] != "healthy"]
+        due = [service for service in running if states.get(service.name) != "healthy"]
         hung = {name for name, state in states.items() if state in {"starting", "failed"}}
         # A container that never ran may lack networks if its creator was killed. And the end of a
         # step that failed last time would be taken for this time's.

@@ -8,6 +8,7 @@ which it was taken off already (Element84/earth-search issues 9, 66, 71). So the
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from gaiaflow.rasters.reflectance import check_possible, decided
 
 Item = Mapping[str, Any]
 
+# What an asset may say for all of its bands.
+_OF_ALL_BANDS = {"gsd", "nodata", "raster:offset", "raster:scale"}
+
 # Assets for the eye, not for measuring.
 _PICTURES = {"overview", "thumbnail", "visual"}
 
@@ -39,7 +43,7 @@ class _Band:
     Attributes:
         number: in the file, from 1.
         names: all names that it has.
-        rank: the lower, the likelier it is what is meant.
+        rank: the lower, the likelier it is what is meant of those with the same name.
         scale, offset, nodata: what the item says; None if it doesn't.
     """
 
@@ -47,7 +51,7 @@ class _Band:
     href: str
     number: int
     names: frozenset[str]
-    rank: int
+    rank: tuple[float, ...]
     scale: float | None
     offset: float | None
     nodata: float | None
@@ -108,9 +112,10 @@ def _chosen(item: Item, bands: Bands) -> dict[str, _Band]:
 
 
 def _best(known: Sequence[_Band], names: Sequence[str]) -> _Band | None:
-    wanted = {normal(name) for name in names}
-    fitting = [band for band in known if wanted & band.names]
-    return min(fitting, key=lambda band: band.rank) if fitting else None
+    for name in map(normal, names):  # the first counts most: nir before nir08, which also is B8A
+        if fitting := [band for band in known if name in band.names]:
+            return min(fitting, key=lambda band: band.rank)
+    return None
 
 
 def _bands_of(item: Item) -> Iterator[_Band]:
@@ -121,7 +126,7 @@ def _bands_of(item: Item) -> Iterator[_Band]:
         described = asset.get("bands", [])
         count = max(len(eo), len(raster), len(described), 1)
         for number in range(1, count + 1):
-            facts: dict[str, Any] = {}
+            facts = {key: asset[key] for key in _OF_ALL_BANDS & asset.keys()}
             for source in (raster, eo, described):
                 facts |= source[number - 1] if len(source) >= number else {}
             names = {facts.get("name"), facts.get("common_name"), facts.get("eo:common_name")}
@@ -132,11 +137,16 @@ def _bands_of(item: Item) -> Iterator[_Band]:
                 href=_address(item, asset["href"]),
                 number=number,
                 names=frozenset(normal(name) for name in names if name),
-                # A file of one band before a picture of three, and a COG before a JPEG 2000.
-                rank=2 * (count > 1) + ("cloud-optimized" not in asset.get("type", "")),
+                # A file of one band before a picture of three, 10 m before 20 m, and a COG before a
+                # JPEG 2000.
+                rank=(
+                    count > 1,
+                    float(facts.get("gsd", math.inf)),
+                    "cloud-optimized" not in asset.get("type", ""),
+                ),
                 scale=facts.get("raster:scale", facts.get("scale")),
                 offset=facts.get("raster:offset", facts.get("offset")),
-                nodata=_number(facts.get("nodata", asset.get("nodata"))),
+                nodata=_number(facts.get("nodata")),
             )
 
 
@@ -168,7 +178,7 @@ def _layer(
 def _quality(item: Item) -> tuple[Layer | None, Any]:
     """The layer that tells clear pixels, and how."""
     for name, is_clear in QUALITY_LAYERS.items():
-        band = _best(list(_bands_of(item)), (name,))
+        band = _best(list(_bands_of(item)), (name, f"{name}_20m", f"{name}_60m"))
         if band:
             with opened(band.href) as dataset:
                 encoding = encoding_of(dataset)

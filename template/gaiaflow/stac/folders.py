@@ -62,7 +62,8 @@ class _Prefix:
             Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
         )
         keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        return sorted(key.removeprefix(self._prefix) for key in keys)
+        # SeaweedFS lists an emptied folder for a while, as an object without a name.
+        return sorted(key.removeprefix(self._prefix) for key in keys if key != self._prefix)
 
     def read(self, name: str) -> bytes | None:
         try:

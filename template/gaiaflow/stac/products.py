@@ -122,10 +122,9 @@ def raster_assets(
     Args:
         common_names: STAC's name, such as "red", for names of bands.
     """
-    assets: dict[str, dict[str, Any]] = {}
+    bands: dict[str, dict[int, dict[str, Any]]] = {}  # by address, and number in the file
     for layer in raster.layers:
         encoding = layer.encoding
-        bands: list[dict[str, Any]] = [{} for _ in range(max(encoding.bands.values()))]
         for index, (name, number) in enumerate(encoding.bands.items()):
             band: dict[str, Any] = {"name": name, "raster:scale": encoding.scales[index]}
             band["raster:offset"] = encoding.offsets[index]
@@ -133,9 +132,12 @@ def raster_assets(
                 band["nodata"] = "nan" if nodata != nodata else nodata
             if name in (common_names or {}):
                 band["eo:common_name"] = (common_names or {})[name]
-            bands[number - 1] = band
-        key = next(iter(encoding.bands)) if len(encoding.bands) == 1 else "scene"
-        assets[key] = {"href": str(layer.source), "roles": ["reflectance"], "bands": bands}
+            bands.setdefault(str(layer.source), {})[number] = band
+    assets: dict[str, dict[str, Any]] = {}
+    for address, known in bands.items():
+        key = next(iter(known.values()))["name"] if len(known) == 1 else "scene"
+        listed = [known.get(number, {}) for number in range(1, max(known) + 1)]
+        assets[key] = {"href": address, "roles": ["reflectance"], "bands": listed}
     return assets
 
 

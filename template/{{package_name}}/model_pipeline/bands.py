@@ -12,7 +12,7 @@ OTHER_NAMES = {
     "B02": ("blue", "SR_B2"),
     "B03": ("green", "SR_B3"),
     "B04": ("red", "SR_B4"),
-    "B08": ("nir", "SR_B5"),
+    "B08": ("nir", "nir08", "SR_B5"),
 }
 
 # STAC's names, with which viewers find red, green and blue.

@@ -109,7 +109,7 @@ def publish_collection(keep: int = 2) -> list[str]:
     """List all products in the collection, without old ones, which are removed.
 
     Args:
-        keep: how many products of a scene stay: those of the newest models, by creation.
+        keep: how many products of a scene by versions of one model stay: the newest.
 
     Returns:
         The ids of the products that were removed.
@@ -117,13 +117,19 @@ def publish_collection(keep: int = 2) -> list[str]:
     place = s3.uri(COLLECTION)
     items = collection_items(place)
     items.sort(key=lambda item: item["properties"]["created"], reverse=True)
-    kept: dict[str, list[dict[str, Any]]] = {}
+    kept: dict[tuple[str, str], list[dict[str, Any]]] = {}
     old: list[dict[str, Any]] = []
     for item in items:
-        of_scene = kept.setdefault(item["properties"]["gaiaflow:scene"], [])
+        facts = item["properties"]
+        of_scene = kept.setdefault((facts["gaiaflow:scene"], _registered(facts)), [])
         (of_scene if len(of_scene) < keep else old).append(item)
     listed = [item for of_scene in kept.values() for item in of_scene]
     write_collection(place, DESCRIPTION, listed)
     for item in old:
         remove_item(place, item)
     return [item["id"] for item in old]
+
+
+def _registered(facts: Mapping[str, Any]) -> str:
+    """The name of the model that made a product, without its version."""
+    return str(facts["gaiaflow:model"]).rpartition("/")[0]
