@@ -67,7 +67,8 @@ def test_names_are_tried_in_order_and_the_finest_is_taken(
     assets = item["assets"]
     coarse = make(np.full((1, 20, 25), 9000, "uint16"), "coarse.tif", ("B08",))
     assets["nir"] = {**assets.pop("nir"), "gsd": 10}
-    other = {"href": str(coarse), "roles": ["data"], "gsd": 60}
+    other: dict[str, Any] = {"href": str(coarse), "roles": ["data"], "gsd": 60}
+    other["raster:bands"] = [{"scale": 0.0001, "offset": -0.1}]
     item["assets"] = {
         "nir08": {**other, "eo:bands": [{"name": "B8A", "common_name": "nir08"}]},
         "B08_60m": {**other, "eo:bands": [{"name": "B08", "common_name": "nir"}]},
