@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -105,11 +106,12 @@ def describe_model(model: str, classes: Classes) -> str:
     return f"../{file}"
 
 
-def publish_collection(keep: int = 2) -> list[str]:
+def publish_collection(keep: int = 2, scene: str | None = None) -> list[str]:
     """List all products in the collection, without old ones, which are removed.
 
     Args:
         keep: how many products of a scene by versions of one model stay: the newest.
+        scene: remove products of this scene only; None for all.
 
     Returns:
         The ids of the products that were removed.
@@ -117,19 +119,16 @@ def publish_collection(keep: int = 2) -> list[str]:
     place = s3.uri(COLLECTION)
     items = collection_items(place)
     items.sort(key=lambda item: item["properties"]["created"], reverse=True)
-    kept: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    newer: Counter[tuple[str, str]] = Counter()
+    listed: list[dict[str, Any]] = []
     old: list[dict[str, Any]] = []
     for item in items:
         facts = item["properties"]
-        of_scene = kept.setdefault((facts["gaiaflow:scene"], _registered(facts)), [])
-        (of_scene if len(of_scene) < keep else old).append(item)
-    listed = [item for of_scene in kept.values() for item in of_scene]
+        of, model = facts["gaiaflow:scene"], facts["gaiaflow:model"].rpartition("/")[0]
+        is_old = newer[of, model] >= keep and scene in (None, of)
+        (old if is_old else listed).append(item)
+        newer[of, model] += 1
     write_collection(place, DESCRIPTION, listed)
     for item in old:
         remove_item(place, item)
     return [item["id"] for item in old]
-
-
-def _registered(facts: Mapping[str, Any]) -> str:
-    """The name of the model that made a product, without its version."""
-    return str(facts["gaiaflow:model"]).rpartition("/")[0]
