@@ -273,6 +273,58 @@ def test_a_model_may_answer_by_another_function(pixels: Any, tmp_path: Path) -> 
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_a_corner_without_data_says_what_comes(make: Make, tmp_path: Path, pixels: Any) -> None:
+    """Of a result with several bands, whose number and type the first window decides."""
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LogisticRegression
+
+    from gaiaflow.rasters import function_of
+
+    table, names = pixels
+    fitted = LogisticRegression().fit(table, names)
+    folder, signature = tmp_path / "model", infer_signature(table, fitted.predict_proba(table))
+    options = {"signature": signature, "pip_requirements": []}
+    mlflow.sklearn.save_model(fitted, folder, pyfunc_predict_fn="predict_proba", **options)
+    values = big(600, 600)
+    values[:, :256, :256] = np.nan
+    path = make(values, tiled=True, blockxsize=256, blockysize=256)
+    with open_raster(path) as raster:
+        function = function_of(mlflow.pyfunc.load_model(str(folder)), raster.bands)
+        apply(function, raster, tmp_path / "p.tif", Description(nodata=-1.0), pixels=1 << 16)
+    found = read(tmp_path / "p.tif").values
+    assert found.shape == (2, 600, 600)
+    assert np.isnan(found[:, :256, :256]).all()
+    np.testing.assert_allclose(found[:, 300:].sum(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        Description(nodata=-32768, dtype="int16"),
+        Description(nodata=-1, dtype="int16", scale=0.1),
+        Description(nodata=-9999.0),
+    ],
+    ids=["another type", "a scale", "floats"],
+)
+def test_no_data_is_the_number_that_the_file_names(
+    make: Make, tmp_path: Path, description: Description
+) -> None:
+    import rasterio
+
+    values = big(50, 60)
+    values[1, 7, 8] = np.nan
+
+    def function(values: Any) -> Any:
+        return values[0] if description.dtype is None else np.ones(values.shape[1:], "uint8")
+
+    with open_raster(make(values)) as raster:
+        apply(function, raster, tmp_path / "c.tif", description)
+    with rasterio.open(tmp_path / "c.tif") as dataset:
+        assert dataset.read(1)[7, 8] == dataset.nodata == description.nodata
+        assert (dataset.read(1) == dataset.nodata).sum() == 1
+
+
 def test_a_model_that_wants_other_bands(pixels: Any, tmp_path: Path) -> None:
     from mlflow.models import infer_signature
     from sklearn.linear_model import LogisticRegression

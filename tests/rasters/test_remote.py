@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from gaiaflow.rasters import RasterError, lazy, open_reflectance
+from gaiaflow.rasters import read as read_raster
 from gaiaflow.rasters.signing import signed
 from gaiaflow.runner import _is_final
 
@@ -87,9 +88,11 @@ def served(file: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.setitem(lazy.GDAL_OPTIONS, "GDAL_HTTP_MAX_RETRY", 2)
     with ExitStack() as stack:
 
-        def start(faults: Iterable[int | None] = (), end: int | None = None) -> str:
+        def start(
+            faults: Iterable[int | None] = (), end: int | None = None, whole: bytes = file
+        ) -> str:
             ours, theirs = multiprocessing.Pipe()
-            work = (theirs, file[:end], iter(faults), len(file))
+            work = (theirs, whole[:end], iter(faults), len(whole))
             process = multiprocessing.get_context("fork").Process(target=serve, args=work)
             process.start()
             stack.callback(process.join)
@@ -132,6 +135,20 @@ def test_trying_again_helps_only_elsewhere(served: Serve, file: bytes, tmp_path:
         with pytest.raises(RasterError) as caught:
             read(place)
         assert _is_final(caught.value) == is_final
+
+
+def test_a_file_that_names_files_of_this_computer(served: Serve, make: Make, scene: Any) -> None:
+    path = make(scene)
+    bands = "".join(
+        f'<VRTRasterBand dataType="Float32" band="{number}"><SimpleSource><SourceFilename>{path}'
+        f"</SourceFilename><SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"
+        for number in range(1, 5)
+    )
+    text = f'<VRTDataset rasterXSize="50" rasterYSize="40">{bands}</VRTDataset>'
+    path.with_name("local.vrt").write_text(text)
+    assert read_raster(path.with_name("local.vrt")).values.shape == (4, 40, 50)
+    with pytest.raises(RasterError, match="it is a VRT, which could name files of this computer"):
+        read(served(whole=text.encode()))
 
 
 class Tokens(http.server.BaseHTTPRequestHandler):

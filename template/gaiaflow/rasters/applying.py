@@ -82,12 +82,12 @@ def apply(
         larger, (row, column) = grown(window, overlap, raster.grid.rows, raster.grid.columns)
         values = raster.read(larger).values
         found = _checked(np.asarray(function(values)), values.shape)
-        lacking = np.isnan(values).any(axis=0)
-        if lacking.any():
-            nothing = np.nan if found.dtype.kind == "f" else description.nodata
-            found = np.where(lacking, np.array(nothing, found.dtype), found)
         rows, columns = slice(row, row + window.height), slice(column, column + window.width)
-        return description.stored(found[:, rows, columns])
+        stored = description.stored(found[:, rows, columns])
+        lacking = np.isnan(values[:, rows, columns]).any(axis=0)
+        if lacking.any():
+            stored = np.where(lacking, np.array(description.nodata, stored.dtype), stored)
+        return stored
 
     workers = workers or cores()
     counts: Counter[int] = Counter()

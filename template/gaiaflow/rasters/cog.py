@@ -22,7 +22,7 @@ from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.windows import BLOCK
 
-# Resampling that keeps numbers as they are. Neighbouring ones are equal or have nothing in common.
+# Resampling that keeps numbers as they are, for those that can't be averaged.
 _OF_CLASSES = ("mode", "nearest")
 
 
@@ -50,14 +50,15 @@ class Description:
 
     def stored(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The numbers that stand for values; the nearest possible ones if they are too large."""
-        if self.dtype is None:
-            return values
-        numbers = (values - self.offset) / self.scale
-        kind = np.dtype(self.dtype)
-        if kind.kind in "iu":
-            limits = np.iinfo(kind)
-            numbers = np.rint(numbers).clip(limits.min, limits.max)
-        return np.where(np.isnan(values), self.nodata, numbers).astype(kind)
+        numbers, kind = values, np.dtype(self.dtype or values.dtype)
+        if self.dtype is not None:
+            numbers = (values - self.offset) / self.scale
+            if kind.kind in "iu":
+                limits = np.iinfo(kind)
+                numbers = np.rint(numbers).clip(limits.min, limits.max)
+        if values.dtype.kind == "f" and not np.isnan(self.nodata):
+            numbers = np.where(np.isnan(values), self.nodata, numbers)
+        return numbers.astype(kind, copy=False)
 
 
 def write_cog(
@@ -173,6 +174,8 @@ def _writing(folder: Path) -> Iterator[None]:
     """Say where it was if GDAL fails."""
     try:
         yield
+    except (TypeError, ValueError):  # wrong values
+        raise
     except Exception as error:  # GDAL's errors have no common kind
         place = next(parent for parent in folder.parents if not parent.name.startswith("."))
         free = shutil.disk_usage(place).free / 1e6

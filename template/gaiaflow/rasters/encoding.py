@@ -145,6 +145,8 @@ def parted(whole: Encoding, encodings: Sequence[Encoding]) -> list[Encoding]:
 
 def holds(stored: Stored, number: float) -> Valid:
     """Whether each pixel has this number in all bands, shape (rows, columns)."""
+    if not fits(number, stored.dtype.name):
+        return np.zeros(stored.shape[1:], bool)
     with np.errstate(over="ignore"):
         same = (stored == np.array(number).astype(stored.dtype)).all(axis=0)
     return np.asarray(same, bool)

@@ -75,7 +75,7 @@ def sample_labels(
 
     Args:
         labels: as `read_labels` returns them, in any CRS.
-        per_class: the most pixels of a class.
+        per_class: at most this many pixels of a class.
 
     Returns:
         A GeoDataFrame in the CRS of the raster: a column for each band (float32), `class`, and the

@@ -21,7 +21,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
-from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values
+from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values, holds
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.masks import IsClear
@@ -43,6 +43,7 @@ GDAL_OPTIONS = {
     "GDAL_HTTP_LOW_SPEED_TIME": 30,  # seconds without data
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
 }
+_POINTERS = {"VRT", "WCS", "WMS", "WMTS"}  # files that name others
 _SAMPLES = 16  # windows of a large file without overviews
 
 
@@ -136,6 +137,7 @@ class LazyRaster:
 
     def __exit__(self, *_: object) -> None:
         self._open_files.close()
+        self._local = threading.local()
 
     def windows(self, pixels: int) -> Iterator[Window]:
         """Windows of about this size that cover the raster, along the blocks of its first file."""
@@ -194,12 +196,26 @@ class LazyRaster:
         return stored, valid
 
     def _read(self, window: Window | None, shape: tuple[int, int] | None) -> Values:
-        parts = [self._values(layer, window, shape) for layer in self.layers]
+        loaded = [self._load(layer, window, shape) for layer in self.layers]
+        parts = [self._values(*pair) for pair in zip(self.layers, loaded, strict=True)]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for fill in self.layers[0].encoding.fills:  # in all bands, or it is a value
+            filled = [holds(stored, fill) for stored, _ in loaded]
+            values[:, np.logical_and.reduce(filled)] = np.nan
+        if self.check:
+            self._examine(values, loaded)
         if self.mask and self.is_clear:
             stored, valid = self._load(self.mask, window, shape)
             values[:, ~(self.is_clear(stored[0]) & valid[0])] = np.nan
         return values
+
+    def _examine(self, values: Values, loaded: Sequence[tuple[Stored, Valid]]) -> None:
+        first = 0
+        for layer, (stored, _) in zip(self.layers, loaded, strict=True):
+            with named(layer.source):
+                assert self.check
+                self.check(values[first : first + len(stored)], stored)
+            first += len(stored)
 
     def _stacked(
         self, window: Window | None, shape: tuple[int, int] | None
@@ -208,13 +224,8 @@ class LazyRaster:
         stored, valid = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return stored, valid
 
-    def _values(self, layer: Layer, window: Window | None, shape: tuple[int, int] | None) -> Values:
-        stored, valid = self._load(layer, window, shape)
-        values = layer.encoding.decode(stored, valid)
-        if self.check:
-            with named(layer.source):
-                self.check(values, stored)
-        return values
+    def _values(self, layer: Layer, loaded: tuple[Stored, Valid]) -> Values:
+        return replace(layer.encoding, fills=()).decode(*loaded)
 
     def _load(
         self, layer: Layer, window: Window | None, shape: tuple[int, int] | None = None
@@ -287,6 +298,8 @@ def _opened(source: Source) -> Iterator[Any]:
         else:
             dataset = rasterio.open(signed(str(source)))
         stack.callback(dataset.close)
+        if str(source).startswith(("http://", "https://")) and dataset.driver in _POINTERS:
+            raise RasterError(f"it is a {dataset.driver}, which could name files of this computer")
         if dataset.count == 0:
             inside = ", ".join(dataset.subdatasets) or "nothing"
             raise RasterError(f"it has no bands itself. Choose one of its subdatasets: {inside}")

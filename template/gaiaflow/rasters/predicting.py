@@ -83,6 +83,8 @@ def _of_tables(
         chosen = values[places].reshape(len(places), -1)
         valid = np.isfinite(chosen).all(axis=0)
         pixels = chosen if valid.all() else chosen[:, valid]
+        if not valid.any():  # one, which tells the shape and type of answers
+            pixels = np.zeros((len(places), 1), chosen.dtype)
         found = [
             numbers_of(
                 predict_table(pd.DataFrame(part.T.astype(dtype, copy=False), columns=columns)),
@@ -91,10 +93,9 @@ def _of_tables(
             for part in np.array_split(pixels, max(pixels.shape[1] // _ROWS, 1), axis=1)
             if part.size
         ]
-        if not found:
-            return np.full(shape, nodata, np.uint8 if classes else np.float32)
         result = np.full((valid.size, *found[0].shape[1:]), nodata, found[0].dtype)
-        result[valid] = np.concatenate(found)
+        if valid.any():
+            result[valid] = np.concatenate(found)
         return np.moveaxis(result.reshape(*shape, *result.shape[1:]), (0, 1), (-2, -1))
 
     return predict

@@ -164,14 +164,17 @@ def _without_fills(
     fills = [fill for fill in FILLS if fits(fill, stored.dtype.name)]
     if len(stored) < 2:
         fills.remove(0)
+    seen: set[float] = set()
     for fill in fills:
         filled = holds(stored, fill) & valid.all(axis=0)
         if filled.any():
+            seen.add(fill)
             valid = valid & ~filled
             notes.append(
                 f"{filled.mean():.1%} of its pixels hold {fill:g} in all bands, which is taken as "
                 "no data (to change that, set nodata)"
             )
+    fills.sort(key=lambda fill: fill not in seen)  # on other grids, only the first one counts
     return replace(encoding, fills=tuple(fills)), valid
 
 
@@ -208,8 +211,10 @@ def _without_applied(
     encoding: Encoding, stored: Stored, valid: Valid, baseline: int | None, notes: list[str]
 ) -> tuple[Encoding, int | None]:
     """Forget an offset with which too many pixels would be below 0."""
-    lowest = _lowest(encoding.decode(stored, valid))
     told = any(encoding.offsets)
+    if told and not np.allclose(encoding.offsets, SENTINEL_2_OFFSET):
+        return encoding, baseline  # of another mission
+    lowest = _lowest(encoding.decode(stored, valid))
     if float((lowest < (DARK + SENTINEL_2_OFFSET if told else DARK)).mean()) < SOME:
         return encoding, baseline
     if told or (baseline or 0) >= BASELINE_WITH_OFFSET:

@@ -18,7 +18,11 @@ def signed(address: str) -> str:
     """
     if not urlsplit(address).netloc.endswith(_AZURE):
         return address
-    import planetary_computer
+    try:
+        import planetary_computer
+    except ImportError:
+        logger.warning("%s: to sign it, add planetary-computer to dependencies", address)
+        return address
     import requests
 
     try:

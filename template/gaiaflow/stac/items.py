@@ -39,19 +39,20 @@ def read_items(place: str | Path, ids: Sequence[str] | None = None) -> list[Item
         ids: only these; in this order.
 
     Raises:
-        FileNotFoundError: there is no table, or an item is not in it.
+        LookupError: there is no table, or an item is not in it.
     """
     import pyarrow.parquet
     import stac_geoparquet.arrow
 
     data = folder(place).read(TABLE)
     if data is None:
-        raise FileNotFoundError(f"There is no {TABLE} in {place}: the search has not ended.")
+        raise LookupError(f"There is no {TABLE} in {place}: the search has not ended.")
     if not data:
         return []
     filters = None if ids is None else [("id", "in", list(ids))]
     table = pyarrow.parquet.read_table(io.BytesIO(data), filters=filters)
     items = list(stac_geoparquet.arrow.stac_table_to_items(table))
+    items = [_without_gaps(item) for item in items]
     for item in items:
         if not item["geometry"].get("coordinates", True):
             item["geometry"] = None
@@ -60,8 +61,19 @@ def read_items(place: str | Path, ids: Sequence[str] | None = None) -> list[Item
         return items
     known = {item["id"]: item for item in items}
     if missing := [name for name in ids if name not in known]:
-        raise FileNotFoundError(f"{place} has no item {missing[0]!r}.")
+        raise LookupError(f"{place} has no item {missing[0]!r}.")
     return [known[name] for name in ids]
+
+
+def _without_gaps(value: Any) -> Any:
+    """JSON without the nulls that a table has where an item lacks what another one has."""
+    if isinstance(value, dict):
+        return {
+            key: _without_gaps(part)
+            for key, part in value.items()
+            if part is not None or key in ("geometry", "datetime")
+        }
+    return [_without_gaps(part) for part in value] if isinstance(value, list) else value
 
 
 def dumps(value: Any) -> bytes:

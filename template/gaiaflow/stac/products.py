@@ -160,11 +160,11 @@ def collection_items(place: str | Path) -> list[Item]:
 def remove_item(place: str | Path, item: Item) -> None:
     """Remove an item from a collection, and its files that lie in the collection's folder."""
     files: Folder = folder(place)
-    files.remove(_file(item["id"]))
     for asset in item["assets"].values():
         name = posixpath.normpath(f"{_FOLDER}/{asset['href']}")
         if "://" not in asset["href"] and not name.startswith(("..", "/")):
             files.remove(name)
+    files.remove(_file(item["id"]))  # last: until then, something names the files
 
 
 def write_collection(place: str | Path, description: str, items: Iterable[Item]) -> None:

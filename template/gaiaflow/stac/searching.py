@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC
 from datetime import datetime as Moment
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def search(
     datetime: str | None = None,
     max_cloud: float | None = None,
     max_items: int | None = None,
+    pages: str | Path | None = None,
 ) -> int:
     """Search a catalog, and store the items that match as one table.
 
@@ -46,13 +48,15 @@ def search(
     Args:
         catalog: address of a STAC API, or of the JSON file of a static catalog or collection: a
             path, a URL, or "s3://bucket/key".
-        place: a folder, or "s3://bucket/prefix", for the table and what is on its way to it.
+        place: a folder, or "s3://bucket/prefix", for the table.
         collections: their ids.
-        bbox: west, south, east, north in degrees.
+        bbox: west, south, east, north in degrees; west > east across the antimeridian.
         intersects: a GeoJSON geometry, instead of bbox.
         datetime: a moment, a range with "/", or a part of a date such as "2026-06".
-        max_cloud: the most clouds in percent (`eo:cloud_cover`); items without it match.
+        max_cloud: maximum cloud cover in percent (`eo:cloud_cover`); items without it match.
         max_items: end after so many.
+        pages: where to keep pages until the search has ended; default: below `place`. A search goes
+            on where an equal one of the same day left off.
 
     Returns:
         How many items match; `read_items(place)` reads them.
@@ -69,32 +73,43 @@ def search(
         "max_cloud": max_cloud,
         "max_items": max_items,
     }
-    store = folder(place)
-    pages = folder(f"{place}/pages")
-    _begin(store, pages, query)
-    found = [json.loads(pages.read(name) or b"{}") for name in pages.names()]
-    items = [item for page in found for item in page["features"]]
-    for page in _pages(query, found[-1] if found else None):
-        pages.write(f"{len(found):06}.json", dumps(page))
-        found.append(page)
-        items += page["features"]
+    kept = folder(pages or f"{place}/pages")
+    matches = _matcher(query)
+    known = _begin(kept, query)
+    items: dict[Any, Item] = {}
+    count = len(known)
+    for number, page in enumerate(
+        itertools.chain(known, _pages(query, known[-1] if known else None))
+    ):
+        if number >= count:
+            kept.write(f"{number:06}.json", dumps(page))
+        for item in filter(matches, page["features"]):
+            items[item.get("collection"), item["id"]] = item
         logger.info("%s: %d items", catalog, len(items))
         if max_items and len(items) >= max_items:
             break
-    unique = list({(item.get("collection"), item["id"]): item for item in items}.values())
-    matching = list(filter(_matcher(query), unique))[:max_items]
+    matching = list(items.values())[:max_items]
     write_items(place, matching)
-    for name in pages.names():
-        pages.remove(name)
+    _forget(kept)
     return len(matching)
 
 
-def _begin(store: Folder, pages: Folder, query: Mapping[str, Any]) -> None:
-    """Forget the pages of another query, or of one that has ended."""
-    if store.read(_QUERY) != dumps(query):
-        for name in pages.names():
-            pages.remove(name)
-        store.write(_QUERY, dumps(query))
+def _begin(kept: Folder, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The pages that an equal search of today has stored, if it can go on after them."""
+    mark = dumps({**query, "day": f"{Moment.now(UTC):%Y-%m-%d}"})
+    found = [kept.read(name) for name in kept.names() if name != _QUERY]
+    pages = [json.loads(data) for data in found if data]
+    if kept.read(_QUERY) == mark and not (pages and pages[-1].get(_STATIC)):
+        return pages
+    _forget(kept)
+    kept.write(_QUERY, mark)
+    return []
+
+
+def _forget(kept: Folder) -> None:
+    kept.remove(_QUERY)  # first: without it, the remaining pages count for nothing
+    for name in kept.names():
+        kept.remove(name)
 
 
 def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -130,12 +145,16 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
         for page in found.pages_as_dicts():
             yield {**page, _PARAMETERS: found.get_parameters()}
     except APIError as error:
-        does = "refuses the search" if getattr(error, "status_code", None) else "does not answer"
-        raise CatalogError(f"{where} {does}: {error}") from error
+        code = getattr(error, "status_code", None)
+        if code and code not in _BUSY:  # trying again would not help: no cause, says the runner
+            raise CatalogError(f"{where} refuses the search: {error}") from None
+        raise CatalogError(f"{where} does not answer: {error}") from error
+    except FileNotFoundError as error:
+        raise CatalogError(f"{where} is not there: {error}") from None
     except (requests.RequestException, OSError) as error:
         raise CatalogError(f"{where} does not answer: {error}") from error
     except (STACError, STACTypeError, KeyError, ValueError) as error:
-        raise CatalogError(f"{where} is not a STAC catalog: {error}") from error
+        raise CatalogError(f"{where} is not a STAC catalog: {error}") from None
 
 
 def _readers() -> tuple[Any, Any]:
@@ -180,7 +199,7 @@ def _matcher(query: Mapping[str, Any]) -> Callable[[Item], bool]:
     if query["intersects"]:
         area = shapely.geometry.shape(query["intersects"])
     elif query["bbox"]:
-        area = shapely.geometry.box(*query["bbox"])
+        area = _box(query["bbox"])
     if area is not None:
         shapely.prepare(area)
     begin, end = _range(query["datetime"]) if query["datetime"] else (None, None)
@@ -203,6 +222,17 @@ def _matcher(query: Mapping[str, Any]) -> Callable[[Item], bool]:
         return bool(area.intersects(shapely.geometry.shape(item["geometry"])))
 
     return matches
+
+
+def _box(bbox: Sequence[float]) -> Any:
+    """The area of a bounding box, which may have heights too."""
+    from shapely.geometry import MultiPolygon, box
+
+    flat = [*bbox[:2], *bbox[3:5]] if len(bbox) == 6 else list(bbox)
+    west, south, east, north = flat
+    if west <= east:
+        return box(west, south, east, north)
+    return MultiPolygon([box(west, south, 180, north), box(-180, south, east, north)])
 
 
 def _range(datetime: str) -> tuple[Moment | None, Moment | None]:

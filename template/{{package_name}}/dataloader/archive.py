@@ -60,10 +60,10 @@ def find_scenes(
         "max_cloud": max_cloud,
         "max_items": max_scenes,
     }
-    # The same place for the same query: when the task is tried again, the search goes on.
+    # The same pages for the same query: when the task is tried again, the search goes on.
     digest = hashlib.sha256(json.dumps(query, sort_keys=True).encode()).hexdigest()
-    found = f"search/{digest[:12]}"
-    search(place=s3.uri(found), **query)
+    found = s3.new_prefix("search")
+    search(place=s3.uri(found), pages=s3.uri(f"search/pages/{digest[:12]}"), **query)
     return found
 
 

@@ -1,8 +1,9 @@
 """First stage: put a scene and training samples into the object store."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -48,10 +49,16 @@ def ingest(
         with open_scene(find_data(scene), **options) as raster:  # type: ignore[arg-type]
             store_scene(raster, s3.uri(key))
     return {
-        "name": Path(scene).stem,
+        "name": scene_name(scene),
         "scene": key,
         "samples": s3.put_table(f"{prefix}/samples.parquet", samples(key, labels, label_column)),
     }
+
+
+def scene_name(scene: str) -> str:
+    """What a scene is called in products: its path without the ending."""
+    path = urlsplit(scene).path if "://" in scene else scene
+    return str(PurePosixPath(path).with_suffix("")).strip("/.").replace("/", "_")
 
 
 def samples(scene: str, labels: str, label_column: str) -> pd.DataFrame:

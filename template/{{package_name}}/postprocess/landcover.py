@@ -43,7 +43,7 @@ def make_map(scene: str, model: str, run_id: str, name: str = "scene") -> dict[s
         picture = s3.put(s3.beside(key, file.name), file.read_bytes())
     thumbnail = {"href": f"../{picture.removeprefix(COLLECTION + '/')}", "roles": ["thumbnail"]}
     item = publish(name, model, applied, classes, raster, more={"thumbnail": thumbnail})
-    publish_collection(scene=name)
+    publish_collection(model, scene=name)
     if page := page_url(Path(COLLECTION).name, Path(item).stem):
         note = f"[Map]({page}), after `python3 mlops_manager.py open maps`"
         mlflow.MlflowClient().set_tag(run_id, "mlflow.note.content", note)

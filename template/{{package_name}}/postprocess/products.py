@@ -106,10 +106,11 @@ def describe_model(model: str, classes: Classes) -> str:
     return f"../{file}"
 
 
-def publish_collection(keep: int = 2, scene: str | None = None) -> list[str]:
+def publish_collection(model: str, keep: int = 2, scene: str | None = None) -> list[str]:
     """List all products in the collection, without old ones, which are removed.
 
     Args:
+        model: URI of the model in use, whose products always stay.
         keep: how many products of a scene by versions of one model stay: the newest.
         scene: remove products of this scene only; None for all.
 
@@ -118,16 +119,17 @@ def publish_collection(keep: int = 2, scene: str | None = None) -> list[str]:
     """
     place = s3.uri(COLLECTION)
     items = collection_items(place)
-    items.sort(key=lambda item: item["properties"]["created"], reverse=True)
-    newer: Counter[tuple[str, str]] = Counter()
+    items.sort(key=lambda item: str(item["properties"].get("created")), reverse=True)
+    newer: Counter[tuple[Any, str]] = Counter()
     listed: list[dict[str, Any]] = []
     old: list[dict[str, Any]] = []
     for item in items:
-        facts = item["properties"]
-        of, model = facts["gaiaflow:scene"], facts["gaiaflow:model"].rpartition("/")[0]
-        is_old = newer[of, model] >= keep and scene in (None, of)
+        of, by = (item["properties"].get(f"gaiaflow:{name}") for name in ("scene", "model"))
+        kind = (of, str(by).rpartition("/")[0])
+        is_ours, is_meant = of is not None, scene in (None, of)
+        is_old = is_ours and is_meant and by != model and newer[kind] >= keep
         (old if is_old else listed).append(item)
-        newer[of, model] += 1
+        newer[kind] += 1
     write_collection(place, DESCRIPTION, listed)
     for item in old:
         remove_item(place, item)

@@ -114,7 +114,7 @@ def summarize(found: str, model: str, keep: int = 2) -> dict[str, Any]:
     Raises:
         ValueError: a scene failed; the message says which, and why.
     """
-    removed = publish_collection(keep)
+    removed = publish_collection(model, keep)
     scenes = [str(item["id"]) for item in read_items(s3.uri(found))]
     known = known_products()
     failed = [scene for scene in scenes if product_name(scene, model) not in known]

@@ -37,11 +37,27 @@ def make_features(samples: pd.DataFrame) -> pd.DataFrame:
     kept = [name for name in ("class", "block") if name in samples]
     table = add_indices(samples).join(samples[kept]).reset_index(drop=True)
     if "block" in table:
-        parts = StratifiedGroupKFold(round(1 / HELD_OUT), shuffle=True, random_state=SEED)
-        _, test = next(parts.split(table, table["class"], table["block"]))
+        test = blocks_apart(table)
     else:
         test = table.groupby("class").sample(frac=HELD_OUT, random_state=SEED).index
     return table.assign(split=np.where(table.index.isin(test), "test", "train"))
+
+
+def blocks_apart(table: pd.DataFrame) -> Any:
+    """The row numbers of whole blocks to hold out, such that both parts have all classes.
+
+    Raises:
+        ValueError: the blocks don't allow that.
+    """
+    classes = table["class"]
+    for seed in range(SEED, SEED + 10):
+        parts = StratifiedGroupKFold(round(1 / HELD_OUT), shuffle=True, random_state=seed)
+        for train, test in parts.split(table, classes, table["block"]):
+            if classes[train].nunique() == classes[test].nunique() == classes.nunique():
+                return test
+    raise ValueError(
+        "No split by place gives both parts all classes. Label each class in more places."
+    )
 
 
 def columns_of(table: pd.DataFrame) -> list[str]:

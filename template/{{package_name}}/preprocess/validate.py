@@ -92,8 +92,8 @@ def _check_classes(table: pd.DataFrame) -> list[str]:
     if "block" in table:
         blocks = table.groupby("class")["block"].nunique()
         problems += [
-            f"samples: those of class {name} are in {count} places, {BLOCK_SIZE:g} m apart; at "
-            f"least {MIN_BLOCKS} are needed, so that the model is tested where it has not learned"
+            f"samples: those of class {name} lie in only {count} squares of {BLOCK_SIZE:g} m; at "
+            f"least {MIN_BLOCKS} are needed, so that the model is tested where it hasn't learned"
             for name, count in blocks.items()
             if count < MIN_BLOCKS
         ]

@@ -438,3 +438,9 @@ addEventListener("hashchange", () => {
 });
 
 start().catch((error) => say(message, error.message));
+
+// Its address would count as the name of a collection.
+$(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("#map").focus();
+});
