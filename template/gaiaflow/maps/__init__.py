@@ -2,7 +2,7 @@
 
 The server runs in an environment of its own. Tasks and notebooks use only the two functions below.
 
-from gaiaflow.maps import page_url, tile_url
+    from gaiaflow.maps import page_url, tile_url
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from urllib.parse import quote
 from gaiaflow.project import maps
 
 __all__ = ["page_url", "tile_url"]
+
+_TILE = "{z}/{x}/{y}.png"  # a client puts numbers in
 
 
 def page_url(collection: str, item: str = "") -> str | None:
@@ -48,7 +50,7 @@ def tile_url(collection: str, item: str, layer: str = "map") -> str:
     """
     path = f"{quote(collection, safe='')}/{_file(item)}/{quote(layer, safe='')}"
     key = maps.key(os.environ["MLFLOW_TRACKING_PASSWORD"])
-    return f"{os.environ['MAPS_URL']}/layers/{path}/{{z}}/{{x}}/{{y}}.png?key={key}"
+    return f"{os.environ['MAPS_URL']}/layers/{path}/{_TILE}?key={key}"
 
 
 def _file(item: str) -> str:
