@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Project, execute
+from .conftest import Project, execute, free_block
 
 
 @pytest.fixture
@@ -104,6 +104,7 @@ def test_with_a_full_disk(stack: Project, small_disk: Path) -> None:
     for file in small_disk.glob("filler*"):
         file.unlink()
     assert project.manage("status").code == 0
+    project.set_ports(free_block())  # others use the default ones
     before = project.env_file.read_bytes()
     fill(small_disk)
     done = project.manage("start")
