@@ -51,7 +51,8 @@ class Accepted(Exception):
 @pytest.fixture
 def only_parse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let every command end where it would ask for the project."""
-    for name in (".env", "scene.tif"):
+    (tmp_path / "data").mkdir()
+    for name in (".env", "scene.tif", "data/mine.tif"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
 
