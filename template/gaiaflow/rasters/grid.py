@@ -39,10 +39,20 @@ class Grid:
         return bool(self.transform.is_rectilinear and self.transform.a > 0 > self.transform.e)
 
     @property
+    def has_place(self) -> bool:
+        """Whether it lies somewhere on the Earth, and not on a plane of its own."""
+        return self.crs is not None and bool(self.crs.is_geographic or self.crs.is_projected)
+
+    @property
+    def corners(self) -> tuple[tuple[float, float], ...]:
+        """The outermost corners in `crs`, around the grid from its first pixel down."""
+        pixels = ((0, 0), (0, self.rows), (self.columns, self.rows), (self.columns, 0))
+        return tuple(_at(self.transform, *corner) for corner in pixels)
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east and north of the outermost corners, in `crs`."""
-        corners = [(0, 0), (self.columns, 0), (0, self.rows), (self.columns, self.rows)]
-        xs, ys = zip(*(_at(self.transform, *corner) for corner in corners), strict=True)
+        xs, ys = zip(*self.corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
     def projected(self, crs: CRS | str | None = None, resolution: float | None = None) -> Grid:
@@ -79,7 +89,7 @@ class Grid:
         column, row = self.columns / 2, self.rows / 2
         points = [_at(self.transform, column + x, row + y) for x, y in ((0, 0), (1, 0), (0, 1))]
         try:
-            if not (self.crs.is_geographic or self.crs.is_projected):  # not tied to the Earth
+            if not self.has_place:
                 factor = float(self.crs.units_factor[1])
                 lengths = [math.dist(points[0], point) * factor for point in points[1:]]
             else:

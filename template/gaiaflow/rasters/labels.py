@@ -87,8 +87,7 @@ def sample_labels(
     import geopandas
     import pandas as pd
 
-    crs = raster.grid.crs
-    if crs is None or not (crs.is_geographic or crs.is_projected):
+    if not raster.grid.has_place:
         raise RasterError("the raster has no place on the Earth, so its labels have none either")
     placed = labels.to_crs(raster.grid.crs)
     classes = sorted(placed[CLASS].unique())

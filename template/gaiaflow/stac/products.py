@@ -205,11 +205,9 @@ def _place(grid: Grid) -> dict[str, Any]:
     """The outline in degrees and its bounding box; no geometry without a place on the Earth."""
     from rasterio import warp
 
-    if grid.crs is None or not (grid.crs.is_geographic or grid.crs.is_projected):
+    if not grid.has_place:
         return {"geometry": None}
-    corners = ((0, 0), (0, grid.rows), (grid.columns, grid.rows), (grid.columns, 0), (0, 0))
-    a, b, c, d, e, f = tuple(grid.transform)[:6]
-    outline = [(a * x + b * y + c, d * x + e * y + f) for x, y in corners]
+    outline = [*grid.corners, grid.corners[0]]
     geometry = warp.transform_geom(
         grid.crs, "EPSG:4326", {"type": "Polygon", "coordinates": [outline]}, precision=7
     )
