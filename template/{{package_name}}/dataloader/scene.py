@@ -24,7 +24,7 @@ def find_data(name: str) -> str:
     """The path of a file, in data/ or elsewhere; addresses such as s3:// and https:// stay.
 
     Raises:
-        LookupError: there is no such file; the message lists what data/ has.
+        LookupError: the file does not exist; the message lists the files in data/.
     """
     if "://" in name:
         return name
