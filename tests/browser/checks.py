@@ -38,10 +38,7 @@ class Pages:
     @pytest.fixture(scope="class")
     @classmethod
     def browser(cls) -> Iterator[Browser]:
-        program = pages.program()
-        if not program:
-            pytest.skip("no Chromium is installed (Debian: apt install chromium)")
-        with pages.chromium(program) as browser:
+        with pages.chromium_of_a_test() as browser:
             yield browser
 
     @pytest.fixture

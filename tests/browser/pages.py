@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 from gaiaflow.project import maps
@@ -39,6 +40,16 @@ def chromium(executable: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=_OPTIONS)
         yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def chromium_of_a_test() -> Iterator[Browser]:
+    """The same for a test, which is skipped where Chromium is not installed."""
+    executable = program()
+    if not executable:
+        pytest.skip("no Chromium is installed (Debian: apt install chromium)")
+    with chromium(executable) as browser:
+        yield browser
 
 
 @contextlib.contextmanager

@@ -54,11 +54,8 @@ def test_every_page_is_in_the_site(site: Path) -> None:
 
 @pytest.mark.parametrize("page", ["", "reference/api/", "tutorial/first-pipeline/"])
 def test_a_page_asks_no_other_site(address: str, page: str) -> None:
-    program = pages.program()
-    if not program:
-        pytest.skip("there is no Chromium here")
     asked: list[str] = []
-    with pages.chromium(program) as browser, pages.new_page(browser) as shown:
+    with pages.chromium_of_a_test() as browser, pages.new_page(browser) as shown:
         shown.on("request", lambda request: asked.append(request.url))
         shown.goto(f"{address}/{page}", wait_until="networkidle")
         search = shown.get_by_placeholder("Search")

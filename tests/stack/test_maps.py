@@ -226,10 +226,7 @@ def ask_down(project: Project) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = pages.program()
-    if not program:
-        pytest.skip("no Chromium is installed (Debian: apt install chromium)")
-    with pages.chromium(program) as browser:
+    with pages.chromium_of_a_test() as browser:
         yield browser
 
 
