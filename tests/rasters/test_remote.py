@@ -6,7 +6,6 @@ import http.server
 import itertools
 import multiprocessing
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,8 +16,10 @@ import pytest
 
 from gaiaflow.rasters import RasterError, lazy, open_reflectance
 from gaiaflow.rasters import read as read_raster
-from gaiaflow.rasters.signing import signed
 from gaiaflow.runner import _is_final
+from gaiaflow.web import signed
+
+from tests.planetary_computer import running_signer
 
 from .conftest import Make
 
@@ -151,42 +152,14 @@ def test_a_file_that_names_files_of_this_computer(served: Serve, make: Make, sce
         read(served(whole=text.encode()))
 
 
-class Tokens(http.server.BaseHTTPRequestHandler):
-    """Answers as the Planetary Computer: a token for its own containers."""
-
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        if self.path != "/sentinel2/data":
-            self.send_error(404)
-            return
-        answer = b'{"token": "sig=secret", "msft:expiry": "2999-01-01T00:00:00Z"}'
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 def test_addresses_of_the_planetary_computer_are_signed(monkeypatch: pytest.MonkeyPatch) -> None:
     from planetary_computer.settings import Settings
 
-    asked: list[str] = []
-    handler = type("Handler", (Tokens,), {"asked": asked})
-    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        host = f"http://127.0.0.1:{server.server_address[1]}"
-        monkeypatch.setattr(Settings.get(), "sas_url", host)
+    with running_signer() as (server, asked):
+        monkeypatch.setattr(Settings.get(), "sas_url", server)
         address = "https://sentinel2.blob.core.windows.net/data/B04.tif"
         assert [signed(address), signed(address)] == [f"{address}?sig=secret"] * 2
         other = "https://mine.blob.core.windows.net/public/B04.tif"
-        assert signed(other) == other
+        assert [signed(other), signed(other)] == [other] * 2
         assert signed("https://example.com/B04.tif") == "https://example.com/B04.tif"
-        server.shutdown()
-        thread.join()
     assert asked == ["/sentinel2/data", "/mine/public"]

@@ -18,6 +18,7 @@ from gaiaflow.stac import (
     collection_items,
     model_item,
     product_item,
+    products,
     raster_assets,
     remove_item,
     write_collection,
@@ -128,7 +129,7 @@ def test_a_collection_of_items(tmp_path: Path) -> None:
         moment = f"2026-06-0{day}T10:00:00Z"
         write_item(place, described(f"map-{day}", datetime=moment))
     write_item(place, described("map-2", datetime="2026-06-09T10:00:00Z"))
-    write_collection(place, "Land cover", collection_items(place))
+    write_collection(place, "Land cover")
     collection = pystac.Collection.from_file(str(place / "collection.json"))
     assert collection.id == "landcover"
     items = list(collection.get_items())
@@ -140,6 +141,23 @@ def test_a_collection_of_items(tmp_path: Path) -> None:
     ]
     assert interval == ["2026-06-01T10:00:00Z", "2026-06-09T10:00:00Z"]
     assert Path(str(items[0].assets["map"].get_absolute_href())).parent.name == items[0].id
+
+
+def test_two_that_list_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that knows less writes last."""
+
+    def read_and_meet_another(place: Path) -> Any:
+        found = collection_items(place)
+        monkeypatch.undo()
+        write_item(place, described("theirs"))
+        write_collection(place, "Land cover")
+        return found
+
+    write_item(tmp_path, described("ours"))
+    monkeypatch.setattr(products, "collection_items", read_and_meet_another)
+    write_collection(tmp_path, "Land cover")
+    links = json.loads((tmp_path / "collection.json").read_text())["links"]
+    assert [link["href"] for link in links] == ["./items/ours.json", "./items/theirs.json"]
 
 
 def test_removing_takes_the_own_files_only(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from affine import Affine
 from gaiaflow.rasters import Grid
 from gaiaflow.stac import (
     CatalogError,
-    collection_items,
     product_item,
     read_items,
     search,
@@ -63,7 +62,7 @@ def test_scenes_without_a_place(tmp_path: Path) -> None:
         assets = {"red": {"href": "../red.tif", "bands": [{"name": "red"}]}}
         moment = f"2026-06-0{day}T10:00:00Z"
         write_item(place, product_item(f"day-{day}", grid, datetime=moment, assets=assets))
-    write_collection(place, "Scenes", collection_items(place))
+    write_collection(place, "Scenes")
     catalog = str(place / "collection.json")
     assert search(catalog, tmp_path / "all") == 2
     [found] = [read_items(tmp_path / "all", ["day-2"])[0]]

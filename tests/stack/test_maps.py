@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from gaiaflow.project import maps as keys
 
 from tests.browser import pages
+from tests.planetary_computer import running_signer
 
 from .conftest import Project, execute, listens, person, wait_for
 from .test_services import ask, log_in
@@ -48,8 +49,18 @@ def cut_out(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def maps(stack: Project, cut_out: Path, recorder: Path) -> Iterator[Project]:
+def signer() -> Iterator[tuple[str, list[str]]]:
+    with running_signer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def maps(
+    stack: Project, cut_out: Path, recorder: Path, signer: tuple[str, list[str]]
+) -> Iterator[Project]:
     """The project with collections in its store and the map open; it is stopped at the end."""
+    with stack.env_file.open("a", encoding="utf-8") as env:
+        env.write(f"PC_SDK_SAS_URL={signer[0]}\n")
     assert not (stack.root / ".gaiaflow" / "maps").exists()  # it costs nothing before
     assert "maps" not in stack.status()
     stack.probe("map_items", str(cut_out))
@@ -190,10 +201,23 @@ def test_what_is_broken_says_so_and_nothing_else_is(maps: Project) -> None:
     )
     said = problem(maps, "/layers/broken/gone/true-color/extent")[1]
     assert said == "file:///etc/passwd is neither in the object store nor on the web (https)."
+    said = problem(maps, "/layers/broken/pointer/map/extent")[1]
+    assert said == f"s3://{bucket}/maps/pointer.vrt names other files, which are not read."
     assert problem(maps, "/api/collections/broken/items/odd")[1].endswith("is not a JSON object.")
     assert problem(maps, "/api/collections/broken/items/other")[0] == 404
     assert problem(maps, "/api/collections/..%2Fmaps/items/x")[0] == 404
     assert get(maps, "/layers/cut-out/cut-out-2020-06-10/map/extent")["size"] == [300, 200]
+
+
+def test_addresses_of_the_planetary_computer_are_signed(
+    maps: Project, signer: tuple[str, list[str]]
+) -> None:
+    """Not before a layer is read, and nobody sees the signature."""
+    get(maps, "/api/collections/broken/items/unsigned")
+    assert signer[1] == []
+    code, said = problem(maps, "/layers/broken/unsigned/map/extent")
+    assert (code, signer[1]) == (502, ["/gaiaflow-test.invalid/data"])
+    assert said.startswith("https://gaiaflow-test.invalid.blob.core.windows.net/data/map.tif can't")
 
 
 def test_a_product_that_was_written_again_is_shown(maps: Project, cut_out: Path) -> None:

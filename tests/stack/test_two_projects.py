@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from .conftest import PORTS, Project, listens
+from .conftest import PORTS, Project, free_block, listens
 
 REMARK = "# my own remark, with an ümlaut"
 
@@ -53,3 +53,18 @@ def test_two_projects_side_by_side(running: Project, clone: Project) -> None:
     running.assert_all_is_healthy()
     assert running.pids() == before
     assert all(listens(port) for port in running.ports())
+
+
+@pytest.mark.slow
+def test_the_first_look_is_at_all_ports(clone: Project) -> None:
+    """Also at that of the map, which would otherwise move the ports of a project that runs."""
+    assert clone.manage("status").code == 0  # makes .env
+    clone.set_ports(free_block())
+    with socket.socket() as foreign:
+        foreign.bind(("127.0.0.1", int(clone.env["MAPS_PORT"])))
+        foreign.listen()
+        started = clone.manage("start", "--service", "object-store")
+    assert started.code == 0, started
+    assert "ports: moved" in started.err
+    assert clone.manage("clean", "--data", "--yes").code == 0
+    clone.assert_nothing_is_left()

@@ -31,12 +31,14 @@ ROOMS = {
         *("project", "console", "airflow_client", "objects", "services", "backends"),
         *("minikube", "doctor", "update"),
     },
+    # The project's environment, and that of the map.
+    "web": set[str](),
     # Either environment, with `python -m`.
     "entrypoints": {"project"},
     # An environment of its own; `__init__` also in the project's.
-    "maps": {"project", "entrypoints"},
+    "maps": {"project", "entrypoints", "web"},
     # The project's environment.
-    "rasters": set[str](),
+    "rasters": {"web"},
     "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }
@@ -52,13 +54,14 @@ PACKAGES = {
         *("titiler", "uvicorn"),
     },
     "rasters": {
-        *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "planetary_computer"),
-        *("rasterio", "requests", "shapely", "threadpoolctl"),
+        *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "rasterio"),
+        *("shapely", "threadpoolctl"),
     },
     "stac": {
         *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),
         *("stac_geoparquet", "urllib3"),
     },
+    "web": {"planetary_computer", "requests"},
 }
 
 

@@ -175,7 +175,10 @@ class ComposeBackend(Backend):
         return due
 
     def _settle_ports(self, due: Sequence[Service], claims: ports.Claims) -> None:
-        published = [service.ports(self.project.env)[0] for service in due if service.ports]
+        # The first look is at all ports: a move later would stop what runs.
+        running = any(found.status == "running" for found in self._containers().values())
+        looked_at = due if running else self.services
+        published = [service.ports(self.project.env)[0] for service in looked_at if service.ports]
         port = ports.taken(published, claims)
         if port is not None:
             self._down()

@@ -140,10 +140,13 @@ class LocalBackend(Backend):
     def _settle_ports(self, due: list[Service], claims: ports.Claims) -> list[Service]:
         """Move the project to free ports if one of its ports is taken."""
         self._stop(due)  # in case a crash has left processes
-        port = ports.taken(services.ports(self.project.env, due), claims)
+        running = [s for s in self.services if not s.oneshot and self._state(s).state != "stopped"]
+        # The first look is at all ports: a move later would stop what runs.
+        port = ports.taken(
+            services.ports(self.project.env, due if running else self.services), claims
+        )
         if port is None:
             return due
-        running = [s for s in self.services if not s.oneshot and self._state(s).state != "stopped"]
         self._stop(running)
         self.move_ports(port, claims)
         return [s for s in self.services if s in due or s in running]

@@ -24,6 +24,7 @@ from titiler.core.utils import render_image
 
 from gaiaflow.maps.errors import MapError, Missing
 from gaiaflow.maps.layers import CLASSES, PALETTE, VALUES, Band, Layer
+from gaiaflow.web import POINTERS, signed
 
 # The reflectance that is shown as white.
 _WHITE = {"nir": 0.5}
@@ -102,18 +103,20 @@ class LayerReader:
     @contextmanager
     def _open(self, address: str) -> Iterator[Reader]:
         band = next(band for band in self._layer.bands if band.address == address)
+        reader, options = (ImageReader, {}) if self._layer.plain else (Reader, _options(band))
         try:
-            if self._layer.plain:
-                with ImageReader(address) as source:
-                    yield source
-            else:
-                options: Options = {} if band.nodata is None else {"nodata": band.nodata}
-                with Reader(address, options=options) as source:
-                    if source.crs is None:
-                        raise MapError(f"{band.file} does not say where it lies.")
-                    yield source
+            with reader(signed(address), options=options) as source:
+                if source.dataset.driver in POINTERS:
+                    raise MapError(f"{band.file} names other files, which are not read.")
+                if source.crs is None and not self._layer.plain:
+                    raise MapError(f"{band.file} does not say where it lies.")
+                yield source
         except RasterioIOError:  # its message has the address, and that the signature
             raise MapError(self._explain(band.file)) from None
+
+
+def _options(band: Band) -> Options:
+    return {} if band.nodata is None else {"nodata": band.nodata}
 
 
 def paint(layer: Layer, image: ImageData) -> ImageData:

@@ -25,8 +25,8 @@ from gaiaflow.rasters.encoding import Encoding, Stored, Valid, Values, holds
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.masks import IsClear
-from gaiaflow.rasters.signing import signed
 from gaiaflow.rasters.windows import windows_of
+from gaiaflow.web import POINTERS, signed
 
 # A path, "s3://bucket/key" in the project's store, a URL, or a file's content.
 Source: TypeAlias = str | Path | bytes
@@ -43,7 +43,6 @@ GDAL_OPTIONS = {
     "GDAL_HTTP_LOW_SPEED_TIME": 30,  # seconds without data
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
 }
-_POINTERS = {"VRT", "WCS", "WMS", "WMTS"}  # files that name others
 _SAMPLES = 16  # windows of a large file without overviews
 
 
@@ -298,7 +297,7 @@ def _opened(source: Source) -> Iterator[Any]:
         else:
             dataset = rasterio.open(signed(str(source)))
         stack.callback(dataset.close)
-        if str(source).startswith(("http://", "https://")) and dataset.driver in _POINTERS:
+        if str(source).startswith(("http://", "https://")) and dataset.driver in POINTERS:
             raise RasterError(f"it is a {dataset.driver}, which could name files of this computer")
         if dataset.count == 0:
             inside = ", ".join(dataset.subdatasets) or "nothing"

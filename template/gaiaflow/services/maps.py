@@ -30,6 +30,7 @@ def _command(project: Project) -> list[str]:
 def _env(project: Project) -> Mapping[str, str]:
     return {
         **client_env(project),
+        **{name: value for name, value in project.env.items() if name.startswith("PC_SDK_")},
         **inherited.without_socks(os.environ),
         "PYTHONPATH": str(project.root),
     }

@@ -31,6 +31,7 @@ EXTENSIONS = {
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 COLLECTION = "collection.json"
 _FOLDER = "items"
+_TRIES = 5  # what is added even then will be listed by those that add it
 
 # The value and the color (RGB, 0..255) of each class, by its title.
 Classes = Mapping[str, tuple[int, tuple[int, int, int]]]
@@ -167,11 +168,26 @@ def remove_item(place: str | Path, item: Item) -> None:
     files.remove(_file(item["id"]))  # last: until then, something names the files
 
 
-def write_collection(place: str | Path, description: str, items: Iterable[Item]) -> None:
-    """Write the collection that lists these items.
+def write_collection(
+    place: str | Path, description: str, items: Iterable[Item] | None = None
+) -> None:
+    """Write the collection that lists these items, or by default all that lie in its folder.
 
-    Items are written by many tasks at a time, the collection by one after them.
+    Items are written by many tasks at a time, the collection by one after them. If several
+    pipelines do so at the same moment, the collection ends up with the items of all, by default.
     """
+    if items is not None:
+        _list_items(place, description, items)
+        return
+    found = folder(f"{place}/{_FOLDER}")
+    for _ in range(_TRIES):
+        names = found.names()
+        _list_items(place, description, collection_items(place))
+        if found.names() == names:
+            return  # whoever wrote in between knew no more than this
+
+
+def _list_items(place: str | Path, description: str, items: Iterable[Item]) -> None:
     found = list(items)
     boxes = [item["bbox"] for item in found if "bbox" in item] or [[-180, -90, 180, 90]]
     times = sorted(item["properties"]["datetime"] for item in found) or [None]

@@ -103,5 +103,5 @@ def sample_archive() -> str:
         moment = f"2026-06-{number + 1:02}T10:30:00Z"
         item = product_item(name, raster.grid, datetime=moment, assets={"scene": asset})
         write_item(place, item)
-    write_collection(place, "The sample scene in four parts", collection_items(place))
+    write_collection(place, "The sample scene in four parts")
     return address

@@ -107,7 +107,7 @@ def describe_model(model: str, classes: Classes) -> str:
 
 
 def publish_collection(model: str, keep: int = 2, scene: str | None = None) -> list[str]:
-    """List all products in the collection, without old ones, which are removed.
+    """Remove old products, and list all others in the collection.
 
     Args:
         model: URI of the model in use, whose products always stay.
@@ -121,16 +121,14 @@ def publish_collection(model: str, keep: int = 2, scene: str | None = None) -> l
     items = collection_items(place)
     items.sort(key=lambda item: str(item["properties"].get("created")), reverse=True)
     newer: Counter[tuple[Any, str]] = Counter()
-    listed: list[dict[str, Any]] = []
-    old: list[dict[str, Any]] = []
+    removed: list[str] = []
     for item in items:
         of, by = (item["properties"].get(f"gaiaflow:{name}") for name in ("scene", "model"))
         kind = (of, str(by).rpartition("/")[0])
         is_ours, is_meant = of is not None, scene in (None, of)
-        is_old = is_ours and is_meant and by != model and newer[kind] >= keep
-        (old if is_old else listed).append(item)
+        if is_ours and is_meant and by != model and newer[kind] >= keep:
+            remove_item(place, item)
+            removed.append(item["id"])
         newer[kind] += 1
-    write_collection(place, DESCRIPTION, listed)
-    for item in old:
-        remove_item(place, item)
-    return [item["id"] for item in old]
+    write_collection(place, DESCRIPTION)
+    return removed

@@ -151,17 +151,23 @@ def plain() -> None:
 
 
 def broken() -> None:
-    """An item with a map that is gone, and files that nobody may read; one that is no JSON."""
+    """Files that are gone, may not be read, or can't be reached; an item that is not JSON."""
     square = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
     gone = class_asset("../../../maps/gone.tif", np.ones((1, 1)))
     secret = {"href": "file:///etc/passwd", "bands": [band("red")]}
     found = item("gone", "2024-01-01T00:00:00Z", square, {"map": gone, "red": secret})
-    odd = item("odd", "2024-01-01T00:00:00Z", square, {})
-    collection("broken", "What went wrong", [found, odd])
+    odd, pointer, unsigned = (
+        item(id_, "2024-01-01T00:00:00Z", square, {}) for id_ in ("odd", "pointer", "unsigned")
+    )
+    put("maps/pointer.vrt", b'<VRTDataset rasterXSize="1" rasterYSize="1"></VRTDataset>')
+    pointer["assets"] = {"map": class_asset("../../../maps/pointer.vrt", np.ones((1, 1)))}
+    azure = "https://gaiaflow-test.invalid.blob.core.windows.net/data/map.tif"
+    unsigned["assets"] = {"map": class_asset(azure, np.ones((1, 1)))}
+    collection("broken", "What went wrong", [found, odd, pointer, unsigned])
     put("products/broken/items/odd.json", b"not JSON")
 
 
 on_earth()
 plain()
 broken()
-print(json.dumps({"cut-out": 2, "plain": 1, "broken": 2}))
+print(json.dumps({"cut-out": 2, "plain": 1, "broken": 4}))
