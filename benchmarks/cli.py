@@ -17,6 +17,7 @@ import psutil
 from plumbum import CommandNotFound, ProcessExecutionError, cli
 
 from benchmarks import (
+    archive,
     containers,
     first_command,
     generation,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "first": first_command.rows,
     "tile": tile.rows,
     "stac": stac_search.rows,
+    "archive": archive.rows,
 }
 
 BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
@@ -57,7 +59,7 @@ class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
     NAME is one or more of: generation update parse start task modes memory map containers
-    first tile stac.
+    first tile stac archive.
     Without one, all.
     """
 
@@ -87,9 +89,11 @@ tile        a Sentinel-2 tile to a map of classes; reading and writing alone, an
 
 stac        a search that finds 1,000 items; pystac-client alone
 
-All takes about half an hour and needs git, uv, Docker and the network (or warm caches). It
-happens in a temporary folder that is removed at the end, also after Ctrl-C; nothing is left
-running. Look at the ratios: seconds depend on the machine and on what else it does.
+archive     twelve tiles as tasks, two and four at a time; one tile after the other
+
+All takes about three quarters of an hour and needs git, uv, Docker and the network (or warm
+caches). It happens in a temporary folder that is removed at the end, also after Ctrl-C; nothing
+is left running. Look at the ratios: seconds depend on the machine and on what else it does.
 
 Exit codes: 0 measured, goals met or not; 1 could not measure; 2 wrong use; 130 Ctrl-C.
 """

@@ -1,6 +1,7 @@
 """What benchmarks/tile.py measures, each way in a process of its own, in a project's environment.
 
     python -m benchmarks.tile_work make SIZE TILE
+    python -m benchmarks.tile_work archive TILE COUNT FOLDER
     python -m benchmarks.tile_work train PACKAGE FOLDER
     python -m benchmarks.tile_work WAY TILE MAP [MODEL]
 
@@ -54,6 +55,20 @@ def make(size: int, tile: Path) -> None:
             strip = np.tile(high, (1, 1, size // step + 1))[:, :rows, :size]
             noisy = strip + random.integers(-8, 9, strip.shape)
             dataset.write(noisy.clip(1).astype("uint16"), window=Window(0, row, size, rows))
+
+
+def archive(tile: Path, count: int, folder: Path) -> None:
+    """Write a static catalog of many scenes, which all are the same tile."""
+    from gaiaflow.rasters import open_reflectance
+    from gaiaflow.stac import product_item, raster_assets, write_collection, write_item
+
+    with open_reflectance(tile, BANDS) as raster:
+        assets, grid = raster_assets(raster), raster.grid
+    for number in range(1, count + 1):
+        moment = f"2026-06-{number:02}T10:30:00Z"
+        name = f"{folder.name}-{number}"
+        write_item(folder, product_item(name, grid, datetime=moment, assets=assets))
+    write_collection(folder, "The same tile on many days")
 
 
 # --- models ------------------------------------------------------------------------------------
@@ -253,6 +268,8 @@ if __name__ == "__main__":
     what, *rest = sys.argv[1:]
     if what == "make":
         make(int(rest[0]), Path(rest[1]))
+    elif what == "archive":
+        archive(Path(rest[0]), int(rest[1]), Path(rest[2]))
     elif what == "train":
         train(rest[0], Path(rest[1]))
     else:
