@@ -33,6 +33,10 @@ CLASSES = [
     {"value": 2, "name": "dark", "title": "Dark ground", "color_hint": "7A4A2A"},
     {"value": 3, "name": "green", "title": "Green", "color_hint": "2E8B57"},
 ]
+POINTER = b"""<VRTDataset rasterXSize="1" rasterYSize="1">
+<VRTRasterBand dataType="Byte" band="1"><SimpleSource>
+<SourceFilename>/etc/secret.tif</SourceFilename><SourceBand>1</SourceBand>
+</SimpleSource></VRTRasterBand></VRTDataset>"""
 
 
 def put(key: str, content: bytes) -> None:
@@ -156,14 +160,14 @@ def broken() -> None:
     gone = class_asset("../../../maps/gone.tif", np.ones((1, 1)))
     secret = {"href": "file:///etc/passwd", "bands": [band("red")]}
     found = item("gone", "2024-01-01T00:00:00Z", square, {"map": gone, "red": secret})
-    odd, pointer, unsigned = (
-        item(id_, "2024-01-01T00:00:00Z", square, {}) for id_ in ("odd", "pointer", "unsigned")
+    pointer, unsigned, odd = (
+        item(id_, "2024-01-01T00:00:00Z", square, {}) for id_ in ("pointer", "unsigned", "odd")
     )
-    put("maps/pointer.vrt", b'<VRTDataset rasterXSize="1" rasterYSize="1"></VRTDataset>')
+    put("maps/pointer.vrt", POINTER)
     pointer["assets"] = {"map": class_asset("../../../maps/pointer.vrt", np.ones((1, 1)))}
     azure = "https://gaiaflow-test.invalid.blob.core.windows.net/data/map.tif"
     unsigned["assets"] = {"map": class_asset(azure, np.ones((1, 1)))}
-    collection("broken", "What went wrong", [found, odd, pointer, unsigned])
+    collection("broken", "What went wrong", [found, pointer, unsigned, odd])
     put("products/broken/items/odd.json", b"not JSON")
 
 
