@@ -64,7 +64,7 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
         busy = f"{usage.cores:.2f} of {os.cpu_count()} cores busy"
         tasks = (usage.peak - idle) / GIB
         found += [
-            Row(name, took, TILES * alone, "one after the other", "s", Goal("ratio", 1.3), busy),
+            Row(name, took, TILES * alone, "one after the other", note=busy),
             Row("memory of their tasks", tasks, unit="GiB", goal=Goal("value", count * 0.75)),
         ]
     return found
