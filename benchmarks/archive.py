@@ -20,7 +20,7 @@ from benchmarks.workshop import PACKAGE, Workshop, marked
 
 TILES = 12
 SETTING = "PARALLEL_TASKS"
-AT_ONCE = (2, 4)
+AT_ONCE = (4,)
 INTERVAL = 0.5  # seconds between two looks at the memory
 
 
