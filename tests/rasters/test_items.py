@@ -205,3 +205,36 @@ def test_a_file_that_is_gone_is_named(item: Any, tmp_path: Path) -> None:
     (tmp_path / "B04.tif").unlink()
     with pytest.raises(RasterError, match=r"S2B_32UNC: .*B04\.tif: GDAL can't read it"):
         open_item(item, NAMES)
+
+
+def test_bands_of_one_file_are_read_together(make: Make, scene: Any) -> None:
+    """Where they follow each other; the order of the bands is as asked for."""
+    path = make(np.round(scene * 10_000).astype("uint16"), "scene.tif", tuple(NAMES))
+    bands = [{"name": name, "raster:scale": 0.0001, "raster:offset": 0} for name in NAMES]
+    item = {"id": "S2", "assets": {"data": {"href": str(path), "bands": bands}}}
+    with open_item(item, list(NAMES)) as raster:
+        assert [list(layer.encoding.bands) for layer in raster.layers] == [list(NAMES)]
+        together = raster.read().values
+    with open_item(item, ["B08", "B02"]) as raster:
+        assert (len(raster.layers), raster.bands) == (1, ("B08", "B02"))
+        np.testing.assert_array_equal(raster.read().values, together[[3, 0]])
+
+
+def test_bands_of_one_file_with_different_types_are_read_apart(make: Make, scene: Any) -> None:
+    numbers = np.round(scene * 10_000)
+    paths = [make(numbers[:1].astype("uint16"), "a.tif", ("B02",))]
+    paths.append(make(scene[1:2], "b.tif", ("B03",)))
+    rows, columns = scene.shape[1:]
+    listed = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{number}"><SimpleSource><SourceFilename>{path}'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for number, (kind, path) in enumerate(zip(("UInt16", "Float32"), paths, strict=True), 1)
+    )
+    vrt = paths[0].with_name("both.vrt")
+    size = f'rasterXSize="{columns}" rasterYSize="{rows}"'
+    vrt.write_text(f"<VRTDataset {size}>{listed}</VRTDataset>")
+    bands = [{"name": name, "raster:scale": scale} for name, scale in (("B02", 1e-4), ("B03", 1))]
+    item = {"id": "S2", "assets": {"data": {"href": str(vrt), "bands": bands}}}
+    with open_item(item, ["B02", "B03"]) as raster:
+        assert len(raster.layers) == 2
+        np.testing.assert_allclose(raster.read().values, scene[:2], atol=1e-4)

@@ -78,6 +78,20 @@ class Encoding:
             values[~np.isfinite(values)] = np.nan
         return values
 
+    def beside(self, other: Encoding) -> Encoding | None:
+        """With the bands of another of the same file, too; None if "no data" differs."""
+        mine, others = ((it.nodata[-1:], it.alpha, it.fills) for it in (self, other))
+        if mine != others or self.bands.keys() & other.bands.keys():
+            return None
+        return replace(
+            self,
+            bands=self.bands | other.bands,
+            scales=self.scales + other.scales,
+            offsets=self.offsets + other.offsets,
+            nodata=self.nodata + other.nodata,
+            masks=self.masks | other.masks,
+        )
+
 
 def encoding_of(
     dataset: Any,

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -84,14 +84,16 @@ def open_item(
     name = str(item.get("id", "the item"))
     with named(name):
         chosen = _chosen(item, bands)
-        layers, notes = [], []
+        layers, types, notes = [], [], []
         for band_name, band in chosen.items():
             method = resampling if isinstance(resampling, Resampling) else resampling[band_name]
-            layer, said = _layer(band_name, band, method, offset)
+            layer, data_type, said = _layer(band_name, band, method, offset)
             layers.append(layer)
+            types.append(data_type)
             notes += [note for note in said if note not in notes]
         common = grid or min((layer.grid for layer in layers), key=_pixel_area)
         layers = decided(layers, common, _baseline(item), notes, offset=offset, doubted=True)
+        layers = _together(layers, types)
         mask, is_clear = (None, None) if clouds else _quality(item)
         say(name, notes)
     return LazyRaster(layers, common, mask=mask, is_clear=is_clear, check=check_possible)
@@ -157,7 +159,8 @@ def _number(text: Any) -> float | None:
 
 def _layer(
     name: str, band: _Band, resampling: Resampling, offset: float | None
-) -> tuple[Layer, list[str]]:
+) -> tuple[Layer, str, list[str]]:
+    """A layer with one band, its data type, and what is to be said of it."""
     with opened(band.href) as dataset:
         names = [str(number) for number in range(1, dataset.count + 1)]
         if band.number > dataset.count:
@@ -172,7 +175,22 @@ def _layer(
             nodata=band.nodata,
         )
         grid, notes = grid_of(dataset)
-        return Layer(band.href, encoding, grid, block_of(dataset), resampling), notes
+        layer = Layer(band.href, encoding, grid, block_of(dataset), resampling)
+        return layer, str(dataset.dtypes[band.number - 1]), notes
+
+
+def _together(layers: Sequence[Layer], types: Sequence[str]) -> list[Layer]:
+    """Join bands of one file that follow each other: GDAL decodes all bands of a block at once."""
+    found: list[tuple[Layer, str]] = []
+    for layer, data_type in zip(layers, types, strict=True):
+        if found and found[-1][1] == data_type:
+            before = found[-1][0]
+            both = before.encoding.beside(layer.encoding)
+            if both and replace(layer, encoding=before.encoding) == before:
+                found[-1] = replace(before, encoding=both), data_type
+                continue
+        found.append((layer, data_type))
+    return [layer for layer, _ in found]
 
 
 def _quality(item: Item) -> tuple[Layer | None, Any]:
