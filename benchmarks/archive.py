@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks.common import Goal, Row, say, seconds
-from benchmarks.tile import GIB, SIDE, Measured, Way
-from benchmarks.workshop import PACKAGE, Workshop, marked
+from benchmarks.tile import SIDE, Measured, Way
+from benchmarks.workshop import PACKAGE, Workshop, marked, pss
 
 TILES = 12
 SETTING = "PARALLEL_TASKS"
-AT_ONCE = (4,)
+AT_ONCE = (2, 4)
 INTERVAL = 0.5  # seconds between two looks at the memory
 
 
@@ -28,7 +28,7 @@ INTERVAL = 0.5  # seconds between two looks at the memory
 class Usage:
     """What a project's processes have used."""
 
-    peak: float = 0.0  # bytes, in all
+    peak: float = 0.0  # GiB, in all
     cores: float = 0.0  # of the whole machine, on average
 
 
@@ -51,7 +51,7 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
     for count in AT_ONCE:
         _limit(project, count)
         with workshop.running():
-            idle = sum(map(_pss, marked("GAIAFLOW_PROJECT", str(project))))
+            idle = pss(marked("GAIAFLOW_PROJECT", str(project)))
             workshop.manage(project, "run", "landcover")
             place = folder / f"by-{count}"
             measured.work(python, "archive", str(folder / "tile.tif"), str(TILES), str(place))
@@ -62,7 +62,7 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
         say(f"  archive: {count} at a time {took:.3g}")
         name = f"{TILES} tiles as tasks, {count} at a time"
         busy = f"{usage.cores:.2f} of {os.cpu_count()} cores busy"
-        tasks = (usage.peak - idle) / GIB
+        tasks = usage.peak - idle
         found += [
             Row(name, took, TILES * alone, "one after the other", note=busy),
             Row("memory of their tasks", tasks, unit="GiB", goal=Goal("value", count * 0.75)),
@@ -84,8 +84,7 @@ def _watched(project: Path) -> Iterator[Usage]:
 
     def watch() -> None:
         while not done.wait(INTERVAL):
-            sizes = map(_pss, marked("GAIAFLOW_PROJECT", str(project)))
-            usage.peak = max(usage.peak, sum(sizes))
+            usage.peak = max(usage.peak, pss(marked("GAIAFLOW_PROJECT", str(project))))
 
     thread = threading.Thread(target=watch)
     psutil.cpu_percent()  # from here on
@@ -96,10 +95,3 @@ def _watched(project: Path) -> Iterator[Usage]:
         usage.cores = psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
         done.set()
         thread.join()
-
-
-def _pss(process: psutil.Process) -> int:
-    """What a process has in memory; a page that several share counts once."""
-    with contextlib.suppress(psutil.Error):
-        return int(process.memory_full_info().pss)
-    return 0

@@ -13,9 +13,8 @@ import psutil
 from plumbum import ProcessExecutionError, local
 
 from benchmarks.common import CannotMeasure, Goal, Row, interleaved, say, seconds
-from benchmarks.workshop import PACKAGE, Workshop
+from benchmarks.workshop import PACKAGE, Workshop, pss
 
-GIB = 2**30
 SETTLE = 45.0  # seconds from healthy to idle
 _LABEL = "label=com.docker.compose.project.working_dir="
 
@@ -87,12 +86,8 @@ def _pss(project: Path) -> float:
     docker = local["docker"]
     ids = docker("ps", "--quiet", "--filter", f"{_LABEL}{project}").split()
     roots = docker("inspect", "--format", "{{.State.Pid}}", *ids).split()
-    total = 0
-    for root in map(psutil.Process, map(int, roots)):
-        for process in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += process.memory_full_info().pss
-    return total / GIB
+    found = map(psutil.Process, map(int, roots))
+    return pss(process for root in found for process in (root, *root.children(recursive=True)))
 
 
 def _image(workshop: Workshop, project: Path, repeat: int) -> tuple[float, float, float]:

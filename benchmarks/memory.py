@@ -12,13 +12,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 from plumbum import local
 
 from benchmarks.common import CannotMeasure, Goal, Row, say
-from benchmarks.workshop import MARK, Workshop, marked
+from benchmarks.workshop import MARK, Workshop, marked, pss
 
-GIB = 2**30
 SETTLE = 20.0  # seconds from healthy to idle
 START_LIMIT = 180.0
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
@@ -53,12 +51,9 @@ def _pss(name: str, value: str, repeat: int) -> tuple[float, int]:
     time.sleep(SETTLE)
     sums, counts = [], []
     for _ in range(repeat):
-        sizes = []
-        for process in marked(name, value):
-            with contextlib.suppress(psutil.Error):
-                sizes.append(process.memory_full_info().pss)
-        sums.append(sum(sizes) / GIB)
-        counts.append(len(sizes))
+        found = marked(name, value)
+        sums.append(pss(found))
+        counts.append(len(found))
         time.sleep(2)
     return statistics.median(sums), int(statistics.median(counts))
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from plumbum import local
 
 from benchmarks.common import Goal, Row, interleaved, say
-from benchmarks.workshop import PACKAGE, REPOSITORY, Workshop
+from benchmarks.workshop import GIB, PACKAGE, REPOSITORY, Workshop
 
 SIDE = 10_980  # pixels of a Sentinel-2 tile at 10 m
 PART = SIDE // 4
 GPL = "pyspatialml"  # measured only where the person who runs this has installed it
 PEERS = ("dask", GPL)
-GIB = 2**30
 MEGA = 1e6
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from benchmarks.common import CannotMeasure, say
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MARK = "GAIAFLOW_BENCHMARK"
+GIB = 2**30
 PACKAGE = "bench_project"
 
 # What would make the measured programs behave differently from those of a user.
@@ -175,6 +176,15 @@ def marked(name: str, value: str) -> list[psutil.Process]:
             if process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def pss(processes: Iterable[psutil.Process]) -> float:
+    """What processes have in memory, in GiB: a page that several share counts once."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().pss
+    return total / GIB
 
 
 def commit(folder: Path) -> Path:

@@ -59,8 +59,8 @@ def maps(
     stack: Project, cut_out: Path, recorder: Path, signer: tuple[str, list[str]]
 ) -> Iterator[Project]:
     """The project with collections in its store and the map open; it is stopped at the end."""
-    with stack.env_file.open("a", encoding="utf-8") as env:
-        env.write(f"PC_SDK_SAS_URL={signer[0]}\n")
+    settings = stack.env_file.read_text(encoding="utf-8")
+    stack.env_file.write_text(f"{settings}PC_SDK_SAS_URL={signer[0]}\n", encoding="utf-8")
     assert not (stack.root / ".gaiaflow" / "maps").exists()  # it costs nothing before
     assert "maps" not in stack.status()
     stack.probe("map_items", str(cut_out))
@@ -71,6 +71,7 @@ def maps(
     assert stopped.code == 0, stopped
     assert not listens(int(stack.env["MAPS_PORT"]))
     assert "maps" not in stack.status()
+    stack.env_file.write_text(settings, encoding="utf-8")
 
 
 def get(project: Project, path: str, **headers: str) -> Any:

@@ -140,11 +140,10 @@ class LocalBackend(Backend):
     def _settle_ports(self, due: list[Service], claims: ports.Claims) -> list[Service]:
         """Move the project to free ports if one of its ports is taken."""
         self._stop(due)  # in case a crash has left processes
-        running = [s for s in self.services if not s.oneshot and self._state(s).state != "stopped"]
+        running = [s for s in self.services if not s.oneshot and self._families.leader(s.name)]
         # The first look is at all ports: a move later would stop what runs.
-        port = ports.taken(
-            services.ports(self.project.env, due if running else self.services), claims
-        )
+        looked_at = due if running else self.services
+        port = ports.taken(services.ports(self.project.env, looked_at), claims)
         if port is None:
             return due
         self._stop(running)
