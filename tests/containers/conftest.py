@@ -49,6 +49,7 @@ ORDER = (
     "test_pipeline",
     "test_browser",
     "test_maps",
+    "test_serving",
     "test_isolation",
     "test_update",  # before this changes what the release changes, too
     "test_deps",

@@ -48,6 +48,7 @@ NETWORKS = {
     "environment": {"tasks"},
     "jupyterlab": {"tasks"},
     "maps": {"tasks"},
+    "serving": {"tasks"},
 }
 STEPS = {"bucket", "airflow-init", "environment"}
 ONLY_BUILT = {"package"}  # an image that no service here runs
@@ -323,6 +324,7 @@ def test_ports_are_open_on_this_machine_only(running: dict[str, Service]) -> Non
         "object-store": 8333,
         "jupyterlab": 8888,
         "maps": 8000,
+        "serving": 8000,
     }
 
 
@@ -345,9 +347,9 @@ def test_no_secret_is_in_a_command(running: dict[str, Service], made: Made, conf
     secrets = {
         value
         for name, value in env.items()
-        if re.search("PASSWORD|SECRET|TOKEN|FERNET|ACCESS_KEY", name)
+        if re.search("PASSWORD|SECRET|TOKEN|FERNET|ACCESS_KEY|SERVING_KEY", name)
     }
-    assert len(secrets) == 11
+    assert len(secrets) == 12
     for name, service in running.items():
         words = [*(service["command"] or []), *(service["entrypoint"] or [])]
         words += service.get("healthcheck", {}).get("test", [])
@@ -373,7 +375,7 @@ def test_a_task_sees_the_same_variables_in_every_backend(config: Config, made: M
     listing = "json.dumps(list(clients.client_env(project.load(root))))"
     local = set(json.loads(in_project(project, listing))) - {"NO_PROXY", "no_proxy"}
     assert set(config["x-client"]) == local
-    for name in ("bucket", "airflow-scheduler", "mlflow", "jupyterlab", "maps"):
+    for name in ("bucket", "airflow-scheduler", "mlflow", "jupyterlab", "maps", "serving"):
         assert config["x-client"].items() <= config["services"][name]["environment"].items()
 
 

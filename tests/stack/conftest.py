@@ -35,7 +35,10 @@ SERVICES = {
     "object-store",
     "jupyterlab",
 }
-PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "OBJECT_STORE_PORT")
+PORTS = (
+    *("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "SERVING_PORT"),
+    "OBJECT_STORE_PORT",
+)
 
 # Modules in the order in which they leave the shared services as they are, hurt, or end them.
 ORDER = (
@@ -45,6 +48,7 @@ ORDER = (
     "test_dags",
     "test_generated",
     "test_maps",
+    "test_serving",
     "test_archive",
     "test_modes",
     "test_update",
@@ -211,7 +215,7 @@ class Project:
         self.env_file.write_text(text, encoding="utf-8")
 
     def ports(self) -> list[int]:
-        """All ports that are ours to listen on, but for the map's, which starts on demand."""
+        """All ports that are ours to listen on, but for those of services on demand."""
         first = {name: int(self.env[name]) for name in PORTS}
         store = range(first["OBJECT_STORE_PORT"], first["OBJECT_STORE_PORT"] + 5)
         own = (first[name] for name in ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT"))
@@ -264,7 +268,7 @@ def listens(port: int) -> bool:
 
 
 def free_block() -> int:
-    """The first of 14 free ports: 9 in a row, and the last 5 once more 10000 higher."""
+    """The first of 15 free ports: 10 in a row, and the last 5 once more 10000 higher."""
 
     def free(port: int) -> bool:
         with socket.socket() as probe:
@@ -276,7 +280,7 @@ def free_block() -> int:
 
     # Two test runs side by side have neighbouring process ids: keep their blocks apart.
     for first in range(11000 + os.getpid() * 97 % 300 * 20, 20000, 20):
-        block = [*range(first, first + 9), *range(first + 10004, first + 10009)]
+        block = [*range(first, first + 10), *range(first + 10005, first + 10010)]
         if all(map(free, block)):
             return first
     pytest.fail("this machine has no block of free ports")

@@ -21,6 +21,7 @@ ROOMS = {
     # Airflow's environment, for commands.
     "console": set[str](),
     "airflow_client": {"project"},
+    "mlflow_client": {"project"},
     "objects": {"project"},
     "services": {"project", "objects"},
     "backends": {"project", "services"},
@@ -28,8 +29,8 @@ ROOMS = {
     "doctor": {"project", "services", "console"},
     "update": {"project", "console"},
     "cli": {
-        *("project", "console", "airflow_client", "objects", "services", "backends"),
-        *("minikube", "doctor", "update"),
+        *("project", "console", "airflow_client", "mlflow_client", "objects", "services"),
+        *("backends", "minikube", "doctor", "update"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),
@@ -39,6 +40,7 @@ ROOMS = {
     "maps": {"project", "entrypoints", "web"},
     # The project's environment.
     "rasters": {"web"},
+    "serving": set[str](),
     "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }
@@ -56,6 +58,10 @@ PACKAGES = {
     "rasters": {
         *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "rasterio"),
         *("shapely", "threadpoolctl"),
+    },
+    "serving": {
+        *("botocore", "mlflow", "numpy", "pandas", "prometheus_client", "pyarrow", "starlette"),
+        "uvicorn",
     },
     "stac": {
         *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),

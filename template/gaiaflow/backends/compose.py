@@ -41,6 +41,7 @@ _RESTARTS = 2  # a service that has ended more often will end again
 # Our images, each with a service in docker-compose.yml that builds it.
 _IMAGES = {"airflow": "airflow-init", "mlflow": "mlflow", "environment": "environment"}
 _MAPS_IMAGE = {"maps": "maps"}  # only for that service, which few starts include
+_SERVES_PACKAGE = "serving"  # runs in the project's own image
 
 
 class ComposeBackend(Backend):
@@ -193,6 +194,8 @@ class ComposeBackend(Backend):
             self._follow("other images", self._compose(*pull))
         if any(service.name in _MAPS_IMAGE.values() for service in chosen):
             self._build("image of maps", _MAPS_IMAGE, state.maps_image_stamp, [MAPS_LOCK])
+        if any(service.name == _SERVES_PACKAGE for service in chosen):
+            self.build_package()
 
     def _build(
         self, name: str, images: Mapping[str, str], record: Path, locks: Sequence[Path]

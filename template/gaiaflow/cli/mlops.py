@@ -44,6 +44,7 @@ A first session:
 / python3 mlops_manager.py run change_me   # shows the logs of failed tasks
 / python3 mlops_manager.py open mlflow     # runs, metrics and models
 / python3 mlops_manager.py open maps       # scenes and products on a map
+/ python3 mlops_manager.py models          # versions, champions and metrics
 / python3 mlops_manager.py stop
 
 Services run as processes, or as containers (start --backend compose); all commands work for both.
@@ -205,7 +206,7 @@ class Open(cli.Application):
         backend = _active(_silent)
         named = _select(backend.services, [service])
         chosen = next((found for found in named if found.ports), None)
-        if chosen is None or chosen.name == "object-store":
+        if chosen is None or chosen.name in {"object-store", "serving"}:
             raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab, maps")
         states = backend.status([chosen])
         if any(state.state == "healthy" for state in states):
@@ -296,6 +297,9 @@ class Clean(cli.Application):
 MlopsManager.subcommand("ls", "gaiaflow.cli.objects.List")
 MlopsManager.subcommand("get", "gaiaflow.cli.objects.Get")
 MlopsManager.subcommand("put", "gaiaflow.cli.objects.Put")
+MlopsManager.subcommand("models", "gaiaflow.cli.models.Models")
+MlopsManager.subcommand("promote", "gaiaflow.cli.models.Promote")
+MlopsManager.subcommand("rollback", "gaiaflow.cli.models.Rollback")
 MlopsManager.subcommand("doctor", Doctor)
 MlopsManager.subcommand("update", Update)
 

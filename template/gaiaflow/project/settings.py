@@ -92,6 +92,18 @@ SETTINGS: tuple[Setting, ...] = (
         "8088",
     ),
     Setting(
+        "SERVING_PORT",
+        "Predictions over HTTP; `python3 mlops_manager.py start --service serving` starts them.",
+        "8089",
+    ),
+    Setting("SERVING_MODEL", "The registered model whose champion is served.", "landcover"),
+    Setting("SERVING_KEY", "What requests for predictions must bring.", make=_token),
+    Setting(
+        "SERVING_LOG_SHARE",
+        "The share of served requests that are stored with their answers, from 0 to 1.",
+        "1",
+    ),
+    Setting(
         "PARALLEL_TASKS",
         "How many tasks of all pipelines run at the same time; limits their memory.",
         "4",
@@ -133,7 +145,10 @@ SETTINGS: tuple[Setting, ...] = (
 MODES = ("dev", "dev_docker", "prod_local", "prod")
 BACKENDS = ("auto", "local", "compose")
 
-PORTS = ("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "OBJECT_STORE_PORT")
+PORTS = (
+    *("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "SERVING_PORT"),
+    "OBJECT_STORE_PORT",
+)
 
 OBJECT_STORE_PORTS = 5  # S3, and four internal ones in a row
 
@@ -188,6 +203,8 @@ def check(env: Mapping[str, str]) -> None:
             raise GaiaflowError(f".env: {name} must be one of: {', '.join(choices)}.")
     if not re.fullmatch(r"[1-9][0-9]{0,2}", env["PARALLEL_TASKS"]):
         raise GaiaflowError(".env: PARALLEL_TASKS must be a whole number from 1 to 999.")
+    if not re.fullmatch(r"0|1|0?\.[0-9]+|[01]\.0+", env["SERVING_LOG_SHARE"]):
+        raise GaiaflowError(".env: SERVING_LOG_SHARE must be a number from 0 to 1, such as 0.1.")
     if not _BUCKET.fullmatch(env["S3_BUCKET"]):
         raise GaiaflowError(
             ".env: S3_BUCKET must be 3 to 63 lower-case letters, digits and hyphens."

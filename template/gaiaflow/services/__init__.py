@@ -8,7 +8,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from gaiaflow.services import airflow, environment, jupyterlab, maps, mlflow, object_store, postgres
+from gaiaflow.services import (
+    airflow,
+    environment,
+    jupyterlab,
+    maps,
+    mlflow,
+    object_store,
+    postgres,
+    serving,
+)
 from gaiaflow.services.base import Service
 
 __all__ = ["SERVICES", "Service", "ports", "select"]
@@ -22,6 +31,7 @@ SERVICES: tuple[Service, ...] = (
     *object_store.SERVICES,
     *jupyterlab.SERVICES,
     *maps.SERVICES,
+    *serving.SERVICES,
 )
 
 

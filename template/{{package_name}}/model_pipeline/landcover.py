@@ -59,7 +59,11 @@ def log_pipeline(
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             signature=make_signature(pipeline, example),
             input_example=example,
-            metadata={"classes": dict(classes)} if classes else None,
+            metadata={
+                # No row depends on others, so serving may predict for several requests at once.
+                "row_wise": True,
+                **({"classes": dict(classes)} if classes else {}),
+            },
         )
     return str(info.model_uri)
 

@@ -1,9 +1,12 @@
 """The model registry: which version is the champion."""
 
+from datetime import UTC, datetime
+
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 CHAMPION = "champion"
+SINCE = "champion_since"  # the tag by which `mlops_manager.py rollback` finds the previous champion
 
 
 def champion_version(name: str) -> str | None:
@@ -14,3 +17,11 @@ def champion_version(name: str) -> str | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None  # no such model, or a model without this alias
         raise
+
+
+def promote(name: str, version: str) -> None:
+    """Make a version the champion: maps and serving use it from now on."""
+    client = MlflowClient()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_registered_model_alias(name, CHAMPION, version)
+    client.set_model_version_tag(name, version, SINCE, now)

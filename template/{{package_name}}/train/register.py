@@ -3,9 +3,8 @@
 from typing import Any
 
 import mlflow
-from mlflow import MlflowClient
 
-from ..model_pipeline.registry import CHAMPION, champion_version
+from ..model_pipeline.registry import champion_version, promote
 
 
 def register(
@@ -38,7 +37,7 @@ def register(
     entry = mlflow.register_model(model, name, tags={"accuracy": f"{accuracy:.4f}"})
     is_champion = champion_accuracy is None or accuracy >= champion_accuracy
     if is_champion:
-        MlflowClient().set_registered_model_alias(name, CHAMPION, entry.version)
+        promote(name, entry.version)
     return {
         "name": name,
         "version": int(entry.version),

@@ -1,0 +1,193 @@
+"""The registered models in this project's MLflow, and which version is the champion.
+
+Uses its REST API (https://mlflow.org/docs/latest/rest-api.html): MLflow's own client is not in the
+managers' environment, and takes more than a second to import.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.project import Project
+
+CHAMPION = "champion"  # the alias of the version that is served and makes maps
+SINCE = "champion_since"  # the tag of versions that are or were the champion: ISO 8601, UTC
+
+_PAGE = 200  # entries; MLflow allows more
+_START_IT = "Start it: python3 mlops_manager.py start --service mlflow"
+_LIST = "List all: python3 mlops_manager.py models"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model."""
+
+    name: str
+    version: int
+    registered: str  # ISO 8601, UTC
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    run_id: str
+
+    @property
+    def is_champion(self) -> bool:
+        return CHAMPION in self.aliases
+
+    def as_json(self) -> dict[str, Any]:
+        """Values for JSON output."""
+        return {**asdict(self), "aliases": list(self.aliases)}
+
+
+class Registry:
+    """A client of this project's model registry."""
+
+    def __init__(self, project: Project) -> None:
+        self.url = project.url("MLFLOW_PORT")
+        login = (project.env["MLFLOW_TRACKING_USERNAME"], project.env["MLFLOW_TRACKING_PASSWORD"])
+        self._client = httpx.Client(base_url=self.url, auth=login, timeout=30, trust_env=False)
+
+    def versions(self, name: str = "") -> list[Version]:
+        """The versions of a model, or of all models; those of a model newest first.
+
+        Raises:
+            GaiaflowError: there is no such model, or MLflow does not answer.
+        """
+        models = self._all("registered-models/search", "registered_models")
+        names = [str(model["name"]) for model in models]
+        if name and name not in names:
+            near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise GaiaflowError(f"There is no model {name!r}.{hint}\n{_LIST}")
+        return [
+            version
+            for model in models
+            if name in {"", model["name"]}
+            for version in self._versions_of(model)
+        ]
+
+    def promote(self, name: str, version: int) -> Version | None:
+        """Make a version the champion, and return the previous one.
+
+        Raises:
+            GaiaflowError: there is no such version, or MLflow does not answer.
+        """
+        versions = self.versions(name)
+        if version not in {found.version for found in versions}:
+            known = ", ".join(str(found.version) for found in versions) or "none"
+            raise GaiaflowError(f"{name} has no version {version}. It has: {known}.")
+        previous = next((found for found in versions if found.is_champion), None)
+        if previous is None or previous.version != version:
+            self._make_champion(name, version)
+            self._tag(name, version, SINCE, datetime.now(UTC).isoformat(timespec="seconds"))
+            if previous and SINCE not in previous.tags:  # promoted by an older release
+                self._tag(name, previous.version, SINCE, previous.registered)
+        return previous
+
+    def roll_back(self, name: str) -> tuple[Version, Version]:
+        """Make the version that was the champion before the current one the champion again.
+
+        The current one loses its mark, so that a later rollback doesn't return to it.
+
+        Returns:
+            The version that was the champion, and the one that is now.
+
+        Raises:
+            GaiaflowError: there is none to return to, or MLflow does not answer.
+        """
+        versions = self.versions(name)
+        current = next((found for found in versions if found.is_champion), None)
+        if current is None:
+            raise GaiaflowError(
+                f"{name} has no champion.\n"
+                f"Choose one: python3 mlops_manager.py promote {name} VERSION"
+            )
+        before = [found for found in versions if SINCE in found.tags and found != current]
+        if until := current.tags.get(SINCE):
+            before = [found for found in before if found.tags[SINCE] <= until]
+        if not before:
+            raise GaiaflowError(
+                f"No version of {name} is known to have been the champion before {current.version}."
+                f"\nChoose one: python3 mlops_manager.py promote {name} VERSION"
+            )
+        previous = max(before, key=lambda found: (found.tags[SINCE], found.version))
+        self._make_champion(name, previous.version)
+        if SINCE in current.tags:
+            gone = {"name": name, "version": str(current.version), "key": SINCE}
+            self._ask("DELETE", "model-versions/delete-tag", json=gone)
+        return current, previous
+
+    def _make_champion(self, name: str, version: int) -> None:
+        order = {"name": name, "alias": CHAMPION, "version": str(version)}
+        self._ask("POST", "registered-models/alias", json=order)
+
+    def _tag(self, name: str, version: int, key: str, value: str) -> None:
+        order = {"name": name, "version": str(version), "key": key, "value": value}
+        self._ask("POST", "model-versions/set-tag", json=order)
+
+    def _versions_of(self, model: dict[str, Any]) -> list[Version]:
+        name = str(model["name"])
+        quoted = name.replace("'", "''")
+        found = self._all("model-versions/search", "model_versions", filter=f"name = '{quoted}'")
+        aliases: dict[str, list[str]] = {}
+        for entry in model.get("aliases", []):
+            aliases.setdefault(str(entry["version"]), []).append(str(entry["alias"]))
+        versions = [
+            Version(
+                name,
+                int(entry["version"]),
+                _moment(int(entry["creation_timestamp"])),
+                tuple(sorted(aliases.get(str(entry["version"]), []))),
+                {str(tag["key"]): str(tag["value"]) for tag in entry.get("tags", [])},
+                self._metrics(str(entry.get("run_id") or "")),
+                str(entry.get("run_id") or ""),
+            )
+            for entry in found
+        ]
+        return sorted(versions, key=lambda version: -version.version)
+
+    def _metrics(self, run_id: str) -> dict[str, float]:
+        """The metrics of the run that trained a version; none if it was deleted."""
+        if not run_id:
+            return {}
+        answer = self._ask("GET", "runs/get", params={"run_id": run_id}, missing_ok=True)
+        metrics = answer.get("run", {}).get("data", {}).get("metrics", [])
+        return {str(metric["key"]): float(metric["value"]) for metric in metrics}
+
+    def _all(self, path: str, key: str, **params: str) -> list[dict[str, Any]]:
+        """All entries of a list that comes in pages."""
+        entries: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            query = {**params, "max_results": str(_PAGE), "page_token": token}
+            page = self._ask("GET", path, params=query)
+            entries += page.get(key, [])
+            token = str(page.get("next_page_token") or "")
+            if not token:
+                return entries
+
+    def _ask(self, method: str, path: str, missing_ok: bool = False, **content: Any) -> Any:
+        try:
+            answer = self._client.request(method, f"/api/2.0/mlflow/{path}", **content)
+        except httpx.HTTPError as error:
+            raise GaiaflowError(f"MLflow does not answer at {self.url}.\n{_START_IT}") from error
+        if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
+            return {}
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise GaiaflowError(
+                "MLflow rejects the password in .env: did it change while MLflow was running?\n"
+                "Restart it: python3 mlops_manager.py restart"
+            )
+        if answer.is_error:
+            raise GaiaflowError(f"MLflow failed: {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,63 @@
+"""Predictions over HTTP from a container of the project's own image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from tests.stack.test_serving import predict, served
+from tests.stack.test_services import ask
+
+from .conftest import Project, containers_of, exec_in, name_of, wait_for
+
+
+@pytest.fixture(scope="module")
+def serving(containers: Project, engine: docker.DockerClient) -> Iterator[Project]:
+    """The project with its champion served; stopped at the end."""
+    if not containers.manage("models", "--json").json():
+        trained = containers.manage("run", "landcover")
+        assert trained.code == 0, trained
+    started = containers.manage("start", "--service", "serving")
+    assert started.code == 0, started
+    assert engine.images.list(name=f"{name_of(containers)}-package")
+    yield containers
+    stopped = containers.manage("stop", "--service", "serving")
+    assert stopped.code == 0, stopped
+    assert "serving" not in containers_of(engine, containers)
+
+
+def test_it_is_as_safe_as_the_others(serving: Project, engine: docker.DockerClient) -> None:
+    container = containers_of(engine, serving)["serving"]
+    host = container.attrs["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Memory"] > 0
+    users = {row[0] for row in container.top(ps_args="-eo uid,pid,args")["Processes"]}
+    assert "0" not in users
+    [[binding]] = [found for found in host["PortBindings"].values() if found]
+    assert binding == {"HostIp": "127.0.0.1", "HostPort": serving.env["SERVING_PORT"]}
+    assert exec_in(container, "test", "-e", "/opt/project/.env")[0] == 1
+    assert ask(serving.url("SERVING_PORT") + "/")[0] == 401
+
+
+def test_predictions(serving: Project) -> None:
+    assert predict(serving) == (200, {"predictions": ["Water", "Vegetation"]})
+    assert served(serving)
+
+
+def test_a_killed_server_comes_back(serving: Project, engine: docker.DockerClient) -> None:
+    container = containers_of(engine, serving)["serving"]
+    code, text = exec_in(container, "pkill", "-9", "-f", "gaiaflow.serving.worker")
+    if code == 127:  # the image has no pkill
+        kill = "import os, signal; os.kill(1, signal.SIGKILL)"
+        exec_in(container, "python", "-c", kill)
+    wait_for(lambda: predict(serving)[0] == 200, 60)
+
+
+def test_a_start_of_all_leaves_it(serving: Project, engine: docker.DockerClient) -> None:
+    before = containers_of(engine, serving)["serving"].id
+    assert serving.manage("start", "--backend", "compose").code == 0
+    assert containers_of(engine, serving)["serving"].id == before
+    assert serving.status()["serving"]["state"] == "healthy"

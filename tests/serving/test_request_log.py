@@ -1,0 +1,175 @@
+"""The request log: what it stores, and that serving neither waits for it nor fails by it."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from gaiaflow.serving import request_log
+from gaiaflow.serving.request_log import Entry, RequestLog, columns, table
+
+SOON = 0.05
+
+
+class Store:
+    """Stands in for the object store, which can't fail on demand."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.answers = True
+
+    def put(self, key: str, content: bytes) -> None:
+        if not self.answers:
+            raise OSError("no answer")
+        self.objects[key] = content
+
+    def rows(self) -> list[dict[str, Any]]:
+        tables = [pq.read_table(io.BytesIO(content)) for content in self.objects.values()]
+        return [row for found in tables for row in found.to_pylist()]
+
+
+def entry(*nir: float, id: str = "a", error: str | None = None) -> Entry:
+    rows = {"row": [0]}
+    if error is None:
+        inputs = pd.DataFrame({"red": [0.1] * len(nir), "nir": list(nir)})
+        rows = columns(inputs, np.array(["Water"] * len(nir)))
+    return Entry(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), id, 1.5, rows, error)
+
+
+def wait_for(what: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_rows_arrive(caplog: pytest.LogCaptureFixture) -> None:
+    store = Store()
+    log = RequestLog(store.put, "landcover", "3", interval=SOON)
+    log.add(entry(0.3, 0.4, id="first"))
+    log.add(entry(id="second", error="The input lacks the column nir (double)."))
+    wait_for(lambda: log.stored == 3)
+    log.close()
+    [key, *_] = store.objects
+    assert key.startswith(f"serving/landcover/{datetime.now(UTC):%Y-%m-%d}/")
+    assert key.endswith(".parquet")
+    rows = store.rows()
+    assert [row["id"] for row in rows] == ["first", "first", "second"]
+    assert rows[1] == {
+        "time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "id": "first",
+        "row": 1,
+        "version": "3",
+        "duration_ms": 1.5,
+        "error": None,
+        "input.red": 0.1,
+        "input.nir": 0.4,
+        "output": "Water",
+    }
+    assert rows[2]["error"].startswith("The input lacks") and rows[2]["input.nir"] is None
+    assert caplog.text == ""
+
+
+def test_close_writes_the_rest() -> None:
+    store = Store()
+    log = RequestLog(store.put, "landcover", "3", interval=3600)
+    log.add(entry(0.3))
+    log.close()
+    assert len(store.rows()) == 1
+
+
+def test_a_full_buffer_is_written_at_once() -> None:
+    store = Store()
+    log = RequestLog(store.put, "landcover", "3", interval=3600)
+    for _ in range(6):
+        log.add(entry(*[0.3] * 1000))
+    wait_for(lambda: log.stored >= 5000)
+    log.close()
+    assert len(store.rows()) == 6000
+
+
+def test_a_store_that_fails_for_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "_CAPACITY", 10)
+    store = Store()
+    store.answers = False
+    log = RequestLog(store.put, "landcover", "3", interval=SOON)
+    for number in range(12):
+        log.add(entry(0.1 * number))
+    assert log.dropped == 2
+    wait_for(lambda: "only buffered" in caplog.text)
+    store.answers = True
+    wait_for(lambda: log.stored == 10)
+    log.close()
+    assert len(store.rows()) == 10
+    assert caplog.text.count("only buffered") == 1
+    assert "stored again" in caplog.text
+
+
+def test_a_store_that_hangs_holds_nobody_up() -> None:
+    hanging, go = threading.Event(), threading.Event()
+
+    def put(key: str, content: bytes) -> None:
+        hanging.set()
+        go.wait(20)
+
+    log = RequestLog(put, "landcover", "3", interval=SOON)
+    log.add(entry(0.3))
+    assert hanging.wait(20)
+    started = time.perf_counter()
+    for _ in range(1000):
+        log.add(entry(0.3))
+    assert time.perf_counter() - started < 10  # it waits 20 s for the store
+    go.set()
+    log.close()
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0, 0, 0), (0.5, 400, 600), (1, 1000, 1000)])
+def test_the_share_that_is_kept(share: float, least: int, most: int) -> None:
+    log = RequestLog(Store().put, "landcover", "3", share, interval=3600)
+    assert least <= sum(log.takes() for _ in range(1000)) <= most
+    log.close()
+
+
+def test_a_long_request_is_thinned_out() -> None:
+    inputs = pd.DataFrame({"nir": np.arange(100_000.0)})
+    found = columns(inputs, inputs["nir"] * 2)
+    assert len(found["row"]) == 1000
+    assert (found["row"][0], found["row"][-1]) == (0, 99_999)
+    assert found["output"] == [2.0 * value for value in found["input.nir"]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "expected"),
+    [
+        (np.zeros((1, 2)), np.ones(1), {"input": "[0.0, 0.0]", "output": 1.0}),
+        (np.zeros((2, 2)), {"mask": [1, 2]}, {"input": "[0.0, 0.0]", "output": '{"mask": [1, 2]}'}),
+        ({"text": ["a", "b"]}, ["A"], {"input": '{"text": ["a", "b"]}', "output": "A"}),
+        (
+            pd.DataFrame({"nir": [0.1]}),
+            pd.DataFrame({"class": ["Water"], "share": [0.9]}),
+            {"input.nir": 0.1, "output.class": "Water", "output.share": 0.9},
+        ),
+    ],
+)
+def test_what_is_no_table(inputs: Any, outputs: Any, expected: dict[str, Any]) -> None:
+    found = columns(inputs, outputs)
+    assert {name: values[0] for name, values in found.items()} == {"row": 0, **expected}
+
+
+def test_values_of_several_types() -> None:
+    """A model without a signature takes anything."""
+    mixed = [entry(1), entry(2)]
+    mixed[0].columns["output"] = [1]
+    mixed[1].columns["output"] = ["Water"]
+    assert table(mixed, "3")["output"].to_pylist() == ["1", '"Water"']
