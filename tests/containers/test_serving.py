@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import docker
+import psutil
 import pytest
 
-from tests.stack.test_serving import predict, served
 from tests.stack.test_services import ask
+from tests.stack.test_serving import predict, served
 
 from .conftest import Project, containers_of, exec_in, name_of, wait_for
 
@@ -47,12 +50,15 @@ def test_predictions(serving: Project) -> None:
     assert served(serving)
 
 
-def test_a_killed_server_comes_back(serving: Project, engine: docker.DockerClient) -> None:
+@pytest.mark.parametrize("victim", ["worker", "supervisor"])
+def test_what_is_killed_comes_back(
+    serving: Project, engine: docker.DockerClient, victim: str
+) -> None:
     container = containers_of(engine, serving)["serving"]
-    code, text = exec_in(container, "pkill", "-9", "-f", "gaiaflow.serving.worker")
-    if code == 127:  # the image has no pkill
-        kill = "import os, signal; os.kill(1, signal.SIGKILL)"
-        exec_in(container, "python", "-c", kill)
+    processes = container.top(ps_args="-eo pid,args")["Processes"]
+    [pid] = [int(pid) for pid, args in processes if f"-m gaiaflow.serving.{victim}" in args]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(pid))
     wait_for(lambda: predict(serving)[0] == 200, 60)
 
 
