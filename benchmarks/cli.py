@@ -25,6 +25,7 @@ from benchmarks import (
     memory,
     modes,
     parsing,
+    serving,
     stac_search,
     starting,
     task_cost,
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "tile": tile.rows,
     "stac": stac_search.rows,
     "archive": archive.rows,
+    "serving": serving.rows,
 }
 
 BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
@@ -59,7 +61,7 @@ class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
     NAME is one or more of: generation update parse start task modes memory map containers
-    first tile stac archive.
+    first tile stac archive serving.
     Without one, all.
     """
 
@@ -90,6 +92,8 @@ tile        a Sentinel-2 tile to a map of classes; reading and writing alone, an
 stac        a search that finds 1,000 items; pystac-client alone
 
 archive     twelve tiles as tasks, two and four at a time; one tile after the other
+
+serving     predictions over HTTP, and a new champion under load; `mlflow models serve`
 
 All takes about three quarters of an hour and needs git, uv, Docker and the network (or warm
 caches). It happens in a temporary folder that is removed at the end, also after Ctrl-C; nothing

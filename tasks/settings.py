@@ -84,9 +84,14 @@ def _moved(value: str, known: Mapping[str, str]) -> str:
 
 
 def _free_port(value: str, known: Mapping[str, str]) -> str:
-    """The port, or the next one that isn't near another setting's; a service may use a few."""
-    taken = [int(v) for name, v in known.items() if name.endswith("_PORT") and v.isdigit()]
+    """The port, or the next one that no other setting takes."""
+    taken = {
+        port
+        for name, text in known.items()
+        if name.endswith("_PORT") and text.isdigit()
+        for port in settings.ports_of(name, int(text))
+    }
     port = int(value)
-    while any(abs(port - other) < settings.OBJECT_STORE_PORTS for other in taken):
+    while port in taken:
         port += 1
     return str(port)

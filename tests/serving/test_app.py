@@ -55,10 +55,9 @@ def log() -> Any:
 def serve(load: Load, log: RequestLog) -> Callable[..., Client]:
     def serve(
         predict: Callable[[pd.DataFrame], Any] = lambda table: ["Water"] * len(table),
-        **limits: float,
+        limits: Limits = LIMITS,
     ) -> Client:
-        limit = replace(LIMITS, **limits)
-        return Client(App(load(predict), "landcover", "3", "key", log, limit))
+        return Client(App(load(predict), "landcover", "3", "key", log, limits))
 
     return serve
 
@@ -157,7 +156,7 @@ def test_too_many_requests(serve: Callable[..., Client]) -> None:
         return ["Water"] * len(table)
 
     client = serve(predict)
-    request = {"headers": KEY, "json": ONE_ROW}
+    request: dict[str, Any] = {"headers": KEY, "json": ONE_ROW}
 
     async def send() -> list[int]:
         transport: Any = httpx.ASGITransport(client.app)
@@ -174,7 +173,7 @@ def test_too_many_requests(serve: Callable[..., Client]) -> None:
 
 def test_too_long_a_request(serve: Callable[..., Client]) -> None:
     go = threading.Event()
-    client = serve(lambda table: go.wait(20), seconds=0.2)
+    client = serve(lambda table: go.wait(20), replace(LIMITS, seconds=0.2))
     answer = client.ask("POST", "/invocations", json=ONE_ROW)
     go.set()
     assert (answer.status_code, answer.json()["message"]) == (

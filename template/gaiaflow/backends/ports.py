@@ -16,7 +16,7 @@ from gaiaflow.project.ports import is_free
 from gaiaflow.project.project import Project
 from gaiaflow.project.settings import PORT_RANGE, PORTS
 
-_STEP = 20  # a project takes 9 ports, and 5 that are 10000 higher
+_STEP = 20  # a project takes 10 ports, and 5 that are 10000 higher
 
 
 def foreign_socket(port: int) -> Path | None:

@@ -175,6 +175,11 @@ def repeated(identity: Identity) -> dict[str, str]:
     return {setting.name: setting.value(identity) for setting in SETTINGS if setting.repeats}
 
 
+def ports_of(name: str, port: int) -> range:
+    """All ports that the service takes whose setting has this name and value."""
+    return range(port, port + (OBJECT_STORE_PORTS if name == "OBJECT_STORE_PORT" else 1))
+
+
 def check(env: Mapping[str, str]) -> None:
     """Validate settings.
 
@@ -193,8 +198,7 @@ def check(env: Mapping[str, str]) -> None:
         if not env[name].isascii() or not env[name].isdigit() or int(env[name]) not in PORT_RANGE:
             limits = f"{PORT_RANGE.start} to {PORT_RANGE.stop - 1}"
             raise GaiaflowError(f".env: {name} must be a whole number from {limits}.")
-        port = int(env[name])
-        for taken in range(port, port + (OBJECT_STORE_PORTS if name == "OBJECT_STORE_PORT" else 1)):
+        for taken in ports_of(name, int(env[name])):
             if taken in users:
                 raise GaiaflowError(f".env: {users[taken]} and {name} both take port {taken}.")
             users[taken] = name
