@@ -29,6 +29,7 @@ USES: dict[str, set[str]] = {
     "object-store": set(),
     "jupyterlab": {"mlflow", "object-store"},
     "maps": {"object-store"},
+    "serving": {"mlflow", "object-store"},
 }
 NAMES = [service.name for service in SERVICES]
 
@@ -47,7 +48,7 @@ def test_an_unknown_service_has_near_names(typed: str, near: str) -> None:
         select(["mlflow", typed], SERVICES)
     message = caught.value.args[0]
     assert message.startswith(f"There is no service {typed!r}. Did you mean {near}")
-    assert message.endswith("maps")  # all names, in the second line
+    assert message.endswith("serving")  # all names, in the second line
 
 
 def test_nothing_near() -> None:
@@ -86,7 +87,7 @@ def test_a_service_alone_has_all_it_uses(project_root: Path) -> None:
 
 def test_no_port_is_used_twice(project_root: Path) -> None:
     taken = services.ports(prepare(project_root).env, SERVICES)
-    assert len(taken) == len(set(taken)) == 14
+    assert len(taken) == len(set(taken)) == 15
 
 
 def test_commands_tell_no_secret(project_root: Path) -> None:
