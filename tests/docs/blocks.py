@@ -17,6 +17,7 @@ RUN = {
     "how-to/containers.md": "tests/containers/test_documentation.py",
     "how-to/modes.md": "tests/containers/test_documentation.py",
     "how-to/results.md": "tests/stack/test_documentation.py",
+    "how-to/serve.md": "tests/stack/test_serving.py",
     "how-to/own-pipeline.md": "tests/stack/test_documentation.py",
     "how-to/store.md": "tests/stack/test_documentation.py",
     "tutorial/first-pipeline.md": "tests/stack/test_documentation.py",

@@ -13,7 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from .conftest import Project, listens, wait_for
+from tests.docs.blocks import commands_of
+
+from .conftest import Project, listens, person, run_block, wait_for
 from .test_services import ask, log_in
 
 BANDS = ["B02", "B03", "B04", "B08"]
@@ -220,6 +222,19 @@ def test_no_champion_before_the_first(serving: Project) -> None:
     again = serving.manage("promote", "landcover", str(old))
     assert again.code == 0 and "is the champion already" in again.err
     wait_for(lambda: served(serving) == str(old), 120)
+
+
+def test_documentation(serving: Project) -> None:
+    old = champion(serving)
+    start, ask_for_one, choose = commands_of("how-to/serve.md")
+    ask_for_one = ask_for_one.replace("8089", serving.env["SERVING_PORT"])
+    for commands, answer in ((start, "healthy"), (ask_for_one, '{"predictions": ["Vegetation"]}')):
+        done = run_block(serving, commands, person())
+        assert done.code == 0 and answer in done.out, done
+    serving.manage("promote", "landcover", "1")
+    done = run_block(serving, choose, person())
+    assert done.code == 0 and "Version 1 of landcover is the champion again" in done.out, done
+    assert serving.manage("promote", "landcover", str(old)).code == 0
 
 
 # --- Crashes -------------------------------------------------------------------------------------
