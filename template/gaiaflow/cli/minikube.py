@@ -13,10 +13,11 @@ from plumbum import cli
 from gaiaflow import console
 from gaiaflow.cli import common
 from gaiaflow.cli.common import DONE, Manager, WrongUse
-from gaiaflow.minikube import gateway, kubeconfig, program
+from gaiaflow.minikube import gateway, kubeconfig, program, serving
 from gaiaflow.minikube.cluster import Cluster
 from gaiaflow.project import envfile, image
 from gaiaflow.project.clients import CREDENTIALS, CREDENTIALS_SECRET
+from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -36,6 +37,7 @@ class MinikubeManager(Manager):
 A first session:
 / python3 minikube_manager.py start      # the cluster, and kube_config_inline
 / python3 minikube_manager.py build      # the project's image, loaded into the cluster
+/ python3 minikube_manager.py deploy     # serve predictions from it
 / python3 minikube_manager.py status
 
 Then set GAIAFLOW_MODE=prod_local in .env, and run: python3 mlops_manager.py restart
@@ -127,6 +129,29 @@ class Build(cli.Application):
             program.run(project, "image", "load", "--overwrite=true", image)
             progress.notify("load", "done", "")
         console.out.print(image, markup=False)
+        return DONE
+
+
+@MinikubeManager.subcommand("deploy")
+class Deploy(cli.Application):
+    """Serve the champion from pods of the cluster, or update them; needs the image of `build`"""
+
+    remove = cli.Flag("--remove", help="delete them instead, with all that `deploy` has created")
+
+    def main(self) -> int:
+        project = common.project()
+        cluster = _cluster(project)
+        with console.Progress() as progress:
+            if self.remove:
+                progress.notify("serving", "stopping", "")
+                serving.remove(cluster)
+                progress.notify("serving", "stopped", "")
+                return DONE
+            _enable_metrics(project, progress)
+            serving.deploy(project, cluster, progress.notify)
+        console.out.print("In the cluster: http://serving", markup=False)
+        forward = "kubectl --kubeconfig kube_config_inline port-forward service/serving 8000:80"
+        console.err.print(f"From here: {forward}", markup=False, soft_wrap=True)
         return DONE
 
 
@@ -227,6 +252,14 @@ def _configure(project: Project) -> None:
         progress.notify("config", "starting", "MLflow and the object store")
         gateway.connect(project)
         progress.notify("config", "done", "")
+
+
+def _enable_metrics(project: Project, progress: console.Progress) -> None:
+    """Let the cluster measure its pods; without it, the number of pods stays as it is."""
+    try:
+        program.run(project, "addons", "enable", "metrics-server")
+    except GaiaflowError as error:
+        progress.notify("metrics-server", "failed", str(error).splitlines()[0])
 
 
 def _stop(project: Project) -> int:

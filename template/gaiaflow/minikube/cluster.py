@@ -29,10 +29,10 @@ class Cluster:
                 f"{kube_config.name}, which tells where the cluster is, does not exist.\n"
                 "Create it: python3 minikube_manager.py start"
             )
-        api = config.new_client_from_config(str(kube_config), context="host")
-        api.configuration.retries = 1
-        self._core = client.CoreV1Api(api)
-        self._discovery = client.DiscoveryV1Api(api)
+        self.api = config.new_client_from_config(str(kube_config), context="host")
+        self.api.configuration.retries = 1
+        self._core = client.CoreV1Api(self.api)
+        self._discovery = client.DiscoveryV1Api(self.api)
 
     # --- secrets -----------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ class Cluster:
             GaiaflowError: the cluster does not answer or refuses the change, or the secret is not
                 Gaiaflow's and has different values.
         """
-        with _explained():
+        with explained():
             found = self._secret(name)
             if found is None:
                 metadata = client.V1ObjectMeta(name=name, labels=_MANAGED)
@@ -70,7 +70,7 @@ class Cluster:
         Raises:
             GaiaflowError: the cluster does not answer.
         """
-        with _explained():
+        with explained():
             known = self._core.list_namespaced_secret(NAMESPACE, label_selector=_SELECTOR).items
         return {secret.metadata.name: sorted(secret.data or {}) for secret in known}
 
@@ -84,7 +84,7 @@ class Cluster:
         if name not in known:
             there = ", ".join(known) or "none"
             raise GaiaflowError(f"There is no secret {name!r}. Gaiaflow's secrets: {there}.")
-        with _explained():
+        with explained():
             self._core.delete_namespaced_secret(name, NAMESPACE)
 
     # --- servers -----------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class Cluster:
             ],
             ports=[client.DiscoveryV1EndpointPort(name="http", port=target, protocol="TCP")],
         )
-        with _explained():
+        with explained():
             _put(
                 lambda: self._core.read_namespaced_service(name, NAMESPACE),
                 lambda: self._core.create_namespaced_service(NAMESPACE, service),
@@ -161,7 +161,7 @@ def _put(read: Callable[[], Any], create: Callable[[], Any], change: Callable[[]
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn errors of the API into messages that never contain secret values."""
     try:
         yield
