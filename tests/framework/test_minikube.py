@@ -25,7 +25,8 @@ import yaml
 from plumbum import local
 
 from gaiaflow.cli import common, minikube
-from gaiaflow.minikube import kubeconfig, program
+from gaiaflow.minikube import kubeconfig, program, serving
+from gaiaflow.project import settings
 from gaiaflow.project.project import prepare
 
 from .conftest import TEMPLATE
@@ -318,3 +319,23 @@ def test_a_kubeconfig_without_the_cluster(tmp_path: Path) -> None:
     source.write_text("clusters: []\nusers: []\n")
     with pytest.raises(Exception, match="does not have the cluster forest"):
         kubeconfig.write(source, "forest", tmp_path / "kube_config_inline")
+
+
+def test_deploying_needs_a_cluster(manage: Manager) -> None:
+    done = manage("deploy")
+    assert done.returncode == 1
+    assert "Create it: python3 minikube_manager.py start" in done.stderr, done
+
+
+def test_what_pods_that_serve_are_told(project_root: Path) -> None:
+    project = prepare(project_root)
+    told = serving.settings(project)
+    assert told["SERVING_MODEL"] == "landcover"
+    assert told["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
+    made = [setting.name for setting in settings.SETTINGS if setting.make]
+    public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
+    secrets = [project.env[name] for name in made if name not in public]
+    assert not [value for value in told.values() if value in secrets]
+    [deployment, *_] = serving.manifests("project:1")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "project:1"

@@ -135,9 +135,20 @@ def _trouble(cluster: Cluster) -> str:
                     "Load the image: python3 minikube_manager.py build"
                 )
             if state.restart_count >= _RESTARTS and waiting:
-                with explained():
-                    log = core.read_namespaced_pod_log(
-                        pod.metadata.name, NAMESPACE, previous=True, tail_lines=_LINES
-                    )
-                return f"The server in pod {pod.metadata.name} ends again and again:\n{log.strip()}"
+                return f"The server in pod {pod.metadata.name} ends again and again:\n" + _log(
+                    core, pod.metadata.name
+                )
     return ""
+
+
+def _log(core: client.CoreV1Api, pod: str) -> str:
+    """The end of the log of a pod's container that has ended."""
+    with explained():
+        answer = core.read_namespaced_pod_log(
+            pod,
+            NAMESPACE,
+            previous=True,
+            tail_lines=_LINES,
+            _preload_content=False,  # else it is the text of a bytes object
+        )
+    return str(answer.data.decode("utf-8", errors="replace").strip())
