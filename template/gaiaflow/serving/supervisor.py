@@ -122,10 +122,11 @@ class Supervisor:
         self._load("")
         try:
             while self._serving or self._loading:
-                for key, _ in self._selector.select(timeout=1.0):
-                    if key.data is None:  # a signal
-                        return 0
-                    self._hear(key.data)
+                heard = [key.data for key, _ in self._selector.select(timeout=1.0)]
+                if None in heard:  # a signal, which workers may have got, too
+                    return 0
+                for worker in heard:
+                    self._hear(worker)
                 self._end_hung()
             return 1
         finally:
