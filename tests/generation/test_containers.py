@@ -265,8 +265,12 @@ def test_the_answers_are_used(config: Config) -> None:
         for name, service in services.items()
         if service.get("build", {}).get("dockerfile") == dockerfile
     }
-    wanted = {"environment": "environment", "jupyterlab": "environment", "package": "package"}
-    assert targets == wanted
+    assert targets == {
+        "environment": "environment",
+        "jupyterlab": "environment",
+        "package": "package",
+        "serving": "package",
+    }
     assert asked["store"].removesuffix("fs") in services["object-store"]["image"]
 
 
@@ -456,4 +460,4 @@ def test_memory_is_a_setting(project: Path, compose: Compose) -> None:
     done = compose(project, "config", "--format", "json", TASK_MEMORY="7g")
     services = json.loads(done.stdout)["services"]
     more = {name for name, it in services.items() if it.get("mem_limit") == str(7 * 2**30)}
-    assert more == {"airflow-scheduler", "environment", "jupyterlab"}
+    assert more == {"airflow-scheduler", "environment", "jupyterlab", "serving"}
