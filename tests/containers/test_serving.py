@@ -13,7 +13,7 @@ import pytest
 from tests.stack.test_services import ask
 from tests.stack.test_serving import predict, served
 
-from .conftest import Project, containers_of, exec_in, name_of, wait_for
+from .conftest import Project, containers_of, exec_in, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def serving(containers: Project, engine: docker.DockerClient) -> Iterator[Projec
         assert trained.code == 0, trained
     started = containers.manage("start", "--service", "serving")
     assert started.code == 0, started
-    assert engine.images.list(name=f"{name_of(containers)}-package")
+    assert engine.images.list(name=containers.manage("image").out.strip())
     yield containers
     stopped = containers.manage("stop", "--service", "serving")
     assert stopped.code == 0, stopped
