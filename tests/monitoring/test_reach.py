@@ -13,7 +13,7 @@ from gaiaflow.monitoring import Limits, Profile, compare
 
 from .conftest import BANDS, Window
 
-WINDOWS = 50
+WINDOWS = 25
 Change = Callable[[Any], Any]
 
 
@@ -26,13 +26,13 @@ def test_at_most_two_of_200_windows_of_the_same_data_alarm(
 
 @pytest.mark.parametrize("rows", [Limits.min_rows, 20_000])
 def test_nor_do_small_and_large_windows(profile: Profile, window: Window, rows: int) -> None:
-    assert {compare(profile, window(seed, rows)).verdict for seed in range(30)} == {"ok"}
+    assert {compare(profile, window(seed, rows)).verdict for seed in range(20)} == {"ok"}
 
 
 @pytest.mark.parametrize("reference", range(2))
 def test_nor_does_it_depend_on_the_reference(window: Window, reference: int) -> None:
     profile = Profile.of(window(2_000_000 + reference, 2000))
-    assert {compare(profile, window(seed)).verdict for seed in range(40)} == {"ok"}
+    assert {compare(profile, window(seed)).verdict for seed in range(20)} == {"ok"}
 
 
 def scaled(band: str) -> Change:

@@ -12,7 +12,7 @@ import pytest
 from gaiaflow.monitoring import read_served, served
 
 NOW = datetime(2026, 6, 8, 12, tzinfo=UTC)
-WEEK = {"since": NOW - timedelta(days=7), "until": NOW, "version": "3"}
+WEEK: dict[str, Any] = {"since": NOW - timedelta(days=7), "until": NOW, "version": "3"}
 
 
 def write(place: Path, ago: timedelta, id: str, rows: int = 2, **more: Any) -> None:

@@ -92,7 +92,7 @@ def compare(
     """
     limits = limits or Limits()
     names = [column for column in profile.columns if column in window or not _is_optional(column)]
-    window = window.reindex(columns=names)
+    window = _as_known(profile, window.reindex(columns=names))
     some = window.sample(min(len(window), SHOWN), random_state=0)
     volume = judged("rows", "count", len(window))
     if len(window) < limits.min_rows:
@@ -107,6 +107,15 @@ def compare(
     return Comparison(name, profile, len(window), (volume, *findings), some)
 
 
+def _as_known(profile: Profile, window: pd.DataFrame) -> pd.DataFrame:
+    """The window with numbers where the profile has numbers."""
+    are_numbers = {name: isinstance(profile.columns[name], NumberColumn) for name in window}
+    return pd.DataFrame(
+        {name: numbers_of(window[name]) if are_numbers[name] else window[name] for name in window},
+        index=window.index,
+    )
+
+
 def _is_optional(column: str) -> bool:
     return column in (PREDICTION, CONFIDENCE)
 
@@ -117,7 +126,7 @@ def _columns(profile: Profile, window: pd.DataFrame, limits: Limits) -> Iterator
         if isinstance(column, ClassColumn):
             yield from _of_classes(name, column, profile, window[name], limits)
         else:
-            yield from _of_numbers(name, column, profile, numbers_of(window[name]), limits)
+            yield from _of_numbers(name, column, profile, window[name], limits)
 
 
 def _of_numbers(
@@ -156,8 +165,7 @@ def _relations(profile: Profile, window: pd.DataFrame, limits: Limits) -> Iterat
     relations = profile.relations
     if relations is None:
         return
-    reference = relations.values(profile.sample)
-    values = relations.values(window[list(relations.columns)].apply(numbers_of))
+    reference, values = relations.values(profile.sample), relations.values(window)
     if not len(values):
         return
     for number, name in enumerate(relations.names):

@@ -48,8 +48,11 @@ def increase(reference: tuple[int, int], window: tuple[int, int]) -> tuple[float
         reference, window: how many rows have something, and how many there are.
     """
     (a, n), (b, m) = reference, window
+    grown = b / max(m, 1) - a / max(n, 1)
+    if grown <= 0:
+        return grown, 1.0
     found = stats.fisher_exact([[b, m - b], [a, n - a]], alternative="greater")
-    return b / max(m, 1) - a / max(n, 1), float(found.pvalue)
+    return grown, float(found.pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

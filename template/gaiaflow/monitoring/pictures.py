@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gaiaflow.monitoring.comparing import Comparison
-from gaiaflow.monitoring.profiles import ClassColumn, NumberColumn, classes_of, numbers_of
+from gaiaflow.monitoring.profiles import ClassColumn, NumberColumn, classes_of
 
 # Told apart by colour-blind people (Okabe and Ito 2008), and by their shape: filled, and a line.
 REFERENCE, WINDOW = "#56b4e9", "#d55e00"
@@ -27,7 +27,7 @@ def distributions(comparison: Comparison) -> Figure | None:
     for index, name in enumerate(names):
         axes = figure.add_subplot(down, _ACROSS, index + 1)
         parts = [
-            numbers_of(table[name]).dropna().to_numpy()
+            table[name].dropna().to_numpy()
             for table in (comparison.profile.sample, comparison.window)
         ]
         both = np.concatenate(parts)
