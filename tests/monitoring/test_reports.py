@@ -79,7 +79,7 @@ def test_a_report_needs_nothing_else(profile: Profile, window: Window) -> None:
     assert "<script" not in text and "url(" not in text and "@import" not in text
     shown = re.sub(r"<[^>]*>", " ", text)
     assert re.search(r"Watching &lt;fields&gt;\s+✕ drift", shown)
-    assert re.search(r"requests\s+p95_ms\s+812\s+500, 2000\s+! warning", shown)
+    assert re.search(r"slowest 5 % \(ms\)\s+812\s+500, 2000\s+! warning", shown)
     assert "Too few rows for a judgement: 10" in shown
     assert shown.index("confidence") < shown.index("B02 ")  # what has changed comes first
 

@@ -98,10 +98,13 @@ def compare(
     if len(window) < limits.min_rows:
         note = f"Too few rows for a judgement: {len(window)}, and {limits.min_rows} are needed."
         return Comparison(name, profile, len(window), (volume,), some, (note,))
+    about = dict(_described(profile))
     tests = [*_columns(profile, window, limits), *_relations(profile, window, limits)]
     corrected = holm([p for _, _, (_, p), _ in tests])
     findings = [
-        judged(subject, measure, value, steps, p, limits.alpha)
+        replace(
+            judged(subject, measure, value, steps, p, limits.alpha), about=about.get(subject, "")
+        )
         for (subject, measure, (value, _), steps), p in zip(tests, corrected, strict=True)
     ]
     return Comparison(name, profile, len(window), (volume, *findings), some)
@@ -161,6 +164,12 @@ def _missing(
     return name, "missing", increase((before, profile.rows), (now, rows)), limits.missing
 
 
+def _described(profile: Profile) -> list[tuple[str, str]]:
+    """The name of each relation, and what it is."""
+    names = profile.relations.names if profile.relations else []
+    return [(f"relation {number}", name) for number, name in enumerate(names, start=1)]
+
+
 def _relations(profile: Profile, window: pd.DataFrame, limits: Limits) -> Iterator[_Test]:
     relations = profile.relations
     if relations is None:
@@ -168,9 +177,8 @@ def _relations(profile: Profile, window: pd.DataFrame, limits: Limits) -> Iterat
     reference, values = relations.values(profile.sample), relations.values(window)
     if not len(values):
         return
-    for number, name in enumerate(relations.names):
-        a, b = reference[:, number], values[:, number]
+    for index, (subject, _) in enumerate(_described(profile)):
+        a, b = reference[:, index], values[:, index]
         edges = inner_edges(a, BINS)
-        subject = f"relation {number + 1}: {name}"
         yield subject, "psi", psi(histogram(a, edges), histogram(b, edges)), limits.psi
         yield subject, "ks", ks(a, b), limits.ks

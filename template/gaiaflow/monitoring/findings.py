@@ -50,6 +50,7 @@ class Finding:
         level: "ok", "warning" or "drift".
         steps: from where on `value` is a warning, and drift; None: not judged.
         p: p-value, corrected for the number of tests; None: not tested.
+        about: what the subject is, if its name doesn't say.
     """
 
     subject: str
@@ -58,6 +59,12 @@ class Finding:
     level: Level = "ok"
     steps: Steps | None = None
     p: float | None = None
+    about: str = ""
+
+    @property
+    def title(self) -> str:
+        """The subject, and what it is: "relation 4: B03 - B02"."""
+        return f"{self.subject}: {self.about}" if self.about else self.subject
 
 
 def judged(
@@ -78,7 +85,10 @@ def judged(
 def judged_accuracy(
     right: int, labelled: int, expected: float, limits: Limits | None = None
 ) -> tuple[Finding, ...]:
-    """The accuracy of predictions whose truth came later, and its loss: a binomial test.
+    """The accuracy of predictions whose truth came later, and its loss.
+
+    A binomial test says whether the loss is more than the step to a warning. What was expected was
+    measured on samples, too, and is as uncertain as they were few.
 
     Args:
         right, labelled: how many predictions were right, of how many.
@@ -87,8 +97,8 @@ def judged_accuracy(
     if not labelled:
         return ()
     limits, accuracy = limits or Limits(), right / labelled
-    found = stats.binomtest(right, labelled, expected, alternative="less")
-    p = float(found.pvalue)
+    least = min(max(expected - limits.accuracy[0], 0.0), 1.0)
+    p = float(stats.binomtest(right, labelled, least, alternative="less").pvalue)
     return (
         judged("truth", "labelled", labelled),
         judged("truth", "accuracy", accuracy),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeAlias
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from gaiaflow.monitoring.comparing import Comparison
+from gaiaflow.monitoring.measures import Numbers
 from gaiaflow.monitoring.profiles import ClassColumn, NumberColumn, classes_of
+
+# Its title, and the numbers of the reference and of the window.
+Panel: TypeAlias = tuple[str, Numbers, Numbers]
 
 # Told apart by colour-blind people (Okabe and Ito 2008), and by their shape: filled, and a line.
 REFERENCE, WINDOW = "#56b4e9", "#d55e00"
@@ -17,30 +24,46 @@ _BINS = 40
 
 
 def distributions(comparison: Comparison) -> Figure | None:
-    """Histograms of the numeric columns, reference and window; None if there are none."""
-    columns = comparison.profile.columns
-    names = [name for name in comparison.window if isinstance(columns[name], NumberColumn)][:_MOST]
-    if not names or comparison.window.empty:
+    """Histograms, reference and window: of the numeric columns, and of relations that changed."""
+    panels = [*_columns(comparison), *_relations(comparison)][:_MOST]
+    if not panels:
         return None
-    down = -(-len(names) // _ACROSS)
+    down = -(-len(panels) // _ACROSS)
     figure = Figure(figsize=(11, 2.5 * down + 0.4), dpi=90, layout="constrained")
-    for index, name in enumerate(names):
+    for index, (title, reference, window) in enumerate(panels):
         axes = figure.add_subplot(down, _ACROSS, index + 1)
-        parts = [
-            table[name].dropna().to_numpy()
-            for table in (comparison.profile.sample, comparison.window)
-        ]
-        both = np.concatenate(parts)
-        low, high = np.quantile(both, [0.002, 0.998])  # a few outliers would hide the rest
+        # A few outliers would hide the rest: they are in the first and the last bin.
+        low, high = np.quantile(np.concatenate([reference, window]), [0.002, 0.998])
         edges = np.linspace(low, max(high, low + 1e-9), _BINS + 1)
-        for values, colour, fill in zip(parts, (REFERENCE, WINDOW), (True, False), strict=True):
+        for values, colour, fill in ((reference, REFERENCE, True), (window, WINDOW, False)):
             counts, _ = np.histogram(np.clip(values, low, high), edges)
             axes.stairs(counts / max(len(values), 1), edges, fill=fill, color=colour, lw=1.6)
-        axes.set_title(name, loc="left", fontsize=10, color=INK)
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
         axes.set_yticks([])
     return figure
+
+
+def _columns(comparison: Comparison) -> Iterator[Panel]:
+    profile, window = comparison.profile, comparison.window
+    for name in window:
+        if isinstance(profile.columns[name], NumberColumn) and not window.empty:
+            yield name, *(table[name].dropna().to_numpy() for table in (profile.sample, window))
+
+
+def _relations(comparison: Comparison) -> Iterator[Panel]:
+    relations = comparison.profile.relations
+    changed = {found.title for found in comparison.findings if found.level != "ok"}
+    if relations is None or comparison.window.empty:
+        return
+    reference, window = (
+        relations.values(table) for table in (comparison.profile.sample, comparison.window)
+    )
+    for index, name in enumerate(relations.names):
+        title = f"relation {index + 1}: {name}"
+        if title in changed:
+            yield title, reference[:, index], window[:, index]
 
 
 def shares(comparison: Comparison) -> Figure | None:

@@ -28,13 +28,19 @@ _MEASURES = {
     "ks": "KS distance",
     "missing": "more missing values",
     "outside": "values out of range",
-    "failed": "failed",
+    "count": "number",
+    "failed": "share that failed",
+    "median_ms": "median time (ms)",
+    "p95_ms": "time of the slowest 5 % (ms)",
+    "labelled": "rows whose truth is known",
+    "loss": "loss of accuracy",
 }
 _STYLE = f"""
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #2b2b2b; max-width: 66rem; margin: 2rem auto;
   padding: 0 1rem; }}
 table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #ddd; }}
+dl {{ display: grid; grid-template-columns: max-content auto; gap: 0 1rem; }} dd {{ margin: 0; }}
 .badge {{ color: white; border-radius: .25rem; padding: .1rem .6rem; white-space: nowrap; }}
 .swatch {{ display: inline-block; width: 1.6em; height: .8em; }}
 .reference {{ background: {REFERENCE}; }}
@@ -99,7 +105,9 @@ def log_report(
 def _section(comparison: Comparison) -> str:
     name, verdict = escape(comparison.name), comparison.verdict
     notes = "".join(f"<p>{escape(note)}</p>" for note in comparison.notes)
-    worst = sorted(comparison.findings, key=lambda found: -LEVELS.index(found.level))
+    worst = sorted(
+        comparison.findings, key=lambda found: (-LEVELS.index(found.level), found.steps is None)
+    )
     rows = "".join(_row(found) for found in worst)
     pictures = _picture(distributions(comparison), f"Distributions, reference and {name}")
     pictures += _picture(shares(comparison), f"Shares of classes, reference and {name}")
@@ -122,7 +130,7 @@ def _row(found: Finding) -> str:
     p = "" if found.p is None else f"{found.p:.2g}"
     badge = _badge(found.level) if found.steps else ""
     cells = (
-        found.subject,
+        found.title,
         _MEASURES.get(found.measure, found.measure),
         f"{found.value:.4g}",
         steps,

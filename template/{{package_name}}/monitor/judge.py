@@ -95,7 +95,7 @@ def accuracy_of(name: str, version: str) -> float | None:
 def changes(comparisons: list[Comparison]) -> list[str]:
     """What is worse than "ok", such as "mapped: psi of B03 is 0.31 (drift)"."""
     return [
-        f"{comparison.name}: {one.measure} of {one.subject} is {one.value:.3g} ({one.level})"
+        f"{comparison.name}: {one.measure} of {one.title} is {one.value:.3g} ({one.level})"
         for comparison in comparisons
         for one in comparison.findings
         if one.level != "ok"
