@@ -65,7 +65,7 @@ def observe(model: Any) -> Window:
 
 @pytest.fixture(scope="session")
 def window(scene: Any, observe: Window) -> Window:
-    """Rows of the scene, drawn anew for each seed; `change` may change them before the model."""
+    """Rows of the scene, other ones for each seed; `change` may change them before the model."""
 
     def window(
         seed: int, rows: int = 1000, change: Callable[[Any], Any] = lambda rows: rows

@@ -44,7 +44,7 @@ def test_a_profile_survives_json(window: Window) -> None:
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"version": 2}'])
 def test_what_is_no_profile_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no profile"):
+    with pytest.raises(ValueError, match="not a profile"):
         Profile.from_json(text)
 
 

@@ -41,6 +41,9 @@ def test_a_profile_is_registered_and_copied_with_its_model(model: Any, profile: 
     client = mlflow.MlflowClient()
     client.copy_model_version("models:/landcover/1", "production")
     client.set_registered_model_alias("production", "champion", "1")
+    store_profile(Profile.of(profile.sample.head(300)), "models:/landcover/1")
+    assert load_profile("models:/landcover/1").rows == 300
+    store_profile(profile, "models:/production@champion")
     for name in ("models:/landcover/1", "models:/production@champion"):
         assert load_profile(name).columns == profile.columns
     predicts = mlflow.pyfunc.load_model("models:/landcover/1")

@@ -61,6 +61,15 @@ def test_truth_that_came_later(place: str) -> None:
     assert (found.right, found.labelled) == (2, 3)
 
 
+def test_answers_in_several_columns_are_not_judged(tmp_path: Path) -> None:
+    write(tmp_path, timedelta(hours=1), "a")
+    [path] = tmp_path.rglob("*.parquet")
+    table = pd.read_parquet(path).rename(columns={"output": "output.class"})
+    table.to_parquet(path)
+    found = read_served(str(tmp_path), **WEEK)
+    assert list(found.rows.columns) == ["B02", "B03"] and found.labelled == 0
+
+
 def test_nothing_was_served(tmp_path: Path) -> None:
     found = read_served(str(tmp_path / "serving"), **WEEK)
     assert found.rows.empty and found.requests.empty

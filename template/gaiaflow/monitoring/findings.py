@@ -91,7 +91,8 @@ def judged_accuracy(
     measured on samples, too, and is as uncertain as they were few.
 
     Args:
-        right, labelled: how many predictions were right, of how many.
+        right: how many predictions were right.
+        labelled: of how many.
         expected: the accuracy (0..1) of the model when it was accepted.
     """
     if not labelled:

@@ -1,16 +1,21 @@
-"""Pictures of a comparison. They use matplotlib's Figure directly: no global state, no display."""
+"""Pictures of a comparison. They use matplotlib's Figure directly: no global state, no display.
+
+matplotlib is only imported for a picture: training and serving need none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from gaiaflow.monitoring.comparing import Comparison
 from gaiaflow.monitoring.measures import Numbers
 from gaiaflow.monitoring.profiles import ClassColumn, NumberColumn, classes_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Its title, and the numbers of the reference and of the window.
 Panel: TypeAlias = tuple[str, Numbers, Numbers]
@@ -29,6 +34,8 @@ def distributions(comparison: Comparison) -> Figure | None:
     if not panels:
         return None
     down = -(-len(panels) // _ACROSS)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 2.5 * down + 0.4), dpi=90, layout="constrained")
     for index, (title, reference, window) in enumerate(panels):
         axes = figure.add_subplot(down, _ACROSS, index + 1)
@@ -76,6 +83,8 @@ def shares(comparison: Comparison) -> Figure | None:
     }
     if not found or comparison.window.empty:
         return None
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 2.8 * len(found)), dpi=90, layout="constrained")
     for index, (name, column) in enumerate(found.items()):
         axes = figure.add_subplot(len(found), 1, index + 1)

@@ -116,25 +116,28 @@ class Profile:
         """Read what `to_json` has written.
 
         Raises:
-            ValueError: it is no profile, or one of a later release.
+            ValueError: it isn't a profile, or is one of a later release.
         """
         found = json.loads(text)
         if not isinstance(found, Mapping) or found.get("version") != 1:
-            raise ValueError("this is no profile that this release of Gaiaflow can read")
+            raise ValueError("not a profile, or one of a later release of Gaiaflow")
         columns = {name: _column(dict(column)) for name, column in found["columns"].items()}
         return cls(found["rows"], columns, pd.DataFrame(found["sample"], dtype=float))
 
 
 def store_profile(profile: Profile, model: str) -> None:
-    """Put a profile beside the files of a logged model, with which it is registered and copied.
+    """Put a profile among the files of a model, with which it is registered and copied.
+
+    A model has one profile; a new one replaces it, for all versions with the same files.
 
     Args:
-        model: the URI that logging has returned, such as "models:/m-0123...".
+        model: the URI that logging has returned, or that of a registered model.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         path.write_text(profile.to_json(), encoding="utf-8")
-        mlflow.MlflowClient().log_model_artifact(model.rpartition("/")[2], str(path))
+        model_id = mlflow.models.get_model_info(model).model_id
+        mlflow.MlflowClient().log_model_artifact(model_id, str(path))
 
 
 def load_profile(model: str) -> Profile:

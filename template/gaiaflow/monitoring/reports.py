@@ -86,7 +86,8 @@ def log_report(
     The run is tagged with `model`, `model_version` and `verdict`, so runs can be searched by them.
 
     Args:
-        model, version: name and version of the registered model.
+        model: name of the registered model.
+        version: of the model.
         facts: see `report`.
 
     Returns:

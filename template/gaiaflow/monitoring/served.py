@@ -3,6 +3,7 @@
 It lies at `serving/<model>/<YYYY-MM-DD>/<HHMMSS>-<random>.parquet` (UTC), a row for each row of a
 request: `time`, `id` and `version` of the model, `row` (number within the request), `duration_ms`
 of the request, `error` (a text if it failed; then inputs are null), `input.<column>`, `output`.
+What a model answers with several columns (`output.<column>`) is not looked at.
 
 Truth that came later lies at `serving/<model>/labels/`, as Parquet or CSV files with `id`, `row`
 and `class`.
@@ -23,7 +24,7 @@ from gaiaflow.monitoring.profiles import PREDICTION
 from gaiaflow.stac import folder
 
 ROWS = 50_000  # that are kept, chosen at random
-_INPUT = "input."
+_INPUT, _OUTPUT = "input.", "output"
 _KEYS = ["id", "row"]
 
 
@@ -69,7 +70,9 @@ def read_served(place: str, *, since: datetime, until: datetime, version: str) -
 
     Args:
         place: the model's folder, such as "s3://bucket/serving/landcover".
-        since, until: with a time zone; `until` itself doesn't count.
+        since: the first moment, with a time zone.
+        until: the first moment after the time that counts.
+        version: of the model; what others have served doesn't count.
     """
     labels = _labels(place)
     random = np.random.default_rng(0)
@@ -81,13 +84,14 @@ def read_served(place: str, *, since: datetime, until: datetime, version: str) -
         times = part.assign(failed=failed).groupby("id")[["duration_ms", "failed"]].max()
         requests.append(times)
         answered = part[~failed]
-        known = answered.merge(labels, on=_KEYS)
-        labelled += len(known)
-        right += int((known["output"].astype(str) == known["class"].astype(str)).sum())
+        if _OUTPUT in answered:
+            known = answered.merge(labels, on=_KEYS)
+            labelled += len(known)
+            right += int((known[_OUTPUT].astype(str) == known["class"].astype(str)).sum())
         inputs = [name for name in part if name.startswith(_INPUT)]
         rows = answered[inputs].rename(columns=lambda name: name.removeprefix(_INPUT))
-        if "output" in answered:
-            rows[PREDICTION] = answered["output"]
+        if _OUTPUT in answered:
+            rows[PREDICTION] = answered[_OUTPUT]
         rows["key"] = random.random(len(rows))  # the smallest keys are the choice
         kept = pd.concat([kept, rows]).nsmallest(ROWS, "key")
     table = kept.drop(columns="key", errors="ignore").reset_index(drop=True)

@@ -29,7 +29,8 @@ def judge(collected: dict[str, Any]) -> dict[str, Any]:
     """Compare what `collect` has stored with the reference, and log a report to MLflow.
 
     Returns:
-        The `verdict` ("ok", "warning" or "drift"), what has `changed`, and the report's `run_id`.
+        The `verdict` ("ok", "warning" or "drift"); what has `changed`; `notes`, such as that there
+        was too little to judge; and the report's `run_id`.
 
     Raises:
         LookupError: the model has no reference profile.
@@ -55,10 +56,12 @@ def judge(collected: dict[str, Any]) -> dict[str, Any]:
         "Scenes": collected["scenes"],
     }
     run_id = log_report(comparisons, model=name, version=version, facts=facts)
-    changed = changes(comparisons)
-    verdict = verdict_of(comparisons)
-    logger.warning("%s: %s", verdict, ", ".join(changed) or "nothing has changed that matters")
-    return {"verdict": verdict, "changed": changed, "run_id": run_id}
+    verdict, changed = verdict_of(comparisons), changes(comparisons)
+    notes = [f"{one.name}: {note}" for one in comparisons for note in one.notes]
+    if not comparisons:
+        notes = ["Nothing was served or mapped."]
+    logger.warning("%s\n%s", verdict, "\n".join([*changed, *notes]))
+    return {"verdict": verdict, "changed": changed, "notes": notes, "run_id": run_id}
 
 
 def judge_served(
