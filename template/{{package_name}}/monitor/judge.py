@@ -75,7 +75,8 @@ def judge_served(
     rows = served.rows
     if len(rows):
         rows = observe(model, rows.reindex(columns=_inputs(profile)))
-        rows[PREDICTION] = served.rows[PREDICTION]  # as it was served
+        if PREDICTION in served.rows:
+            rows[PREDICTION] = served.rows[PREDICTION]  # as it was served
     comparison = compare(profile, rows, name="served", limits=LIMITS)
     comparison = comparison.adding(served.findings(failed=FAILED, duration_ms=DURATION_MS))
     if accuracy is None:
