@@ -72,7 +72,7 @@ class Page(HTMLParser):
 def test_a_report_needs_nothing_else(profile: Profile, window: Window) -> None:
     odd = window(3).assign(prediction="<Snow> & ice", confidence=np.nan)
     served = compare(profile, odd, name="served").adding(
-        [judged("requests", "p95_ms", 812, (500, 2000))]
+        [judged("<requests>", "p95_ms", 812, (500, 2000))]
     )
     few = compare(profile, window(4, 10), name="mapped")
     text = report([served, few], "Watching <fields>", {"Requests": 7})
@@ -83,6 +83,7 @@ def test_a_report_needs_nothing_else(profile: Profile, window: Window) -> None:
     shown = re.sub(r"<[^>]*>", " ", text)
     assert re.search(r"Watching &lt;fields&gt;\s+✕ drift", shown)
     assert re.search(r"slowest 5 % \(ms\)\s+812\s+500, 2000\s+! warning", shown)
+    assert "&lt;requests&gt;" in shown
     assert "Too few rows for a judgement: 10" in shown
     assert shown.index("confidence") < shown.index("B02 ")  # what has changed comes first
 
