@@ -66,6 +66,15 @@ def states(done: Done) -> dict[str, list[str]]:
     return {name: sorted(listed) for name, listed in found.items()}
 
 
+def test_the_monitor_finds_the_mapped_scene_unchanged(champion: Project) -> None:
+    assert champion.manage("run", "landcover_monitor").code == 0
+    found = champion.probe("monitored")
+    assert (found["tags"]["model"], found["tags"]["verdict"]) == ("landcover", "ok")
+    assert found["metrics"]["mapped.rows.count"] > 1000
+    assert found["metrics"]["mapped.relation 4.psi"] < 0.1
+    assert "data:image/png" in found["report"]
+
+
 def test_a_broken_scene_fails_alone(champion: Project, api: str, written: Any) -> None:
     first, second, _ = written["bbox"]
     bbox = [first[0], first[1], second[2], second[3]]
@@ -89,7 +98,9 @@ def test_a_broken_scene_fails_alone(champion: Project, api: str, written: Any) -
     assert item["properties"]["datetime"].startswith("2026-06-01T10:30:00")
     assert item["bbox"] == pytest.approx(first, abs=1e-6)
     assert {"blue", "green", "red", "nir"} <= {
-        band.get("eo:common_name") for asset in item["assets"].values() for band in asset["bands"]
+        band.get("eo:common_name")
+        for asset in item["assets"].values()
+        for band in asset.get("bands", [])
     }
     [values] = champion.probe("products", f"products/landcover/{name}/").values()
     assert values["values"][0] == 0  # the clouds

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 
 from .conftest import Project, execute, person
 
+ROOMS = ("monitoring", "rasters", "serving", "stac")  # of the project's environment
 PLACES = ("template/gaiaflow", "tests")
 
 
@@ -28,7 +29,7 @@ def test_checks(stack: Project, command: str) -> None:
     assert done.code == 0, done
 
 
-@pytest.mark.parametrize("room", ["rasters", "serving", "stac"])
+@pytest.mark.parametrize("room", ROOMS)
 def test_rooms_of_the_projects_environment(judged: Project, room: str) -> None:
     """The parts of the framework that need the project's environment, in it."""
     # The options of this repository's own tests need xdist.
@@ -40,7 +41,7 @@ def test_rooms_of_the_projects_environment(judged: Project, room: str) -> None:
 
 
 def test_types_of_these_rooms(stack: Project, tmp_path: Path) -> None:
-    rooms = [f"{place}/{room}" for room in ("rasters", "serving", "stac") for place in PLACES]
+    rooms = [f"{place}/{room}" for room in ROOMS for place in PLACES]
     mypy = (stack.python, "-m", "mypy", f"--cache-dir={tmp_path}")
     done = execute(*mypy, *rooms, cwd=ROOT, env=person(MYPYPATH="template"))
     assert done.code == 0, done

@@ -15,11 +15,16 @@ TEMPLATE = ROOT / "template"
 PUBLIC = {
     "gaiaflow": {"__version__", "connect", "create_task", "load_yaml_pipelines"},
     "gaiaflow.maps": {"page_url", "tile_url"},
+    "gaiaflow.monitoring": {
+        *("CONFIDENCE", "PREDICTION", "Comparison", "Finding", "Limits", "Profile", "Served"),
+        *("compare", "judged", "judged_accuracy", "load_profile", "log_report", "read_served"),
+        *("report", "store_profile", "verdict_of"),
+    },
     "gaiaflow.rasters": {
-        *("Applied", "Bands", "Description", "Grid", "LazyRaster", "Raster", "RasterError"),
-        *("apply", "function_of", "is_plausible", "open_item", "open_raster", "open_reflectance"),
-        *("read", "read_item", "read_labels", "read_reflectance", "sample_labels"),
-        *("spatial_blocks", "write_cog"),
+        *("Applied", "Bands", "Description", "Grid", "LazyRaster", "PixelSample", "Raster"),
+        *("RasterError", "apply", "function_of", "is_plausible", "open_item", "open_raster"),
+        *("open_reflectance", "read", "read_item", "read_labels", "read_reflectance"),
+        *("sample_labels", "sample_pixels", "spatial_blocks", "write_cog"),
     },
     "gaiaflow.stac": {
         *("CatalogError", "class_asset", "collection_items", "folder", "model_item"),

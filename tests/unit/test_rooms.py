@@ -39,6 +39,7 @@ ROOMS = {
     # An environment of its own; `__init__` also in the project's.
     "maps": {"project", "entrypoints", "web"},
     # The project's environment.
+    "monitoring": {"stac"},
     "rasters": {"web"},
     "serving": set[str](),
     "stac": {"project", "rasters"},
@@ -55,6 +56,7 @@ PACKAGES = {
         *("boto3", "botocore", "fastapi", "numpy", "rasterio", "rio_tiler", "starlette"),
         *("titiler", "uvicorn"),
     },
+    "monitoring": {"matplotlib", "mlflow", "numpy", "pandas", "scipy"},
     "rasters": {
         *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "rasterio"),
         *("shapely", "threadpoolctl"),

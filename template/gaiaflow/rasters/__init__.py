@@ -19,6 +19,7 @@ from gaiaflow.rasters.lazy import LazyRaster, Raster
 from gaiaflow.rasters.predicting import function_of
 from gaiaflow.rasters.reading import open_raster, read
 from gaiaflow.rasters.reflectance import is_plausible, open_reflectance, read_reflectance
+from gaiaflow.rasters.samples import PixelSample, sample_pixels
 
 __all__ = [
     "Applied",
@@ -26,6 +27,7 @@ __all__ = [
     "Description",
     "Grid",
     "LazyRaster",
+    "PixelSample",
     "Raster",
     "RasterError",
     "apply",
@@ -39,6 +41,7 @@ __all__ = [
     "read_labels",
     "read_reflectance",
     "sample_labels",
+    "sample_pixels",
     "spatial_blocks",
     "write_cog",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 
 from gaiaflow.maps import page_url
-from gaiaflow.rasters import open_raster
+from gaiaflow.rasters import PixelSample, open_raster
 
 from ..predict.scene import class_shares, classify
 from ..utils import s3
@@ -31,7 +31,8 @@ def make_map(scene: str, model: str, run_id: str, name: str = "scene") -> dict[s
     """
     key = raster_key(name, model)
     with open_raster(s3.uri(scene)) as raster:
-        applied, classes = classify(model, raster, s3.uri(key))
+        pixels = PixelSample(raster)
+        applied, classes = classify(model, raster, s3.uri(key), pixels)
         image = raster.preview(SIDE)
     with open_raster(s3.uri(key)) as result:
         codes = result.preview(SIDE)
@@ -42,7 +43,8 @@ def make_map(scene: str, model: str, run_id: str, name: str = "scene") -> dict[s
         mlflow.log_artifact(str(file), run_id=run_id)
         picture = s3.put(s3.beside(key, file.name), file.read_bytes())
     thumbnail = {"href": f"../{picture.removeprefix(COLLECTION + '/')}", "roles": ["thumbnail"]}
-    item = publish(name, model, applied, classes, raster, more={"thumbnail": thumbnail})
+    more = {"thumbnail": thumbnail}
+    item = publish(name, model, applied, classes, raster, pixels.table, more=more)
     publish_collection(model, scene=name)
     if page := page_url(Path(COLLECTION).name, Path(item).stem):
         note = f"[Map]({page}), after `python3 mlops_manager.py open maps`"

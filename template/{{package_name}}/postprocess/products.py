@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import mlflow
+import pandas as pd
 
 from gaiaflow.rasters import Applied, LazyRaster
 from gaiaflow.stac import (
@@ -28,6 +29,7 @@ from ..model_pipeline.bands import COMMON_NAMES
 from ..utils import s3
 
 COLLECTION = "products/landcover"
+PARQUET = "application/vnd.apache.parquet"
 DESCRIPTION = "Land cover, classified from optical scenes"
 
 
@@ -50,6 +52,11 @@ def raster_key(scene: str, model: str) -> str:
     return f"{COLLECTION}/{product_name(scene, model)}/landcover.tif"
 
 
+def sample_key(product: str) -> str:
+    """The S3 key of some pixels of the scene that a product was made from."""
+    return f"{COLLECTION}/{product}/sample.parquet"
+
+
 def known_products() -> set[str]:
     """The ids of all products that there are."""
     names = folder(f"{s3.uri(COLLECTION)}/items").names()
@@ -62,6 +69,7 @@ def publish(
     applied: Applied,
     classes: Classes,
     raster: LazyRaster,
+    pixels: pd.DataFrame,
     *,
     source: Mapping[str, Any] | None = None,
     more: Mapping[str, Mapping[str, Any]] | None = None,
@@ -70,6 +78,7 @@ def publish(
 
     Args:
         scene: what the scene is called.
+        pixels: some of the scene's, for the monitor.
         source: the scene's own STAC item, if it has one. Otherwise, the time of the map is now.
         more: other assets, such as a picture.
 
@@ -77,6 +86,7 @@ def publish(
         The S3 key of the item.
     """
     name = product_name(scene, model)
+    s3.put_table(sample_key(name), pixels)
     links = {link["rel"]: link["href"] for link in (source or {}).get("links", [])}
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     item = product_item(
@@ -86,6 +96,7 @@ def publish(
         assets={
             "map": class_asset(f"../{name}/landcover.tif", classes, applied.counts, NODATA),
             **raster_assets(raster, COMMON_NAMES),
+            "sample": {"href": f"../{name}/sample.parquet", "type": PARQUET, "roles": ["metadata"]},
             **(more or {}),
         },
         made_from=[*([links["self"]] if links.get("self") else []), describe_model(model, classes)],

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from gaiaflow.rasters import open_item
+from gaiaflow.rasters import PixelSample, open_item
 from gaiaflow.stac import folder, read_items
 
 from ..dataloader.archive import SAMPLE, find_scenes
@@ -75,7 +75,7 @@ def search_scenes(
 
 
 def map_scene(found: str, scene: str, model: str) -> dict[str, Any]:
-    """Classify a scene where it is: nothing but the map is stored.
+    """Classify a scene where it is: only the map is stored, and a sample of its pixels.
 
     Args:
         found: S3 prefix of the scenes' items.
@@ -93,8 +93,9 @@ def map_scene(found: str, scene: str, model: str) -> dict[str, Any]:
     try:
         [item] = read_items(s3.uri(found), [scene])
         with open_item(item, OTHER_NAMES) as raster:
-            applied, classes = classify(model, raster, s3.uri(key))
-        stored = publish(scene, model, applied, classes, raster, source=item)
+            pixels = PixelSample(raster)
+            applied, classes = classify(model, raster, s3.uri(key), pixels)
+        stored = publish(scene, model, applied, classes, raster, pixels.table, source=item)
     except Exception as error:
         s3.put(failure, str(error).encode())  # for the summary
         raise

@@ -7,34 +7,52 @@ from typing import Any
 
 import mlflow
 
-from gaiaflow.rasters import Applied, Description, LazyRaster, Raster, apply, function_of
+from gaiaflow.rasters import (
+    Applied,
+    Description,
+    LazyRaster,
+    PixelSample,
+    Raster,
+    apply,
+    function_of,
+)
 
 from ..model.classes import NODATA, Classes, classes_in
 
 
 def classify(
-    model: str, scene: Raster | LazyRaster, destination: str | Path
+    model: str,
+    scene: Raster | LazyRaster,
+    destination: str | Path,
+    pixels: PixelSample | None = None,
 ) -> tuple[Applied, Classes]:
     """Write the class codes of a scene as a Cloud-Optimized GeoTIFF; NODATA where it has none.
 
     Args:
         model: URI of the model, such as "models:/landcover/1".
         destination: a path, or "s3://bucket/key".
+        pixels: takes some of the scene's pixels, for the monitor.
 
     Returns:
         What was written, with the number of pixels of each code, and the model's classes.
     """
     loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
-    return classify_with(loaded, scene, destination, model)
+    return classify_with(loaded, scene, destination, model, pixels)
 
 
 def classify_with(
-    model: Any, scene: Raster | LazyRaster, destination: str | Path, name: str
+    model: Any,
+    scene: Raster | LazyRaster,
+    destination: str | Path,
+    name: str,
+    pixels: PixelSample | None = None,
 ) -> tuple[Applied, Classes]:
     """The same with a loaded model; the file says that the one of this name made it."""
     classes = classes_in(model)
     codes = {title: code for title, (code, _) in classes.items()}
     function = function_of(model, scene.bands, codes, NODATA)
+    if pixels is not None:
+        function = pixels.of(function)
     return apply(function, scene, destination, description(classes, name)), classes
 
 

@@ -8,18 +8,26 @@ import mlflow
 import pandas as pd
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
+from gaiaflow.monitoring import store_profile
+
 from ..model.classes import classes_of
 from ..model.classifier import SEARCH, make_classifier
 from ..model_pipeline.bands import BANDS
 from ..model_pipeline.landcover import build_pipeline, log_pipeline
+from ..monitor.pixels import profile_of
 from ..preprocess.features import SEED, columns_of
 from ..utils import s3
 
 logger = logging.getLogger(__name__)
 
 
-def train(features: str, folds: int = 5) -> dict[str, Any]:
+def train(features: str, scene: str | None = None, folds: int = 5) -> dict[str, Any]:
     """Train on the table stored under this key, in a new MLflow run.
+
+    Args:
+        scene: S3 key of the scene whose pixels become the model's reference profile, with which
+            the monitor compares later ones.
+        folds: of the cross-validation.
 
     Returns:
         `run_id`, the URI `model` of the logged inference pipeline, and `cv_accuracy`.
@@ -37,6 +45,8 @@ def train(features: str, folds: int = 5) -> dict[str, Any]:
         pipeline = build_pipeline(search.best_estimator_)
         example = table[list(BANDS)].head(3)
         model = log_pipeline(pipeline, example, classes_of(table["class"]))
+        if scene:
+            store_profile(profile_of(pipeline, scene), model)
     return {
         "run_id": run.info.run_id,
         "model": model,

@@ -1,0 +1,124 @@
+"""Read the log of served requests.
+
+It lies at `serving/<model>/<YYYY-MM-DD>/<HHMMSS>-<random>.parquet` (UTC), a row for each row of a
+request: `time`, `id` and `version` of the model, `row` (number within the request), `duration_ms`
+of the request, `error` (a text if it failed; then inputs are null), `input.<column>`, `output`.
+What a model answers with several columns (`output.<column>`) is not looked at.
+
+Truth that came later lies at `serving/<model>/labels/`, as Parquet or CSV files with `id`, `row`
+and `class`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from gaiaflow.monitoring.findings import Finding, Steps, judged
+from gaiaflow.monitoring.profiles import PREDICTION
+from gaiaflow.stac import folder
+
+ROWS = 50_000  # that are kept, chosen at random
+_INPUT, _OUTPUT = "input.", "output"
+_KEYS = ["id", "row"]
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """What was served in a time.
+
+    Attributes:
+        rows: inputs, and what was predicted as `PREDICTION`; at most 50 000, chosen at random.
+        requests: a row for each, with `duration_ms` and whether it `failed`.
+        right, labelled: how many predictions are right, of how many whose truth is known.
+    """
+
+    rows: pd.DataFrame
+    requests: pd.DataFrame
+    right: int = 0
+    labelled: int = 0
+
+    def findings(
+        self, *, failed: Steps = (0.02, 0.1), duration_ms: Steps | None = None
+    ) -> tuple[Finding, ...]:
+        """How many requests there were, the share (0..1) that failed, and how long they took.
+
+        Args:
+            failed: limits of the share that failed.
+            duration_ms: limits of the time that 95 % of the requests stay below.
+        """
+        count = len(self.requests)
+        if not count:
+            return (judged("requests", "count", 0),)
+        times = self.requests.loc[~self.requests["failed"], "duration_ms"].dropna()
+        middle, most = times.quantile([0.5, 0.95]) if len(times) else (0.0, 0.0)
+        return (
+            judged("requests", "count", count),
+            judged("requests", "failed", float(self.requests["failed"].mean()), failed),
+            judged("requests", "median_ms", float(middle)),
+            judged("requests", "p95_ms", float(most), duration_ms),
+        )
+
+
+def read_served(place: str, *, since: datetime, until: datetime, version: str) -> Served:
+    """Read what a version of a model has served in a time. Few rows are in memory at once.
+
+    Args:
+        place: the model's folder, such as "s3://bucket/serving/landcover".
+        since: the first moment, with a time zone.
+        until: the first moment after the time that counts.
+        version: of the model; what others have served doesn't count.
+    """
+    labels = _labels(place)
+    random = np.random.default_rng(0)
+    kept, requests = pd.DataFrame(), [pd.DataFrame(columns=["duration_ms", "failed"])]
+    right = labelled = 0
+    for whole in _parts(place, since, until):
+        part = whole[whole["version"].astype(str) == version]
+        failed = part["error"].notna()
+        times = part.assign(failed=failed).groupby("id")[["duration_ms", "failed"]].max()
+        requests.append(times)
+        answered = part[~failed]
+        if _OUTPUT in answered:
+            known = answered.merge(labels, on=_KEYS)
+            labelled += len(known)
+            right += int((known[_OUTPUT].astype(str) == known["class"].astype(str)).sum())
+        inputs = [name for name in part if name.startswith(_INPUT)]
+        rows = answered[inputs].rename(columns=lambda name: name.removeprefix(_INPUT))
+        if _OUTPUT in answered:
+            rows[PREDICTION] = answered[_OUTPUT]
+        rows["key"] = random.random(len(rows))  # the smallest keys are the choice
+        kept = pd.concat([kept, rows]).nsmallest(ROWS, "key")
+    table = kept.drop(columns="key", errors="ignore").reset_index(drop=True)
+    each = pd.concat(requests, ignore_index=True)
+    return Served(table, each.astype({"duration_ms": float, "failed": bool}), right, labelled)
+
+
+def _parts(place: str, since: datetime, until: datetime) -> Iterator[pd.DataFrame]:
+    day = since.date()
+    while day <= until.date():
+        files = folder(f"{place}/{day:%Y-%m-%d}")
+        for name in files.names():
+            data = files.read(name)
+            if data and name.endswith(".parquet"):
+                part = pd.read_parquet(io.BytesIO(data))
+                time = pd.to_datetime(part["time"], utc=True)
+                yield part[(time >= since) & (time < until)]
+        day += timedelta(days=1)
+
+
+def _labels(place: str) -> pd.DataFrame:
+    """The truth of rows; the last file counts."""
+    files = folder(f"{place}/labels")
+    found = [pd.DataFrame(columns=[*_KEYS, "class"])]
+    for name in files.names():
+        if data := files.read(name):
+            read = pd.read_parquet if name.endswith(".parquet") else pd.read_csv
+            found.append(read(io.BytesIO(data))[[*_KEYS, "class"]])
+    table = pd.concat(found).astype({"id": str, "row": int})
+    return table.drop_duplicates(_KEYS, keep="last")

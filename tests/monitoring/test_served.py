@@ -1,0 +1,82 @@
+"""The log of served requests is read as it is written, and its truth is found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from gaiaflow.monitoring import read_served, served
+
+NOW = datetime(2026, 6, 8, 12, tzinfo=UTC)
+WEEK: dict[str, Any] = {"since": NOW - timedelta(days=7), "until": NOW, "version": "3"}
+
+
+def write(place: Path, ago: timedelta, id: str, rows: int = 2, **more: Any) -> None:
+    """One request, as the service logs it."""
+    time = NOW - ago
+    table = pd.DataFrame({"time": pd.Timestamp(time), "id": id, "row": range(rows)})
+    facts = {"version": "3", "duration_ms": 20.0, "error": None, "output": "Water"}
+    facts |= {"input.B02": 0.1, "input.B03": 0.2}
+    path = place / f"{time:%Y-%m-%d}" / f"{time:%H%M%S}-{id}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.assign(**{**facts, **more}).to_parquet(path)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    write(tmp_path, timedelta(hours=1), "a")
+    write(tmp_path, timedelta(days=6), "b", rows=3, output="Urban", duration_ms=40.0)
+    failed = {"error": "no B03", "input.B02": None, "input.B03": None, "output": None}
+    write(tmp_path, timedelta(days=2), "c", rows=1, **failed)
+    write(tmp_path, timedelta(days=7, hours=1), "old")
+    write(tmp_path, timedelta(hours=2), "other", version="2")
+    return str(tmp_path)
+
+
+def test_requests_of_the_time_and_version_count(place: str) -> None:
+    found = read_served(place, **WEEK)
+    assert sorted(found.rows.columns) == ["B02", "B03", "prediction"]
+    assert found.rows["prediction"].value_counts().to_dict() == {"Urban": 3, "Water": 2}
+    assert sorted(found.requests["failed"]) == [False, False, True]
+    numbers = {one.measure: one for one in found.findings()}
+    assert numbers["count"].value == 3
+    assert numbers["failed"].value == pytest.approx(1 / 3)
+    assert numbers["failed"].level == "drift"
+    assert numbers["median_ms"].value == 30
+    assert numbers["p95_ms"].level == "ok"
+    assert {one.level for one in found.findings(duration_ms=(10, 99))} == {"ok", "warning", "drift"}
+
+
+def test_truth_that_came_later(place: str) -> None:
+    folder = Path(place) / "labels"
+    folder.mkdir()
+    (folder / "1.csv").write_text("id,row,class\na,0,Water\na,1,Urban\nx,0,Water\n")
+    later = pd.DataFrame({"id": ["a", "b"], "row": [1, 2], "class": ["Water", "Water"]})
+    later.to_parquet(folder / "2.parquet")
+    found = read_served(place, **WEEK)
+    assert (found.right, found.labelled) == (2, 3)
+
+
+def test_answers_in_several_columns_are_not_judged(tmp_path: Path) -> None:
+    write(tmp_path, timedelta(hours=1), "a")
+    [path] = tmp_path.rglob("*.parquet")
+    table = pd.read_parquet(path).rename(columns={"output": "output.class"})
+    table.to_parquet(path)
+    found = read_served(str(tmp_path), **WEEK)
+    assert list(found.rows.columns) == ["B02", "B03"] and found.labelled == 0
+
+
+def test_nothing_was_served(tmp_path: Path) -> None:
+    found = read_served(str(tmp_path / "serving"), **WEEK)
+    assert found.rows.empty and found.requests.empty
+    assert [one.value for one in found.findings()] == [0]
+
+
+def test_few_rows_are_kept(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served, "ROWS", 2)
+    found = read_served(place, **WEEK)
+    assert (len(found.rows), len(found.requests)) == (2, 3)
