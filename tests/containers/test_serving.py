@@ -56,7 +56,8 @@ def test_what_is_killed_comes_back(
 ) -> None:
     container = containers_of(engine, serving)["serving"]
     processes = container.top(ps_args="-eo pid,args")["Processes"]
-    [pid] = [int(pid) for pid, args in processes if f"-m gaiaflow.serving.{victim}" in args]
+    program = f"-m gaiaflow.serving.{victim}"
+    [pid] = [int(pid) for pid, args in processes if program in args and "init" not in args]
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not psutil.pid_exists(pid))
     wait_for(lambda: predict(serving)[0] == 200, 60)

@@ -19,7 +19,7 @@ from gaiaflow.monitoring.profiles import (
     store_profile,
 )
 from gaiaflow.monitoring.reports import log_report, report
-from gaiaflow.monitoring.served import Served, read_served
+from gaiaflow.monitoring.served import Served, read_labelled, read_served
 
 __all__ = [
     "CONFIDENCE",
@@ -34,6 +34,7 @@ __all__ = [
     "judged_accuracy",
     "load_profile",
     "log_report",
+    "read_labelled",
     "read_served",
     "report",
     "store_profile",
