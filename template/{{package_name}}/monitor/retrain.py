@@ -35,9 +35,7 @@ def decide(verdict: str, name: str = "landcover") -> dict[str, Any]:
     return {"retrain": not why_not, "why": why_not or "The data has drifted."}
 
 
-def reason_to_wait(
-    now: datetime, trainings: Iterable[datetime], fine: Iterable[datetime]
-) -> str:
+def reason_to_wait(now: datetime, trainings: Iterable[datetime], fine: Iterable[datetime]) -> str:
     """Why drift doesn't start a training now; empty if it does.
 
     It waits for COOL_DOWN after each training, and stops after ATTEMPTS that haven't helped.

@@ -28,7 +28,7 @@ def features(samples: str) -> dict[str, Any]:
 
 
 def make_features(samples: pd.DataFrame) -> pd.DataFrame:
-    """The samples with their indices, class, split ("train" or "test"), and block and `served`, if any.
+    """The samples with indices, class, split ("train" or "test"); block and `served`, if any.
 
     Both parts have about the same share of each class. Samples that have a block are split by
     block: neighbouring pixels look alike, and a model that is tested on neighbours of what it has
