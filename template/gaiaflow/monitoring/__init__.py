@@ -9,6 +9,7 @@
 For the project's environment. The project decides what to compare, and its `Limits`.
 """
 
+from gaiaflow.monitoring.challenges import challenge
 from gaiaflow.monitoring.comparing import Comparison, compare, verdict_of
 from gaiaflow.monitoring.findings import Finding, Limits, judged, judged_accuracy
 from gaiaflow.monitoring.profiles import (
@@ -29,6 +30,7 @@ __all__ = [
     "Limits",
     "Profile",
     "Served",
+    "challenge",
     "compare",
     "judged",
     "judged_accuracy",

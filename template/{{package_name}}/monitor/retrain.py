@@ -60,8 +60,12 @@ def reason_to_wait(now: datetime, trainings: Iterable[datetime], fine: Iterable[
 
 def find(condition: str) -> list[Run]:
     """The latest runs of the project's experiment that fulfil a condition."""
-    newest = {"max_results": 200, "order_by": ["start_time DESC"]}
-    return list(mlflow.search_runs(filter_string=condition, output_format="list", **newest))
+    return mlflow.search_runs(
+        filter_string=condition,
+        max_results=200,
+        order_by=["start_time DESC"],
+        output_format="list",
+    )
 
 
 def started(run: Run) -> datetime:

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
+from gaiaflow.monitoring import challenge
+
 from ..model_pipeline.bands import BANDS
 from ..model_pipeline.registry import champion_version
 from ..postprocess.figures import confusion_figure
 from ..utils import s3
-from .challenge import challenge
 
 logger = logging.getLogger(__name__)
 
