@@ -1,12 +1,7 @@
-"""Read the log of served requests.
+"""Read the log of requests that `gaiaflow.serving.request_log` writes: a row for each prediction.
 
-It lies at `serving/<model>/<YYYY-MM-DD>/<HHMMSS>-<random>.parquet` (UTC), a row for each row of a
-request: `time`, `id` and `version` of the model, `row` (number within the request), `duration_ms`
-of the request, `error` (a text if it failed; then inputs are null), `input.<column>`, `output`.
-What a model answers with several columns (`output.<column>`) is not looked at.
-
-Truth that came later lies at `serving/<model>/labels/`, as Parquet or CSV files with `id`, `row`
-and `class`.
+Truth that came later lies beside it, in `labels/`: Parquet or CSV files with `id` and `row` of the
+log, and `class`. What a model answers with several columns (`output.NAME`) is not looked at.
 """
 
 from __future__ import annotations
@@ -81,11 +76,11 @@ def read_served(place: str, *, since: datetime, until: datetime, version: str) -
     for whole in _parts(place, since, until):
         part = whole[whole["version"].astype(str) == version]
         failed = part["error"].notna()
-        times = part.assign(failed=failed).groupby("id")[["duration_ms", "failed"]].max()
+        times = part.assign(failed=failed).groupby(["id", "time"])[["duration_ms", "failed"]].max()
         requests.append(times)
         answered = part[~failed]
         if _OUTPUT in answered:
-            known = answered.merge(labels, on=_KEYS)
+            known = answered.astype({"row": int}).merge(labels, on=_KEYS)
             labelled += len(known)
             right += int((known[_OUTPUT].astype(str) == known["class"].astype(str)).sum())
         inputs = [name for name in part if name.startswith(_INPUT)]
@@ -101,7 +96,7 @@ def read_served(place: str, *, since: datetime, until: datetime, version: str) -
 
 def _parts(place: str, since: datetime, until: datetime) -> Iterator[pd.DataFrame]:
     day = since.date()
-    while day <= until.date():
+    while day <= until.date() + timedelta(days=1):  # folders have the day of writing
         files = folder(f"{place}/{day:%Y-%m-%d}")
         for name in files.names():
             data = files.read(name)
