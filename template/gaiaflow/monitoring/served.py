@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from gaiaflow.monitoring.findings import Finding, Steps, judged
 from gaiaflow.monitoring.profiles import PREDICTION
@@ -43,6 +44,8 @@ class Served:
     ) -> tuple[Finding, ...]:
         """How many requests there were, the share (0..1) that failed, and how long they took.
 
+        A few failed or slow requests may be chance: binomial tests say whether they are.
+
         Args:
             failed: limits of the share that failed.
             duration_ms: limits of the time that 95 % of the requests stay below.
@@ -50,14 +53,23 @@ class Served:
         count = len(self.requests)
         if not count:
             return (judged("requests", "count", 0),)
+        bad = int(self.requests["failed"].sum())
         times = self.requests.loc[~self.requests["failed"], "duration_ms"].dropna()
         middle, most = times.quantile([0.5, 0.95]) if len(times) else (0.0, 0.0)
+        slow = int((times >= duration_ms[0]).sum()) if duration_ms else 0
         return (
             judged("requests", "count", count),
-            judged("requests", "failed", float(self.requests["failed"].mean()), failed),
+            judged("requests", "failed", bad / count, failed, _p(bad, count, failed[0])),
             judged("requests", "median_ms", float(middle)),
-            judged("requests", "p95_ms", float(most), duration_ms),
+            judged("requests", "p95_ms", float(most), duration_ms, _p(slow, len(times), 0.05)),
         )
+
+
+def _p(some: int, count: int, share: float) -> float:
+    """The p-value of so many, if no more than this share was expected."""
+    if not count:
+        return 1.0
+    return float(stats.binomtest(some, count, share, alternative="greater").pvalue)
 
 
 def read_served(place: str, *, since: datetime, until: datetime, version: str) -> Served:
