@@ -13,7 +13,7 @@ import pytest
 from tests.stack.test_services import ask
 from tests.stack.test_serving import predict, served
 
-from .conftest import Project, containers_of, exec_in, name_of, wait_for
+from .conftest import Project, containers_of, exec_in, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def serving(containers: Project, engine: docker.DockerClient) -> Iterator[Projec
         assert trained.code == 0, trained
     started = containers.manage("start", "--service", "serving")
     assert started.code == 0, started
-    assert engine.images.list(name=f"{name_of(containers)}-package")
+    assert engine.images.list(name=containers.manage("image").out.strip())
     yield containers
     stopped = containers.manage("stop", "--service", "serving")
     assert stopped.code == 0, stopped
@@ -56,7 +56,8 @@ def test_what_is_killed_comes_back(
 ) -> None:
     container = containers_of(engine, serving)["serving"]
     processes = container.top(ps_args="-eo pid,args")["Processes"]
-    [pid] = [int(pid) for pid, args in processes if f"-m gaiaflow.serving.{victim}" in args]
+    program = f"-m gaiaflow.serving.{victim}"
+    [pid] = [int(pid) for pid, args in processes if program in args and "init" not in args]
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not psutil.pid_exists(pid))
     wait_for(lambda: predict(serving)[0] == 200, 60)

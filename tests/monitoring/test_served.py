@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from gaiaflow.monitoring import Served, read_served, served
+from gaiaflow.monitoring import Served, read_labelled, read_served, served
 from gaiaflow.serving import request_log
 from gaiaflow.serving.request_log import Entry
 
@@ -107,3 +107,18 @@ def test_few_rows_are_kept(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "ROWS", 2)
     found = read_served(place, **WEEK)
     assert (len(found.rows), len(found.requests)) == (2, 3)
+
+
+def test_labelled_requests_are_new_samples(place: str) -> None:
+    times = {"since": WEEK["since"], "until": NOW}
+    assert read_labelled(place, **times).empty
+    folder = Path(place) / "labels"
+    folder.mkdir()
+    (folder / "1.csv").write_text(
+        "id,row,class\na,1,Urban\nother,0,Water\nold,0,Water\nc,0,Water\n"
+    )
+    found = read_labelled(place, **times)
+    assert found.sort_values("id").to_dict("records") == [
+        {"id": "a", "class": "Urban", "B02": 0.1, "B03": 0.2},
+        {"id": "other", "class": "Water", "B02": 0.1, "B03": 0.2},
+    ]

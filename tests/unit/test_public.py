@@ -17,8 +17,16 @@ PUBLIC = {
     "gaiaflow.maps": {"page_url", "tile_url"},
     "gaiaflow.monitoring": {
         *("CONFIDENCE", "PREDICTION", "Comparison", "Finding", "Limits", "Profile", "Served"),
-        *("compare", "judged", "judged_accuracy", "load_profile", "log_report", "read_served"),
-        *("report", "store_profile", "verdict_of"),
+        *(
+            "challenge",
+            "compare",
+            "judged",
+            "judged_accuracy",
+            "load_profile",
+            "log_report",
+            "read_labelled",
+        ),
+        *("read_served", "report", "store_profile", "verdict_of"),
     },
     "gaiaflow.rasters": {
         *("Applied", "Bands", "Description", "Grid", "LazyRaster", "PixelSample", "Raster"),

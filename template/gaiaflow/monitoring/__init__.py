@@ -9,6 +9,7 @@
 For the project's environment. The project decides what to compare, and its `Limits`.
 """
 
+from gaiaflow.monitoring.challenges import challenge
 from gaiaflow.monitoring.comparing import Comparison, compare, verdict_of
 from gaiaflow.monitoring.findings import Finding, Limits, judged, judged_accuracy
 from gaiaflow.monitoring.profiles import (
@@ -19,7 +20,7 @@ from gaiaflow.monitoring.profiles import (
     store_profile,
 )
 from gaiaflow.monitoring.reports import log_report, report
-from gaiaflow.monitoring.served import Served, read_served
+from gaiaflow.monitoring.served import Served, read_labelled, read_served
 
 __all__ = [
     "CONFIDENCE",
@@ -29,11 +30,13 @@ __all__ = [
     "Limits",
     "Profile",
     "Served",
+    "challenge",
     "compare",
     "judged",
     "judged_accuracy",
     "load_profile",
     "log_report",
+    "read_labelled",
     "read_served",
     "report",
     "store_profile",

@@ -20,7 +20,6 @@ from gaiaflow.monitoring.relations import Relations
 # Columns that are not inputs: what the model predicts, and how sure it is (0..1).
 PREDICTION, CONFIDENCE = "prediction", "confidence"
 
-FILE = "profile.json"
 BINS = 10
 SAMPLE = 2_000  # rows
 OTHER = "(other)"
@@ -125,37 +124,44 @@ class Profile:
         return cls(found["rows"], columns, pd.DataFrame(found["sample"], dtype=float))
 
 
-def store_profile(profile: Profile, model: str) -> None:
+def store_profile(profile: Profile, model: str, *, of: str = "") -> None:
     """Put a profile among the files of a model, with which it is registered and copied.
 
-    A model has one profile; a new one replaces it, for all versions with the same files.
+    A new one replaces it, for all versions with the same files.
 
     Args:
         model: the URI that logging has returned, or that of a registered model.
+        of: what it describes, such as "served", if a model has several.
     """
     with TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
+        path = Path(folder) / _file(of)
         path.write_text(profile.to_json(), encoding="utf-8")
         model_id = mlflow.models.get_model_info(model).model_id
         mlflow.MlflowClient().log_model_artifact(model_id, str(path))
 
 
-def load_profile(model: str) -> Profile:
-    """The profile of a model.
+def load_profile(model: str, *, of: str = "") -> Profile:
+    """The profile of a model; if it has none of this, the one of everything.
 
     Args:
         model: URI of a registered model, such as "models:/landcover/3".
+        of: what it describes, such as "served".
 
     Raises:
         LookupError: it was stored without one.
     """
-    names = [file.path for file in mlflow.artifacts.list_artifacts(model) or ()]
-    if FILE not in {Path(name).name for name in names}:
-        raise LookupError(
-            f"{model} has no reference profile ({FILE}): it was trained before profiles were "
-            "stored. Train it again, or store one with gaiaflow.monitoring.store_profile."
-        )
-    return Profile.from_json(mlflow.artifacts.load_text(f"{model}/{FILE}"))
+    there = {Path(file.path).name for file in mlflow.artifacts.list_artifacts(model) or ()}
+    for name in (_file(of), _file("")):
+        if name in there:
+            return Profile.from_json(mlflow.artifacts.load_text(f"{model}/{name}"))
+    raise LookupError(
+        f"{model} has no reference profile ({_file('')}): it was trained before profiles were "
+        "stored. Train it again, or store one with gaiaflow.monitoring.store_profile."
+    )
+
+
+def _file(of: str) -> str:
+    return f"profile-{of}.json" if of else "profile.json"
 
 
 def is_numeric(values: pd.Series) -> bool:

@@ -106,6 +106,29 @@ def read_served(place: str, *, since: datetime, until: datetime, version: str) -
     return Served(table, each.astype({"duration_ms": float, "failed": bool}), right, labelled)
 
 
+def read_labelled(place: str, *, since: datetime, until: datetime) -> pd.DataFrame:
+    """The requests whose truth is known by now, whichever version has answered.
+
+    Args:
+        place: the model's folder, such as "s3://bucket/serving/landcover".
+        since: the first moment, with a time zone.
+        until: the first moment after the time that counts.
+
+    Returns:
+        A row for each labelled row of a request: its inputs, `id` of the request, and `class`, the
+        truth. The same place and times give the same order.
+    """
+    labels = _labels(place)
+    found = [pd.DataFrame(columns=["id", "class"])]
+    if len(labels):
+        for part in _parts(place, since, until):
+            known = part[part["error"].isna()].merge(labels, on=_KEYS).sort_values(_KEYS)
+            inputs = [name for name in part if name.startswith(_INPUT)]
+            rows = known[[*inputs, "id", "class"]]
+            found.append(rows.rename(columns=lambda name: name.removeprefix(_INPUT)))
+    return pd.concat(found, ignore_index=True)
+
+
 def _parts(place: str, since: datetime, until: datetime) -> Iterator[pd.DataFrame]:
     day = since.date()
     while day <= until.date() + timedelta(days=1):  # folders have the day of writing

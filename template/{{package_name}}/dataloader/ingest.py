@@ -11,6 +11,7 @@ from gaiaflow.rasters import open_raster, read_labels, sample_labels, spatial_bl
 
 from ..model_pipeline.bands import BANDS, FROM_LANDSAT
 from ..utils import s3
+from .feedback import labelled_requests, with_feedback
 from .scene import find_data, open_scene, sample_scene, store_scene
 
 SAMPLE = "sample"
@@ -25,6 +26,7 @@ def ingest(
     scale: float | None = None,
     offset: float | None = None,
     nodata: float | None = None,
+    feedback: str | None = None,
 ) -> dict[str, Any]:
     """Store the scene as COG and the samples as a table under a new prefix.
 
@@ -36,6 +38,7 @@ def ingest(
             (reflectance, 0..1), class.
         label_column: the column of points or polygons that names their class.
         band_names, scale, offset, nodata: what the scene's file doesn't say; see `open_scene`.
+        feedback: a registered model whose labelled requests are samples, too.
 
     Returns:
         The S3 keys `scene` and `samples`, and the scene's `name`.
@@ -48,10 +51,13 @@ def ingest(
         options = {"band_names": band_names, "scale": scale, "offset": offset, "nodata": nodata}
         with open_scene(find_data(scene), **options) as raster:  # type: ignore[arg-type]
             store_scene(raster, s3.uri(key))
+    table = samples(key, labels, label_column)
+    if feedback:
+        table = with_feedback(table, labelled_requests(feedback))
     return {
         "name": scene_name(scene),
         "scene": key,
-        "samples": s3.put_table(f"{prefix}/samples.parquet", samples(key, labels, label_column)),
+        "samples": s3.put_table(f"{prefix}/samples.parquet", table),
     }
 
 

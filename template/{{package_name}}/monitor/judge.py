@@ -37,7 +37,7 @@ def judge(collected: dict[str, Any]) -> dict[str, Any]:
     """
     name, version = collected["name"], collected["version"]
     model = f"models:/{name}/{version}"
-    profile, loaded = load_profile(model), mlflow.pyfunc.load_model(model, suppress_warnings=True)
+    loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
     served = Served(
         s3.get_table(collected["served"]),
         s3.get_table(collected["requests"]),
@@ -46,9 +46,11 @@ def judge(collected: dict[str, Any]) -> dict[str, Any]:
     )
     comparisons = []
     if len(served.requests):
+        profile = load_profile(model, of="served")
         comparisons.append(judge_served(profile, loaded, served, accuracy_of(name, version)))
     if collected["scenes"]:
         pixels = observe(loaded, s3.get_table(collected["mapped"]))
+        profile = load_profile(model, of="mapped")
         comparisons.append(compare(profile, pixels, name="mapped", limits=LIMITS))
     facts = {
         "Time": f"{collected['since']} to {collected['until']}",

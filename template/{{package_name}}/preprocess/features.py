@@ -28,13 +28,13 @@ def features(samples: str) -> dict[str, Any]:
 
 
 def make_features(samples: pd.DataFrame) -> pd.DataFrame:
-    """The samples with their indices, class, split ("train" or "test") and block, if any.
+    """The samples with indices, class, split ("train" or "test"); block and `served`, if any.
 
     Both parts have about the same share of each class. Samples that have a block are split by
     block: neighbouring pixels look alike, and a model that is tested on neighbours of what it has
     learned from looks better than it is.
     """
-    kept = [name for name in ("class", "block") if name in samples]
+    kept = [name for name in ("class", "block", "served") if name in samples]
     table = add_indices(samples).join(samples[kept]).reset_index(drop=True)
     if "block" in table:
         test = blocks_apart(table)
@@ -62,4 +62,4 @@ def blocks_apart(table: pd.DataFrame) -> Any:
 
 def columns_of(table: pd.DataFrame) -> list[str]:
     """The columns that a model learns from."""
-    return [name for name in table.columns if name not in ("class", "split", "block")]
+    return [name for name in table.columns if name not in ("class", "split", "block", "served")]

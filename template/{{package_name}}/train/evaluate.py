@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
+from gaiaflow.monitoring import challenge
+
 from ..model_pipeline.bands import BANDS
 from ..model_pipeline.registry import champion_version
 from ..postprocess.figures import confusion_figure
@@ -29,14 +31,18 @@ def evaluate(features: str, model: str, run_id: str, name: str = "landcover") ->
         name: the registered model whose champion is the one to beat.
 
     Returns:
-        `metrics` of the model, and `champion_accuracy` (None without a champion).
+        `metrics` of the model, and its `challenge` of the champion (None without a champion).
     """
     table = s3.get_table(features)
     test = table[table["split"] == "test"]
     predicted = predict_classes(model, test)
     metrics = compute_metrics(test["class"], predicted)
 
+    champion = champion_classes(name, test)
+    result = None if champion is None else challenge(test["class"], predicted, champion)
     mlflow.log_metrics(metrics, run_id=run_id, model_id=model.rpartition("/")[2])
+    if result:
+        mlflow.log_metrics({f"challenge.{key}": result[key] for key in result}, run_id=run_id)
     classes = sorted(table["class"].unique())
     matrix = confusion_matrix(test["class"], predicted, labels=classes)
     with TemporaryDirectory() as folder:
@@ -44,21 +50,20 @@ def evaluate(features: str, model: str, run_id: str, name: str = "landcover") ->
         confusion_figure(matrix, classes).savefig(picture)
         mlflow.log_artifact(str(picture), run_id=run_id)
 
-    return {"metrics": metrics, "champion_accuracy": champion_accuracy(name, test)}
+    return {"metrics": metrics, "challenge": result}
 
 
-def champion_accuracy(name: str, test: pd.DataFrame) -> float | None:
-    """The accuracy of the champion of this name, or None if there is none to compare with."""
+def champion_classes(name: str, test: pd.DataFrame) -> np.ndarray[Any, Any] | None:
+    """What the champion of this name predicts, or None if there is none to compare with."""
     version = champion_version(name)
     if version is None:
         return None
     try:
-        predicted = predict_classes(f"models:/{name}/{version}", test)
+        return predict_classes(f"models:/{name}/{version}", test)
     except (ImportError, AttributeError) as error:
         # Its code has since been renamed or removed from the project.
         logger.warning("champion %s of %s no longer loads: %s", version, name, error)
         return None
-    return float(accuracy_score(test["class"], predicted))
 
 
 def predict_classes(model: str, table: pd.DataFrame) -> np.ndarray[Any, Any]:

@@ -5,21 +5,24 @@ from typing import Any
 import mlflow
 
 from ..model_pipeline.registry import champion_version, promote
+from .challenge import wins
 
 
 def register(
     model: str,
     metrics: dict[str, float],
-    champion_accuracy: float | None = None,
+    challenge: dict[str, float] | None = None,
     name: str = "landcover",
     min_accuracy: float = 0.85,
+    run_type: str = "manual",
 ) -> dict[str, Any]:
-    """Register a model that is good enough; make it champion unless the current one is better.
+    """Register a model that is good enough; make it the champion if it wins.
 
     Args:
         model: URI of a logged model.
         metrics: the model's metrics on held-out data.
-        champion_accuracy: the current champion's accuracy on the same data, if there is one.
+        challenge: what `evaluate` returns about the current champion, if there is one.
+        run_type: of the DAG run; see `wins` for what difference that makes.
 
     Returns:
         `name` and `version` of the new entry, `is_champion`, and the URI `champion` of the model
@@ -35,7 +38,7 @@ def register(
             f"of {min_accuracy:.3f}. See the run's confusion matrix in MLflow."
         )
     entry = mlflow.register_model(model, name, tags={"accuracy": f"{accuracy:.4f}"})
-    is_champion = champion_accuracy is None or accuracy >= champion_accuracy
+    is_champion = wins(challenge, automatic=run_type != "manual")
     if is_champion:
         promote(name, entry.version)
     return {

@@ -8,13 +8,14 @@ import mlflow
 import pandas as pd
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
-from gaiaflow.monitoring import store_profile
+from gaiaflow.monitoring import Profile, store_profile
 
 from ..model.classes import classes_of
 from ..model.classifier import SEARCH, make_classifier
 from ..model_pipeline.bands import BANDS
 from ..model_pipeline.landcover import build_pipeline, log_pipeline
-from ..monitor.pixels import profile_of
+from ..monitor.pixels import observe, profile_of
+from ..monitor.policy import LIMITS
 from ..preprocess.features import SEED, columns_of
 from ..utils import s3
 
@@ -33,6 +34,7 @@ def train(features: str, scene: str | None = None, folds: int = 5) -> dict[str, 
         `run_id`, the URI `model` of the logged inference pipeline, and `cv_accuracy`.
     """
     table = s3.get_table(features)
+    served = table[table["served"]] if "served" in table else table.head(0)
     table = table[table["split"] == "train"].reset_index(drop=True)
     columns = columns_of(table)
     search = search_classifier(table[columns], table["class"], folds_of(table, folds))
@@ -47,6 +49,8 @@ def train(features: str, scene: str | None = None, folds: int = 5) -> dict[str, 
         model = log_pipeline(pipeline, example, classes_of(table["class"]))
         if scene:
             store_profile(profile_of(pipeline, scene), model)
+        if len(served) >= LIMITS.min_rows:
+            store_profile(Profile.of(observe(pipeline, served)), model, of="served")
     return {
         "run_id": run.info.run_id,
         "model": model,

@@ -1,0 +1,73 @@
+"""Third stage: decide whether drift starts a training."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import mlflow
+from mlflow.entities import Run
+
+from .policy import ATTEMPTS, COOL_DOWN
+
+BY_DRIFT = "asset_triggered"  # how Airflow calls runs that an asset has started
+
+
+def decide(verdict: str, name: str = "landcover") -> dict[str, Any]:
+    """Decide whether to train a challenger now.
+
+    Args:
+        verdict: of `judge`.
+        name: the registered model.
+
+    Returns:
+        Whether to `retrain`, and `why`.
+    """
+    if verdict != "drift":
+        return {"retrain": False, "why": f"The verdict is {verdict}."}
+    trainings = [
+        started(run)
+        for run in find("tags.pipeline = 'landcover'")
+        if run.data.tags.get("airflow.run_id", "").startswith(BY_DRIFT)
+    ]
+    reports = find(f"tags.pipeline = 'monitor' and tags.model = '{name}'")
+    fine = [started(run) for run in reports if run.data.tags["verdict"] != "drift"]
+    why_not = reason_to_wait(datetime.now(UTC), trainings, fine)
+    return {"retrain": not why_not, "why": why_not or "The data has drifted."}
+
+
+def reason_to_wait(now: datetime, trainings: Iterable[datetime], fine: Iterable[datetime]) -> str:
+    """Why drift doesn't start a training now; empty if it does.
+
+    It waits for COOL_DOWN after each training, and stops after ATTEMPTS that haven't helped.
+
+    Args:
+        trainings: when drift has started one.
+        fine: when the monitor has found no drift.
+    """
+    trainings = list(trainings)
+    latest = max(trainings, default=None)
+    if latest and now - latest < COOL_DOWN:
+        return f"Drift has started a training at {latest:%Y-%m-%d %H:%M} UTC: too short ago."
+    last_fine = max(fine, default=None)
+    tried = [moment for moment in trainings if last_fine is None or moment > last_fine]
+    if len(tried) >= ATTEMPTS:
+        return (
+            f"{len(tried)} trainings have not helped. Look at the report, and train on new labels "
+            "or a new scene: python3 mlops_manager.py run landcover"
+        )
+    return ""
+
+
+def find(condition: str) -> list[Run]:
+    """The latest runs of the project's experiment that fulfil a condition."""
+    return mlflow.search_runs(
+        filter_string=condition,
+        max_results=200,
+        order_by=["start_time DESC"],
+        output_format="list",
+    )
+
+
+def started(run: Run) -> datetime:
+    """When a run has started."""
+    return datetime.fromtimestamp(run.info.start_time / 1000, UTC)
