@@ -57,7 +57,7 @@ def test_products_are_in_the_object_store(environment: Project, run: Any) -> Non
     found = environment.probe("products", "landcover/", "products/landcover/")
     assert {key.rpartition("/")[2] for key in found} == {
         *("scene.tif", "samples.parquet", "features.parquet", "landcover.tif", "landcover.png"),
-        *("collection.json", "sample-landcover-v1.json", "landcover-v1.json"),
+        *("collection.json", "sample-landcover-v1.json", "landcover-v1.json", "sample.parquet"),
     }
 
 

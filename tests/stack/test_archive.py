@@ -102,7 +102,7 @@ def test_a_broken_scene_fails_alone(champion: Project, api: str, written: Any) -
         for asset in item["assets"].values()
         for band in asset.get("bands", [])
     }
-    [values] = champion.probe("products", f"products/landcover/{name}/").values()
+    [values] = champion.probe("products", f"products/landcover/{name}/landcover.tif").values()
     assert values["values"][0] == 0  # the clouds
     assert values["layout"] == "COG"
 

@@ -46,7 +46,7 @@ def products(stack: Project, run: Any) -> dict[str, Any]:
 def test_products(products: dict[str, Any]) -> None:
     assert set(products) == {
         *("scene.tif", "samples.parquet", "features.parquet", "landcover.tif", "landcover.png"),
-        *("collection.json", "sample-landcover-v1.json", "landcover-v1.json"),
+        *("collection.json", "sample-landcover-v1.json", "landcover-v1.json", "sample.parquet"),
     }
 
 

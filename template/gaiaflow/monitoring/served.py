@@ -1,12 +1,7 @@
-"""Read the log of served requests.
+"""Read the log of requests that `gaiaflow.serving.request_log` writes: a row for each prediction.
 
-It lies at `serving/<model>/<YYYY-MM-DD>/<HHMMSS>-<random>.parquet` (UTC), a row for each row of a
-request: `time`, `id` and `version` of the model, `row` (number within the request), `duration_ms`
-of the request, `error` (a text if it failed; then inputs are null), `input.<column>`, `output`.
-What a model answers with several columns (`output.<column>`) is not looked at.
-
-Truth that came later lies at `serving/<model>/labels/`, as Parquet or CSV files with `id`, `row`
-and `class`.
+Truth that came later lies beside it, in `labels/`: Parquet or CSV files with `id` and `row` of the
+log, and `class`. What a model answers with several columns (`output.NAME`) is not looked at.
 """
 
 from __future__ import annotations
@@ -18,6 +13,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from gaiaflow.monitoring.findings import Finding, Steps, judged
 from gaiaflow.monitoring.profiles import PREDICTION
@@ -48,6 +44,8 @@ class Served:
     ) -> tuple[Finding, ...]:
         """How many requests there were, the share (0..1) that failed, and how long they took.
 
+        A few failed or slow requests may be chance: binomial tests say whether they are.
+
         Args:
             failed: limits of the share that failed.
             duration_ms: limits of the time that 95 % of the requests stay below.
@@ -55,14 +53,23 @@ class Served:
         count = len(self.requests)
         if not count:
             return (judged("requests", "count", 0),)
+        bad = int(self.requests["failed"].sum())
         times = self.requests.loc[~self.requests["failed"], "duration_ms"].dropna()
         middle, most = times.quantile([0.5, 0.95]) if len(times) else (0.0, 0.0)
+        slow = int((times >= duration_ms[0]).sum()) if duration_ms else 0
         return (
             judged("requests", "count", count),
-            judged("requests", "failed", float(self.requests["failed"].mean()), failed),
+            judged("requests", "failed", bad / count, failed, _p(bad, count, failed[0])),
             judged("requests", "median_ms", float(middle)),
-            judged("requests", "p95_ms", float(most), duration_ms),
+            judged("requests", "p95_ms", float(most), duration_ms, _p(slow, len(times), 0.05)),
         )
+
+
+def _p(some: int, count: int, share: float) -> float:
+    """The p-value of so many, if no more than this share was expected."""
+    if not count:
+        return 1.0
+    return float(stats.binomtest(some, count, share, alternative="greater").pvalue)
 
 
 def read_served(place: str, *, since: datetime, until: datetime, version: str) -> Served:
@@ -81,11 +88,11 @@ def read_served(place: str, *, since: datetime, until: datetime, version: str) -
     for whole in _parts(place, since, until):
         part = whole[whole["version"].astype(str) == version]
         failed = part["error"].notna()
-        times = part.assign(failed=failed).groupby("id")[["duration_ms", "failed"]].max()
+        times = part.assign(failed=failed).groupby(["id", "time"])[["duration_ms", "failed"]].max()
         requests.append(times)
         answered = part[~failed]
         if _OUTPUT in answered:
-            known = answered.merge(labels, on=_KEYS)
+            known = answered.astype({"row": int}).merge(labels, on=_KEYS)
             labelled += len(known)
             right += int((known[_OUTPUT].astype(str) == known["class"].astype(str)).sum())
         inputs = [name for name in part if name.startswith(_INPUT)]
@@ -124,7 +131,7 @@ def read_labelled(place: str, *, since: datetime, until: datetime) -> pd.DataFra
 
 def _parts(place: str, since: datetime, until: datetime) -> Iterator[pd.DataFrame]:
     day = since.date()
-    while day <= until.date():
+    while day <= until.date() + timedelta(days=1):  # folders have the day of writing
         files = folder(f"{place}/{day:%Y-%m-%d}")
         for name in files.names():
             data = files.read(name)
