@@ -12,7 +12,9 @@ def challenge(truth: Any, challenger: Any, champion: Any) -> dict[str, float]:
     """Compare two models on the same held-out samples.
 
     Args:
-        truth, challenger, champion: the true and the two predicted classes, one per sample.
+        truth: the class of each sample.
+        challenger: what the new model predicts.
+        champion: what the model in use predicts.
 
     Returns:
         `champion_accuracy` (0..1); `only_challenger` and `only_champion`, how many samples only

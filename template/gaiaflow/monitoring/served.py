@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +23,7 @@ from gaiaflow.stac import folder
 ROWS = 50_000  # that are kept, chosen at random
 _INPUT, _OUTPUT = "input.", "output"
 _KEYS = ["id", "row"]
+_AT_ONCE = 8  # files
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,8 @@ def read_labelled(place: str, *, since: datetime, until: datetime) -> pd.DataFra
     found = [pd.DataFrame(columns=["id", "class"])]
     if len(labels):
         for part in _parts(place, since, until):
-            known = part[part["error"].isna()].merge(labels, on=_KEYS).sort_values(_KEYS)
+            answered = part[part["error"].isna()].astype({"row": int})
+            known = answered.merge(labels, on=_KEYS).sort_values(_KEYS)
             inputs = [name for name in part if name.startswith(_INPUT)]
             rows = known[[*inputs, "id", "class"]]
             found.append(rows.rename(columns=lambda name: name.removeprefix(_INPUT)))
@@ -133,12 +136,13 @@ def _parts(place: str, since: datetime, until: datetime) -> Iterator[pd.DataFram
     day = since.date()
     while day <= until.date() + timedelta(days=1):  # folders have the day of writing
         files = folder(f"{place}/{day:%Y-%m-%d}")
-        for name in files.names():
-            data = files.read(name)
-            if data and name.endswith(".parquet"):
-                part = pd.read_parquet(io.BytesIO(data))
-                time = pd.to_datetime(part["time"], utc=True)
-                yield part[(time >= since) & (time < until)]
+        names = [name for name in files.names() if name.endswith(".parquet")]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:  # they are many and small
+            for data in threads.map(files.read, names):
+                if data:
+                    part = pd.read_parquet(io.BytesIO(data))
+                    time = pd.to_datetime(part["time"], utc=True)
+                    yield part[(time >= since) & (time < until)]
         day += timedelta(days=1)
 
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -28,7 +21,6 @@ class Metrics:
     def __init__(
         self, model: str, version: str, log: RequestLog, waiting: Callable[[], int]
     ) -> None:
-        disable_created_metrics()  # a line more for each metric, which nobody reads
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "serving_requests", "Requests by HTTP status", ["status"], registry=self._registry

@@ -8,13 +8,17 @@ from ..model_pipeline.registry import champion_version, promote
 from .challenge import wins
 
 
+# How Airflow calls runs that a schedule or an asset has started.
+AUTOMATIC = ("scheduled__", "asset_triggered__")
+
+
 def register(
     model: str,
     metrics: dict[str, float],
     challenge: dict[str, float] | None = None,
     name: str = "landcover",
     min_accuracy: float = 0.85,
-    run_type: str = "manual",
+    dag_run: str = "",
 ) -> dict[str, Any]:
     """Register a model that is good enough; make it the champion if it wins.
 
@@ -22,7 +26,7 @@ def register(
         model: URI of a logged model.
         metrics: the model's metrics on held-out data.
         challenge: what `evaluate` returns about the current champion, if there is one.
-        run_type: of the DAG run; see `wins` for what difference that makes.
+        dag_run: the id of the DAG run, which says whether somebody has started it.
 
     Returns:
         `name` and `version` of the new entry, `is_champion`, and the URI `champion` of the model
@@ -38,7 +42,7 @@ def register(
             f"of {min_accuracy:.3f}. See the run's confusion matrix in MLflow."
         )
     entry = mlflow.register_model(model, name, tags={"accuracy": f"{accuracy:.4f}"})
-    is_champion = wins(challenge, automatic=run_type != "manual")
+    is_champion = wins(challenge, automatic=dag_run.startswith(AUTOMATIC))
     if is_champion:
         promote(name, entry.version)
     return {
