@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import psutil
 import pytest
 
+from tests.stack.serving import close_the_loop, predict, served
 from tests.stack.test_services import ask
-from tests.stack.test_serving import predict, served
 
 from .conftest import Project, containers_of, exec_in, wait_for
 
@@ -68,3 +69,8 @@ def test_a_start_of_all_leaves_it(serving: Project, engine: docker.DockerClient)
     assert serving.manage("start", "--backend", "compose").code == 0
     assert containers_of(engine, serving)["serving"].id == before
     assert serving.status()["serving"]["state"] == "healthy"
+
+
+@pytest.mark.slow
+def test_the_loop_closes_by_itself(serving: Project, tmp_path: Path) -> None:
+    close_the_loop(serving, tmp_path)

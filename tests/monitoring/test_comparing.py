@@ -166,3 +166,20 @@ def test_metrics_have_names_that_mlflow_takes(profile: Profile, window: Window) 
     assert "served.H_he _m_.psi" in names
     values: list[Any] = list(names.values())
     assert all(isinstance(value, float) and np.isfinite(value) for value in values)
+
+
+def test_a_model_that_is_always_sure_does_not_alarm() -> None:
+    """Its confidences differ in the eighth digit only, which is not a change."""
+    random = np.random.default_rng(0)
+
+    def sure(rows: int) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "B02": random.normal(size=rows),
+                "confidence": 1 - 10.0 ** random.uniform(-12, -6, rows),
+            }
+        )
+
+    profile = Profile.from_json(Profile.of(sure(2000)).to_json())
+    assert compare(profile, sure(1000)).verdict == "ok"
+    assert compare(profile, sure(1000).assign(confidence=0.8)).verdict == "drift"

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,11 +16,9 @@ import pytest
 from tests.docs.blocks import commands_of
 
 from .conftest import Project, listens, person, run_block, wait_for
+from .serving import BANDS, ROWS, VEGETATION, WATER, champion, close_the_loop, key, predict, served
 from .test_services import ask, log_in
 
-BANDS = ["B02", "B03", "B04", "B08"]
-WATER, VEGETATION = [0.06, 0.05, 0.03, 0.01], [0.04, 0.06, 0.04, 0.4]
-ROWS = {"dataframe_split": {"columns": BANDS, "data": [WATER, VEGETATION]}}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -41,28 +39,6 @@ def serving(stack: Project) -> Iterator[Project]:
     assert not listens(int(stack.env["SERVING_PORT"]))
     assert not list((stack.root / ".gaiaflow" / "served").iterdir())
     assert "serving" not in stack.status()
-
-
-def key(project: Project) -> dict[str, str]:
-    return {"Authorization": f"Bearer {project.env['SERVING_KEY']}"}
-
-
-def predict(project: Project, body: Any = ROWS, **headers: str) -> tuple[int, Any]:
-    url = project.url("SERVING_PORT") + "/invocations"
-    code, content = ask(url, body, **{**key(project), **headers})
-    return code, json.loads(content) if content else None
-
-
-def served(project: Project) -> str:
-    """The version that answers now; empty if none does."""
-    code, body = ask(project.url("SERVING_PORT") + "/", **key(project))
-    return str(json.loads(body)["version"]) if code == 200 else ""
-
-
-def champion(project: Project) -> int:
-    versions = project.manage("models", "landcover", "--json").json()
-    [found] = [version["version"] for version in versions if "champion" in version["aliases"]]
-    return int(found)
 
 
 def log(project: Project) -> str:
@@ -236,6 +212,11 @@ def test_documentation(serving: Project) -> None:
     done = run_block(serving, choose, person())
     assert done.code == 0 and "Version 1 of landcover is the champion again" in done.out, done
     assert serving.manage("promote", "landcover", str(old)).code == 0
+
+
+def test_the_loop_closes_by_itself(serving: Project, tmp_path: Path) -> None:
+    """Other data arrive, drift is found, a challenger wins, and serving answers with it."""
+    close_the_loop(serving, tmp_path)
 
 
 # --- Crashes -------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ BINS = 10
 SAMPLE = 2_000  # rows
 OTHER = "(other)"
 _CATEGORIES = 50  # of a column; the rest count as one
-_DIGITS = 7  # of numbers in the sample: those of float32
+_DIGITS = 7  # of numbers: those of float32
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Profile:
         numeric = [name for name, column in columns.items() if isinstance(column, NumberColumn)]
         some = table[numeric].sample(min(len(table), SAMPLE), random_state=seed)
         numbers = some.apply(numbers_of).reset_index(drop=True)
-        return cls(len(table), columns, numbers.map(_short))
+        return cls(len(table), columns, numbers)
 
     @cached_property
     def relations(self) -> Relations | None:
@@ -170,9 +170,14 @@ def is_numeric(values: pd.Series) -> bool:
 
 
 def numbers_of(values: pd.Series) -> pd.Series:
-    """A column as numbers; NaN for all that is none, and for infinities."""
+    """A column as numbers; NaN for all that is none, and for infinities.
+
+    Reference and window are rounded alike, since a distance of distributions counts the smallest
+    difference: to what float32 can tell apart and, for `CONFIDENCE`, to per cent.
+    """
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    return numbers.where(np.isfinite(numbers))
+    numbers = numbers.where(np.isfinite(numbers))
+    return numbers.round(2) if values.name == CONFIDENCE else _short(numbers)
 
 
 def classes_of(values: pd.Series, known: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -209,8 +214,11 @@ def _column(found: dict[str, Any]) -> NumberColumn | ClassColumn:
     )
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+def _short(numbers: pd.Series) -> pd.Series:
+    """Numbers with `_DIGITS` significant digits."""
+    size = numbers.abs().where(numbers != 0, 1.0)
+    digits = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(size)))
+    return (numbers * digits).round() / digits
 
 
 _KINDS: dict[type, str] = {NumberColumn: "numbers", ClassColumn: "classes"}
