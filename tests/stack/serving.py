@@ -125,4 +125,4 @@ def right(project: Project) -> float:
     body = {"dataframe_split": {"columns": BANDS, "data": [list(row) for row in SEEN.values()]}}
     _, answer = predict(project, body)
     pairs = zip(answer["predictions"], SEEN, strict=True)
-    return sum(predicted == kind for predicted, kind in pairs) / len(SEEN)
+    return sum(float(predicted == kind) for predicted, kind in pairs) / len(SEEN)

@@ -28,7 +28,7 @@ class Models(cli.Application):
             console.out.print(console.table(columns, [_row(version) for version in versions]))
         else:
             console.err.print(
-                "No model is registered. Train one: python3 mlops_manager.py run landcover"
+                "No model is registered. A run of the example `landcover` registers one."
             )
         return DONE
 
