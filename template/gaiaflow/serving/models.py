@@ -34,7 +34,8 @@ def champion(model: str) -> str:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise CantServe(
-                f"The model {model!r} has no champion. A run of the example `landcover` makes one.\n"
+                f"The model {model!r} has no champion.\n"
+                "The example `landcover` makes one: python3 mlops_manager.py run landcover\n"
                 "See what is registered: python3 mlops_manager.py models\n"
                 "Choose a champion: python3 mlops_manager.py promote NAME VERSION\n"
                 "To serve a different model, set SERVING_MODEL in .env."
