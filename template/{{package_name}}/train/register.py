@@ -7,7 +7,6 @@ import mlflow
 from ..model_pipeline.registry import champion_version, promote
 from .challenge import wins
 
-
 # How Airflow calls runs that a schedule or an asset has started.
 AUTOMATIC = ("scheduled__", "asset_triggered__")
 
