@@ -99,7 +99,7 @@ def test_every_file_is_valid(project: Path) -> None:
         elif path.suffix == ".toml":
             tomllib.loads(text)
         elif path.suffix in {".yml", ".yaml"}:
-            yaml.safe_load(text)
+            list(yaml.safe_load_all(text))
         elif path.suffix in {".json", ".ipynb"}:
             json.loads(text)
 
