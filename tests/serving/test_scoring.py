@@ -95,7 +95,7 @@ def test_a_model_that_fails(load: Load, caplog: pytest.LogCaptureFixture) -> Non
     def fail(table: pd.DataFrame) -> Any:
         raise ZeroDivisionError("in /home/anna/secret.py")
 
-    scored = Scorer(load(fail)).score(split(["red", "nir"], [1, 1]), JSON)
+    scored = Scorer(load(fail)).score(split(["red", "nir"], [1, 1]), JSON, "tile-7")
     assert scored.status == 500
     assert "secret" not in scored.content
-    assert "in /home/anna/secret.py" in caplog.text
+    assert "request tile-7" in caplog.text and "in /home/anna/secret.py" in caplog.text

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from mlflow.pyfunc import PyFuncModel
@@ -80,7 +81,9 @@ class App:
         log: RequestLog,
         limits: Limits,
     ) -> None:
-        self.leaving = False  # then clients shall connect again, which leads to a new worker
+        self.leaving = (
+            False  # whether clients are told to connect again: another worker answers them
+        )
         self._scorer = Scorer(model)
         self._about = {"model": name, "version": version, **_signature(model)}
         self._expected = f"Bearer {key}".encode()
@@ -148,7 +151,7 @@ class App:
         arrived, started = datetime.now(UTC), time.perf_counter()
         scored = Scored(503, "")
         try:
-            scored = await self._score(request)
+            scored = await self._score(request, identifier)
         except Refused as error:
             scored = Scored(error.status, str(error))
             raise
@@ -165,7 +168,7 @@ class App:
         headers = {"x-model-version": str(self._about["version"])}
         return Response(scored.content, media_type="application/json", headers=headers)
 
-    async def _score(self, request: Request) -> Scored:
+    async def _score(self, request: Request, identifier: str) -> Scored:
         if self._waiting >= self._limits.max_waiting:
             busy = f"{self._waiting} requests are in progress. Try again."
             raise Refused(503, busy, {"retry-after": "1"})
@@ -174,8 +177,8 @@ class App:
         try:
             async with asyncio.timeout(self._limits.seconds):
                 body = await self._body(request)
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, self._scorer.score, body, kind)
+                score = partial(self._scorer.score, body, kind, identifier)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, score)
         except TimeoutError:
             raise Refused(504, f"The request took more than {self._limits.seconds:g} s.") from None
         finally:

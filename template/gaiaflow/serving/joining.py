@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc import PyFuncModel
 
-_MOST = 4096  # rows that are joined: a long request has little overhead, and shall delay no others
+_MOST = 4096  # rows that are joined; a longer request has little overhead, and would delay others
 
 
 @dataclass

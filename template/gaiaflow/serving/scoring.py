@@ -55,8 +55,8 @@ class Scorer:
         """Whether the model predicts for several requests at once."""
         return self._predictor.joins
 
-    def score(self, body: bytes, content_type: str) -> Scored:
-        """Score the body of one request."""
+    def score(self, body: bytes, content_type: str, identifier: str = "") -> Scored:
+        """Score the body of one request; its identifier is for the log."""
         model = _Observed(self._metadata, self._predictor, self._schema)
         try:
             answer = _invocations(body, content_type, model, self._schema)
@@ -67,7 +67,7 @@ class Scorer:
                 return Scored(400, self._explain(error, body, content_type))
             if missing := _missing_values(model.inputs):
                 return Scored(400, f"The model can't handle missing values, as in {missing}.")
-            logger.error("the model failed", exc_info=model.failure)
+            logger.error("request %s: the model failed", identifier, exc_info=model.failure)
             return Scored(500, "The model failed. The server's log has the details.")
         if answer.status != 200:
             return Scored(answer.status, answer.response)

@@ -13,4 +13,4 @@ FAILED = (0.02, 0.1)  # share of requests (0..1)
 DURATION_MS = (1_000.0, 5_000.0)  # that 95 % of the requests stay below
 
 COOL_DOWN = timedelta(hours=12)  # between two trainings that drift has started
-ATTEMPTS = 2  # so many that haven't helped, and it takes a person
+ATTEMPTS = 2  # after so many that haven't helped, it takes a person

@@ -1,5 +1,6 @@
 """Third stage: decide whether drift starts a training."""
 
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,8 @@ import mlflow
 from mlflow.entities import Run
 
 from .policy import ATTEMPTS, COOL_DOWN
+
+logger = logging.getLogger(__name__)
 
 BY_DRIFT = "asset_triggered"  # how Airflow calls runs that an asset has started
 
@@ -23,7 +26,7 @@ def decide(verdict: str, name: str = "landcover") -> dict[str, Any]:
         Whether to `retrain`, and `why`.
     """
     if verdict != "drift":
-        return {"retrain": False, "why": f"The verdict is {verdict}."}
+        return answer(f"The verdict is {verdict}.")
     trainings = [
         started(run)
         for run in find("tags.pipeline = 'landcover'")
@@ -31,8 +34,14 @@ def decide(verdict: str, name: str = "landcover") -> dict[str, Any]:
     ]
     reports = find(f"tags.pipeline = 'monitor' and tags.model = '{name}'")
     fine = [started(run) for run in reports if run.data.tags["verdict"] != "drift"]
-    why_not = reason_to_wait(datetime.now(UTC), trainings, fine)
-    return {"retrain": not why_not, "why": why_not or "The data has drifted."}
+    return answer(reason_to_wait(datetime.now(UTC), trainings, fine))
+
+
+def answer(why_not: str) -> dict[str, Any]:
+    """The decision, which is also in the task's log."""
+    why = why_not or "The data has drifted."
+    logger.warning("retrain: %s. %s", "no" if why_not else "yes", why)
+    return {"retrain": not why_not, "why": why}
 
 
 def reason_to_wait(now: datetime, trainings: Iterable[datetime], fine: Iterable[datetime]) -> str:
