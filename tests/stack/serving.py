@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.airflow_api import AirflowApi
+
 from .conftest import Project, wait_for
 from .test_services import ask
 
@@ -57,7 +59,9 @@ def trained_after_drift(project: Project) -> Iterator[None]:
     changed, count = re.subn(r"(?m)^    schedule=None,$", "    schedule=[DRIFT],", before)
     assert count == 1
     path.write_text(changed, encoding="utf-8")
+    airflow = AirflowApi(project.root)
     try:
+        wait_for(lambda: "sset" in (airflow.get("/dags/landcover")["timetable_summary"] or ""), 120)
         yield
     finally:
         path.write_text(before, encoding="utf-8")
@@ -102,7 +106,6 @@ def monitor(project: Project) -> dict[str, Any]:
 def close_the_loop(project: Project, folder: Path) -> None:
     """Let other data arrive, and wait until serving answers with a model that has learned it."""
     with trained_after_drift(project):
-        assert project.manage("run", "landcover").code == 0  # waits until Airflow has read the line
         old = champion(project)
         wait_for(lambda: served(project) == str(old), LIMIT)
         send(project, "first", folder)
