@@ -143,6 +143,19 @@ def exec_in(container: Container, *command: str, **options: Any) -> tuple[int, s
     return int(done.exit_code), str(done.output.decode("utf-8", errors="replace"))
 
 
+def assert_confined(container: Container, port: str) -> None:
+    """It has no rights, no root and no settings, and is reached from this machine alone."""
+    host = container.attrs["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Memory"] > 0
+    users = {row[0] for row in container.top(ps_args="-eo uid,pid,args")["Processes"]}
+    assert "0" not in users
+    [[binding]] = [found for found in host["PortBindings"].values() if found]
+    assert binding == {"HostIp": "127.0.0.1", "HostPort": port}
+    assert exec_in(container, "test", "-e", "/opt/project/.env")[0] == 1
+
+
 Start = Callable[..., Project]
 
 

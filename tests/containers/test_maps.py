@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack.test_services import ask, log_in
 
-from .conftest import Project, containers_of, exec_in, name_of
+from .conftest import Project, assert_confined, containers_of, name_of
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +34,7 @@ def get(project: Project, path: str) -> Any:
 
 
 def test_it_is_as_safe_as_the_others(maps: Project, engine: docker.DockerClient) -> None:
-    container = containers_of(engine, maps)["maps"]
-    host = container.attrs["HostConfig"]
-    assert host["CapDrop"] == ["ALL"]
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
-    assert host["Memory"] > 0
-    users = {row[0] for row in container.top(ps_args="-eo uid,pid,args")["Processes"]}
-    assert "0" not in users
-    [[binding]] = [found for found in host["PortBindings"].values() if found]
-    assert binding == {"HostIp": "127.0.0.1", "HostPort": maps.env["MAPS_PORT"]}
-    assert exec_in(container, "test", "-e", "/opt/project/.env")[0] == 1
+    assert_confined(containers_of(engine, maps)["maps"], maps.env["MAPS_PORT"])
     assert ask(maps.url("MAPS_PORT") + "/")[0] == 401
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.stack.serving import close_the_loop, predict, served
 from tests.stack.test_services import ask
 
-from .conftest import Project, containers_of, exec_in, wait_for
+from .conftest import Project, assert_confined, containers_of, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +33,7 @@ def serving(containers: Project, engine: docker.DockerClient) -> Iterator[Projec
 
 
 def test_it_is_as_safe_as_the_others(serving: Project, engine: docker.DockerClient) -> None:
-    container = containers_of(engine, serving)["serving"]
-    host = container.attrs["HostConfig"]
-    assert host["CapDrop"] == ["ALL"]
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
-    assert host["Memory"] > 0
-    users = {row[0] for row in container.top(ps_args="-eo uid,pid,args")["Processes"]}
-    assert "0" not in users
-    [[binding]] = [found for found in host["PortBindings"].values() if found]
-    assert binding == {"HostIp": "127.0.0.1", "HostPort": serving.env["SERVING_PORT"]}
-    assert exec_in(container, "test", "-e", "/opt/project/.env")[0] == 1
+    assert_confined(containers_of(engine, serving)["serving"], serving.env["SERVING_PORT"])
     assert ask(serving.url("SERVING_PORT") + "/")[0] == 401
 
 
