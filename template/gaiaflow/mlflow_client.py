@@ -7,7 +7,7 @@ managers' environment, and takes more than a second to import.
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,11 +54,16 @@ class Registry:
         self._client = httpx.Client(base_url=self.url, auth=login, timeout=30, trust_env=False)
 
     def versions(self, name: str = "") -> list[Version]:
-        """The versions of a model, or of all models; those of a model newest first.
+        """The versions of a model, or of all models, with metrics; those of a model newest first.
 
         Raises:
             GaiaflowError: there is no such model, or MLflow does not answer.
         """
+        found = self._versions(name)
+        return [replace(version, metrics=self._metrics(version.run_id)) for version in found]
+
+    def _versions(self, name: str = "") -> list[Version]:
+        """The same without metrics, which take a request for each version."""
         models = self._all("registered-models/search", "registered_models")
         names = [str(model["name"]) for model in models]
         if name and name not in names:
@@ -78,7 +83,7 @@ class Registry:
         Raises:
             GaiaflowError: there is no such version, or MLflow does not answer.
         """
-        versions = self.versions(name)
+        versions = self._versions(name)
         if version not in {found.version for found in versions}:
             known = ", ".join(str(found.version) for found in versions) or "none"
             raise GaiaflowError(f"{name} has no version {version}. It has: {known}.")
@@ -101,7 +106,7 @@ class Registry:
         Raises:
             GaiaflowError: there is none to return to, or MLflow does not answer.
         """
-        versions = self.versions(name)
+        versions = self._versions(name)
         current = next((found for found in versions if found.is_champion), None)
         if current is None:
             raise GaiaflowError(
@@ -145,7 +150,7 @@ class Registry:
                 _moment(int(entry["creation_timestamp"])),
                 tuple(sorted(aliases.get(str(entry["version"]), []))),
                 {str(tag["key"]): str(tag["value"]) for tag in entry.get("tags", [])},
-                self._metrics(str(entry.get("run_id") or "")),
+                {},
                 str(entry.get("run_id") or ""),
             )
             for entry in found

@@ -10,8 +10,12 @@ import importlib.util
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from gaiaflow.project.project import Project
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "template"
 
@@ -32,6 +36,15 @@ environment_manager = "uv"
 object_store = "seaweedfs"
 kubernetes = false
 """
+
+
+def secrets_of(project: Project) -> list[str]:
+    """The values in a project's `.env` that nobody else may see."""
+    from gaiaflow.project.settings import SETTINGS
+
+    public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
+    made = [setting.name for setting in SETTINGS if setting.make]
+    return [project.env[name] for name in made if name not in public]
 
 
 @pytest.fixture(autouse=True)

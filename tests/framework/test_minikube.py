@@ -26,10 +26,9 @@ from plumbum import local
 
 from gaiaflow.cli import common, minikube
 from gaiaflow.minikube import kubeconfig, program, serving
-from gaiaflow.project import settings
 from gaiaflow.project.project import prepare
 
-from .conftest import TEMPLATE
+from .conftest import TEMPLATE, secrets_of
 
 DOUBLES = Path(__file__).resolve().parents[1] / "kubernetes"
 
@@ -332,10 +331,7 @@ def test_what_pods_that_serve_are_told(project_root: Path) -> None:
     told = serving.settings(project)
     assert told["SERVING_MODEL"] == "landcover"
     assert told["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
-    made = [setting.name for setting in settings.SETTINGS if setting.make]
-    public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
-    secrets = [project.env[name] for name in made if name not in public]
-    assert not [value for value in told.values() if value in secrets]
+    assert not [value for value in told.values() if value in secrets_of(project)]
     [deployment, *_] = serving.manifests("project:1")
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "project:1"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from gaiaflow import backends, services
-from gaiaflow.project import envfile, settings
+from gaiaflow.project import envfile
 from gaiaflow.project.project import prepare
 from gaiaflow.services import SERVICES, select
 
-from .conftest import TEMPLATE
+from .conftest import TEMPLATE, secrets_of
 
 STEPS = {
     "environment",
@@ -93,9 +93,7 @@ def test_no_port_is_used_twice(project_root: Path) -> None:
 def test_commands_tell_no_secret(project_root: Path) -> None:
     """Every user of a machine can read the command lines of all processes."""
     project = prepare(project_root)
-    public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
-    made = [setting.name for setting in settings.SETTINGS if setting.make]
-    secrets = [project.env[name] for name in made if name not in public]
+    secrets = secrets_of(project)
     for service in SERVICES:
         if service.command is None:  # there is only a container
             continue

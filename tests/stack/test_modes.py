@@ -26,14 +26,13 @@ import yaml
 
 from benchmarks.airflow_api import AirflowApi
 from tests.kubernetes import running_double
+from tests.kubernetes.releases import RELEASES
 
 from .cases import expected
 from .conftest import HERE, Generate, Project, execute, free_block, wait_for
 
 BASE = "python:3.13-slim-trixie"  # an image of this name must be there
 IMAGE = "gaiaflow-test/modes:today"
-_MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
-RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
 SCENES = {"dev": 20, "dev_docker": 3, "prod_local": 3, "prod": 2, "cluster": 10}
 # Where Kubernetes mounts what a pod is to know of its cluster; no setting moves it.
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

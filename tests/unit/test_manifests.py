@@ -9,9 +9,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.kubernetes.releases import RELEASES
+
 MINIKUBE = Path(__file__).parents[2] / "template" / "gaiaflow" / "minikube"
-_MAJOR, _MINOR = kubernetes_validate.latest_version().split(".")[:2]
-RELEASES = [f"{_MAJOR}.{int(_MINOR) - back}" for back in range(3)]  # the three newest
 
 
 @pytest.fixture(scope="module")

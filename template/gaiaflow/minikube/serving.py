@@ -12,6 +12,7 @@ from kubernetes import client, utils
 from kubernetes.client.exceptions import ApiException
 
 from gaiaflow.minikube.cluster import NAMESPACE, Cluster, explained
+from gaiaflow.minikube.program import Notify
 from gaiaflow.project import image
 from gaiaflow.project.clients import client_env, task_env
 from gaiaflow.project.errors import GaiaflowError
@@ -24,8 +25,6 @@ _POLL = 1.0
 _LIMIT = 300.0  # seconds until all pods are ready
 _RESTARTS = 2  # a pod that has ended more often will end again
 _LINES = 15  # of a failed pod's log
-
-Notify = Callable[[str, str, str], None]
 
 
 def manifests(image_name: str) -> list[dict[str, Any]]:
@@ -42,7 +41,6 @@ def settings(project: Project) -> dict[str, str]:
         **task_env(client_env(project), in_stack=True),
         "SERVING_MODEL": project.env["SERVING_MODEL"],
         "SERVING_LOG_SHARE": project.env["SERVING_LOG_SHARE"],
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "AWS_CONFIG_FILE": "/dev/null",
     }
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from gaiaflow.monitoring.findings import LEVELS, Finding, Level, Limits, Steps, judged
+from gaiaflow.monitoring.findings import Finding, Level, Limits, Steps, judged, worst
 from gaiaflow.monitoring.measures import histogram, holm, increase, inner_edges, ks, psi
 from gaiaflow.monitoring.profiles import (
     BINS,
@@ -51,7 +51,7 @@ class Comparison:
     @property
     def verdict(self) -> Level:
         """The worst level of the findings."""
-        return max((found.level for found in self.findings), key=LEVELS.index, default="ok")
+        return worst(found.level for found in self.findings)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -67,8 +67,7 @@ class Comparison:
 
 def verdict_of(comparisons: Iterable[Comparison]) -> Level:
     """The worst verdict; "ok" if there is none."""
-    found = (comparison.verdict for comparison in comparisons)
-    return max(found, key=LEVELS.index, default="ok")
+    return worst(comparison.verdict for comparison in comparisons)
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -65,6 +66,11 @@ class Finding:
     def title(self) -> str:
         """The subject, and what it is: "relation 4: B03 - B02"."""
         return f"{self.subject}: {self.about}" if self.about else self.subject
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    """The worst of some levels; "ok" if there is none."""
+    return max(levels, key=LEVELS.index, default="ok")
 
 
 def judged(

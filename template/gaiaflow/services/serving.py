@@ -24,7 +24,6 @@ def _env(project: Project) -> Mapping[str, str]:
         **client_env(project),
         **inherited.without_socks(os.environ),
         **{name: project.env[name] for name in ("SERVING_KEY", "SERVING_LOG_SHARE")},
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # by default it waits for minutes
         "PYTHONPATH": str(project.root),
     }
 

@@ -34,6 +34,7 @@ _ENV = {
     # Memory goes back to the system, instead of into pools for each thread.
     "MALLOC_ARENA_MAX": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # by default, it tries for minutes
     "PROMETHEUS_DISABLE_CREATED_SERIES": "true",  # a line more for each metric
 }
 
