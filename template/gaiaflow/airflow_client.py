@@ -78,6 +78,13 @@ class DagRun:
         """Its address in Airflow's API."""
         return f"/api/v2/dags/{quote(self.dag_id, safe='')}/dagRuns/{quote(self.run_id, safe='')}"
 
+    def questions(self) -> Iterator[tuple[str, str]]:
+        """Tasks that wait for someone's answer, and the page where to give it."""
+        for task in self.tasks:
+            if task.state == "awaiting_input":
+                mapped = "" if task.map_index < 0 else f"/mapped/{task.map_index}"
+                yield task.label, f"{self.url}/tasks/{task.task_id}{mapped}/required_actions"
+
 
 class Airflow:
     """A client of this project's Airflow."""

@@ -37,11 +37,13 @@ _MARKS = {
     "up_for_retry": ("↻", "yellow"),
     "skipped": ("-", "dim"),
     "moved": ("!", "yellow"),
+    "awaiting_input": ("?", "yellow"),
     "waiting": ("…", "yellow"),
 }
 _GONE_WELL = {"healthy", "success", "stopped", "done", "skipped"}
 _NOT_YET = {"waiting", "scheduled", "queued"}
-_UNDER_WAY = _NOT_YET | {"starting", "stopping", "running", "deferred", "up_for_retry"}
+_WAITS_FOR_SOMETHING = {"deferred", "up_for_retry", "awaiting_input"}
+_UNDER_WAY = _NOT_YET | _WAITS_FOR_SOMETHING | {"starting", "stopping", "running"}
 
 
 def print_json(value: Any) -> None:

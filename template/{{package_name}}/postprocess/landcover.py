@@ -9,6 +9,7 @@ import mlflow
 from gaiaflow.maps import page_url
 from gaiaflow.rasters import PixelSample, open_raster
 
+from ..model_pipeline.registry import with_version
 from ..predict.scene import class_shares, classify
 from ..utils import s3
 from .figures import map_figure
@@ -22,13 +23,14 @@ def make_map(scene: str, model: str, run_id: str, name: str = "scene") -> dict[s
 
     Args:
         scene: S3 key of the scene.
-        model: URI of the model, such as "models:/landcover/1".
+        model: URI of the model, such as "models:/landcover/1" or "models:/landcover@champion".
         run_id: the MLflow run that also gets the picture.
         name: what the scene is called.
 
     Returns:
         The S3 keys `map` (COG), `item` (STAC) and `picture` (PNG), and the classes' `shares`.
     """
+    model = with_version(model)  # a map always names the version that made it
     key = raster_key(name, model)
     with open_raster(s3.uri(scene)) as raster:
         pixels = PixelSample(raster)

@@ -1,11 +1,14 @@
 """Sixth stage: a gate, the registry, and the choice of the champion."""
 
+import logging
 from typing import Any
 
 import mlflow
 
 from ..model_pipeline.registry import champion_version, promote
 from .challenge import wins
+
+logger = logging.getLogger(__name__)
 
 # How Airflow calls runs that a schedule or an asset has started.
 AUTOMATIC = ("scheduled__", "asset_triggered__")
@@ -18,6 +21,7 @@ def register(
     name: str = "landcover",
     min_accuracy: float = 0.85,
     dag_run: str = "",
+    promotion: str = "auto",
 ) -> dict[str, Any]:
     """Register a model that is good enough; make it the champion if it wins.
 
@@ -26,10 +30,12 @@ def register(
         metrics: the model's metrics on held-out data.
         challenge: what `evaluate` returns about the current champion, if there is one.
         dag_run: the id of the DAG run, which says whether somebody has started it.
+        promotion: "auto"; with anything else, a later task makes it the champion.
 
     Returns:
-        `name` and `version` of the new entry, `is_champion`, and the URI `champion` of the model
-        to use from now on.
+        `name` and `version` of the new entry, whether it `is_better` than the champion and
+        `is_champion` now, a `summary` for people, and the URI `champion` of the model to use from
+        now on (None if there is none).
 
     Raises:
         ValueError: the accuracy is below `min_accuracy`.
@@ -41,13 +47,33 @@ def register(
             f"of {min_accuracy:.3f}. See the run's confusion matrix in MLflow."
         )
     entry = mlflow.register_model(model, name, tags={"accuracy": f"{accuracy:.4f}"})
-    is_champion = wins(challenge, automatic=dag_run.startswith(AUTOMATIC))
-    if is_champion:
-        promote(name, entry.version)
+    version = int(entry.version)
+    summary = summarize(name, version, accuracy, challenge)
+    logger.info("%s", summary)
+    is_better = wins(challenge, automatic=dag_run.startswith(AUTOMATIC))
+    if is_better and promotion == "auto":
+        promote(name, version)
+    champion = champion_version(name)
     return {
         "name": name,
-        "version": int(entry.version),
-        "is_champion": is_champion,
-        # The version, not the alias: a map always names the model that made it.
-        "champion": f"models:/{name}/{champion_version(name)}",
+        "version": version,
+        "is_better": is_better,
+        "is_champion": champion == str(version),
+        "summary": summary,
+        "champion": champion and f"models:/{name}/{champion}",
     }
+
+
+def summarize(
+    name: str, version: int, accuracy: float, challenge: dict[str, float] | None
+) -> str:
+    """What someone needs to know to decide about a new version, in Markdown."""
+    lines = [f"Version {version} of `{name}` has an accuracy of {accuracy:.3f} on held-out data."]
+    if challenge is None:
+        lines.append("There is no champion yet.")
+    else:
+        lines.append(
+            f"It alone is right about {challenge['only_challenger']:.0f} samples, "
+            f"the champion alone about {challenge['only_champion']:.0f} (p = {challenge['p']:.3f})."
+        )
+    return "\n\n".join([*lines, "The run in MLflow has its metrics and the confusion matrix."])
