@@ -78,12 +78,11 @@ class DagRun:
         """Its address in Airflow's API."""
         return f"/api/v2/dags/{quote(self.dag_id, safe='')}/dagRuns/{quote(self.run_id, safe='')}"
 
-    def questions(self) -> Iterator[tuple[str, str]]:
-        """Tasks that wait for someone's answer, and the page where to give it."""
-        for task in self.tasks:
-            if task.state == "awaiting_input":
-                mapped = "" if task.map_index < 0 else f"/mapped/{task.map_index}"
-                yield task.label, f"{self.url}/tasks/{task.task_id}{mapped}/required_actions"
+    @property
+    def questions(self) -> dict[str, str]:
+        """The tasks that wait for someone's answer, and the pages where to give it."""
+        waiting = [task.task_id for task in self.tasks if task.state == "awaiting_input"]
+        return {name: f"{self.url}/tasks/{name}/required_actions" for name in waiting}
 
 
 class Airflow:

@@ -92,6 +92,14 @@ def states_of(graph: Locator, tasks: int) -> dict[str, str]:
     return dict(zip(names, badges.all_inner_texts(), strict=True))
 
 
+def give_answer(page: Page, address: str, answer: str, question: str) -> None:
+    """Answer the question of a task at its page, by a click. Wants a log-in before."""
+    page.goto(address)
+    expect(page.get_by_text(question)).to_be_visible()
+    page.get_by_role("button", name=answer, exact=True).click()
+    expect(page.get_by_text("Response received")).to_be_visible()
+
+
 # --- MLflow --------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import docker
 import psutil
@@ -63,5 +62,5 @@ def test_a_start_of_all_leaves_it(serving: Project, engine: docker.DockerClient)
 
 
 @pytest.mark.slow
-def test_the_loop_closes_by_itself(serving: Project, tmp_path: Path) -> None:
-    close_the_loop(serving, tmp_path)
+def test_the_loop_closes_by_itself(serving: Project) -> None:
+    close_the_loop(serving)

@@ -20,6 +20,7 @@ RUN = {
     "how-to/serve.md": "tests/stack/test_serving.py",
     "how-to/own-pipeline.md": "tests/stack/test_documentation.py",
     "how-to/store.md": "tests/stack/test_documentation.py",
+    "tutorial/close-the-loop.md": "tests/stack/serving.py",
     "tutorial/first-pipeline.md": "tests/stack/test_documentation.py",
     "tutorial/from-archive-to-map.md": "tests/stack/test_documentation.py",
     "tutorial/to-production.md": "tests/stack/test_documentation.py",

@@ -49,6 +49,7 @@ ORDER = (
     "test_generated",
     "test_maps",
     "test_serving",
+    "test_approval",
     "test_archive",
     "test_modes",
     "test_update",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from benchmarks.airflow_api import AirflowApi
+from tests.docs.blocks import blocks, commands_of
 
-from .conftest import Project, wait_for
+from .conftest import Done, Project, person, run_block, wait_for
 from .test_services import ask
 
 BANDS = ["B02", "B03", "B04", "B08"]
@@ -20,13 +19,6 @@ WATER, VEGETATION = [0.06, 0.05, 0.03, 0.01], [0.04, 0.06, 0.04, 0.4]
 ROWS = {"dataframe_split": {"columns": BANDS, "data": [WATER, VEGETATION]}}
 
 LIMIT = 180  # seconds until serving answers with the new model
-REQUESTS, EACH = 30, 10  # rows
-# Reflectance of the bands as a sensor shows them whose near infrared has failed.
-SEEN = {
-    "Water": (0.11, 0.05, 0.03, 0.004),
-    "Vegetation": (0.09, 0.06, 0.04, 0.14),
-    "Urban": (0.20, 0.17, 0.20, 0.09),
-}
 
 
 def key(project: Project) -> dict[str, str]:
@@ -67,26 +59,6 @@ def trained_after_drift(project: Project) -> Iterator[None]:
         path.write_text(before, encoding="utf-8")
 
 
-def send(project: Project, name: str, folder: Path) -> None:
-    """Requests, and their labels, which come later."""
-    noise = random.Random(name)
-    labels = ["id,row,class"]
-    for number in range(REQUESTS):
-        request = f"{name}-{number}"
-        rows = []
-        for row in range(EACH):
-            kind = list(SEEN)[(number + row) % len(SEEN)]
-            rows.append([value * noise.uniform(0.8, 1.2) for value in SEEN[kind]])
-            labels.append(f"{request},{row},{kind}")
-        body = {"dataframe_split": {"columns": BANDS, "data": rows}}
-        code, answer = predict(project, body, **{"X-Request-Id": request})
-        assert code == 200, answer
-    file = folder / f"{name}.csv"
-    file.write_text("\n".join(labels), encoding="utf-8")
-    put = project.manage("put", str(file), "serving/landcover/labels/")
-    assert put.code == 0, put
-
-
 def all_stored(project: Project) -> bool:
     """Whether the log of requests has all rows that the present server has predicted."""
     _, body = ask(project.url("SERVING_PORT") + "/metrics", **key(project))
@@ -97,35 +69,38 @@ def all_stored(project: Project) -> bool:
     return kept >= predicted
 
 
-def monitor(project: Project) -> dict[str, Any]:
-    """Run the monitor; the states of its tasks."""
-    run = project.manage("run", "landcover_monitor", "--json")
-    return {task["task_id"]: task["state"] for task in run.json()["tasks"]}
+def close_the_loop(project: Project) -> None:
+    """The tutorial: other data arrive, and serving answers with a model that has learned them."""
+    page = "tutorial/close-the-loop.md"
+    serve, ask_for_some, look, models, ask_again, look_again = commands_of(page)
+    [script] = [block.text for block in blocks(page, "python") if not block.mark]
+    (project.root / "new_sensor.py").write_text(script, encoding="utf-8")
 
+    def run(commands: str) -> Done:
+        done = run_block(project, commands, person())
+        assert done.code == 0, done
+        return done
 
-def close_the_loop(project: Project, folder: Path) -> None:
-    """Let other data arrive, and wait until serving answers with a model that has learned it."""
+    run(serve)
     with trained_after_drift(project):
         old = champion(project)
         wait_for(lambda: served(project) == str(old), LIMIT)
-        send(project, "first", folder)
+        assert right(run(ask_for_some)) < 200
         wait_for(lambda: all_stored(project), 60)
-        assert monitor(project)["retrain"] == "success"
+        assert "retrain: success" in run(look).err
         wait_for(lambda: champion(project) > old, LIMIT)
         new = champion(project)
+        assert "champion" in run(models).out
         wait_for(lambda: served(project) == str(new), LIMIT)
-        assert right(project) > 0.9
+        assert right(run(ask_again)) > 290
         # The same data are what the new model is used to, so the loop comes to rest.
-        send(project, "second", folder)
         wait_for(lambda: all_stored(project), 60)
-        states = monitor(project)
-        assert (states["decide"], states["retrain"]) == ("success", "skipped")
+        assert "retrain: skipped" in run(look_again).err
         assert champion(project) == new
 
 
-def right(project: Project) -> float:
-    """The share of right answers for typical rows."""
-    body = {"dataframe_split": {"columns": BANDS, "data": [list(row) for row in SEEN.values()]}}
-    _, answer = predict(project, body)
-    pairs = zip(answer["predictions"], SEEN, strict=True)
-    return sum(float(predicted == kind) for predicted, kind in pairs) / len(SEEN)
+def right(done: Done) -> int:
+    """How many of the tutorial's 300 answers were right."""
+    found = re.search(r"(?m)^(\d+) of 300 are right\.$", done.out)
+    assert found, done
+    return int(found[1])

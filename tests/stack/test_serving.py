@@ -8,7 +8,6 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -214,9 +213,9 @@ def test_documentation(serving: Project) -> None:
     assert serving.manage("promote", "landcover", str(old)).code == 0
 
 
-def test_the_loop_closes_by_itself(serving: Project, tmp_path: Path) -> None:
+def test_the_loop_closes_by_itself(serving: Project) -> None:
     """Other data arrive, drift is found, a challenger wins, and serving answers with it."""
-    close_the_loop(serving, tmp_path)
+    close_the_loop(serving)
 
 
 # --- Crashes -------------------------------------------------------------------------------------

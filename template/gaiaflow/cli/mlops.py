@@ -168,9 +168,8 @@ class Run(cli.Application):
             try:
                 for run in airflow.follow(triggered):
                     for name, state, detail in overview(run.tasks):
-                        progress.notify(name, state, detail)
-                    for name, page in run.questions():
-                        progress.notify(name, "awaiting_input", f"answer at {page}")
+                        page = run.questions.get(name)
+                        progress.notify(name, state, f"answer at {page}" if page else detail)
                     if any(task.state == "deferred" for task in run.tasks):
                         backend = _active(progress.notify)
                         backend.start(_select(backend.services, ["airflow-triggerer"]))

@@ -64,9 +64,7 @@ def register(
     }
 
 
-def summarize(
-    name: str, version: int, accuracy: float, challenge: dict[str, float] | None
-) -> str:
+def summarize(name: str, version: int, accuracy: float, challenge: dict[str, float] | None) -> str:
     """What someone needs to know to decide about a new version, in Markdown."""
     lines = [f"Version {version} of `{name}` has an accuracy of {accuracy:.3f} on held-out data."]
     if challenge is None:
