@@ -1,0 +1,16 @@
+"""What Airflow loads to hear of failed runs and updated assets."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+from gaiaflow.notifying import listener
+
+
+class NotifyingPlugin(AirflowPlugin):
+    """Registers the listener."""
+
+    name = "gaiaflow-notifying"
+    listeners: ClassVar = [listener]
