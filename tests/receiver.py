@@ -26,6 +26,12 @@ class Receiver:
         """The next message; `queue.Empty` if there is none within the limit (s)."""
         return self.got.get(timeout=limit)
 
+    def about(self, name: str, limit: float = 60) -> dict[str, Any]:
+        """The next message in which a name occurs; others are dropped."""
+        while name not in str(message := self.next(limit)):
+            pass
+        return message
+
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:

@@ -230,15 +230,13 @@ def test_people_are_told(stack: Project, told: Receiver, write: Writer) -> None:
     functions = stack.root / "forest_watch" / "utils" / "telling_functions.py"
     write.put(functions, FIND + FUNCTIONS)
     write.put(stack.root / "dags" / "telling.py", TELLING)
-    while not told.got.empty():  # of the tests before
-        told.next()
     with stack.in_background("run", "telling") as run:
-        found = told.next(120)
+        found = told.about("telling", 120)
         assert found["title"] == "forest_watch: Something was found"
         lines = found["message"].splitlines()
         assert lines[:-1] == ["found: True", "where: B04", "told: 0"]
         assert lines[-1].startswith(stack.url("AIRFLOW_PORT") + "/dags/telling/runs/manual__")
-        question = told.next()
+        question = told.about("telling")
         assert question["title"] == "forest_watch: telling waits for an answer: Go on?"
         assert "/tasks/approve/required_actions" in question["message"]
         airflow = AirflowApi(stack.root)
@@ -247,12 +245,12 @@ def test_people_are_told(stack: Project, told: Receiver, write: Writer) -> None:
         wait_for(lambda: airflow.get(task)["state"] == "awaiting_input")
         airflow.patch(f"{task}/-1/hitlDetails", {"chosen_options": ["Approve"]})
         assert run.wait(120) == 1
-    failure = told.next()
+    failure = told.about("telling")
     assert (failure["title"], failure["type"]) == ("forest_watch: telling failed", "failure")
     assert failure["message"].startswith("Failed: fail\n")
     after = "/dags/after_telling/dagRuns"
     wait_for(lambda: [run["state"] for run in airflow.get(after)["dag_runs"]] == ["success"])
-    assert told.got.empty()
+    assert "telling" not in str(list(told.got.queue))
     log = stack.manage("logs", "airflow-scheduler").out
     assert "Not sent: telling failed" in log
     assert TOKEN not in log + stack.manage("logs", "airflow-api-server").out

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from airflow.plugins_manager import AirflowPlugin
 
 from gaiaflow.notifying import listener
@@ -13,4 +11,4 @@ class NotifyingPlugin(AirflowPlugin):
     """Registers the listener."""
 
     name = "gaiaflow-notifying"
-    listeners: ClassVar = [listener]
+    listeners = [listener]  # noqa: RUF012
