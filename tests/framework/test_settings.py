@@ -36,7 +36,8 @@ def test_a_fresh_clone_gets_settings_of_its_own(project_root: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert project.env == envfile.read(file)
     assert set(project.env) == {setting.name for setting in settings.SETTINGS}
-    assert all(project.env.values())
+    empty = [name for name, value in project.env.items() if not value]
+    assert empty == [setting.name for setting in settings.SETTINGS if setting.optional]
     assert prepare(project_root).env == project.env  # made once
 
 
@@ -65,7 +66,7 @@ def test_no_two_projects_share_a_secret(tmp_path: Path) -> None:
     assert all(len(secret) >= 16 for secret in secrets)
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in settings.SETTINGS])
+@pytest.mark.parametrize("name", [one.name for one in settings.SETTINGS if not one.optional])
 @pytest.mark.parametrize("how", ["gone", "empty"])
 def test_a_missing_setting_is_named(project_root: Path, name: str, how: str) -> None:
     text = settings.env_text(IDENTITY)
@@ -73,6 +74,36 @@ def test_a_missing_setting_is_named(project_root: Path, name: str, how: str) -> 
     envfile.write(project_root / ".env", re.sub(rf"(?m)^{name}=.*\n", line, text))
     with pytest.raises(GaiaflowError, match=rf"\.env lacks {name}\.\n.*\.env\.example"):
         prepare(project_root)
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("", []),
+        ("ntfys://ntfy.sh/topic", ["ntfys://ntfy.sh/topic"]),
+        (" json://a/b?x=1,2,\nslack://c ", ["json://a/b?x=1,2", "slack://c"]),
+        (
+            "mailto://me:pass@host?to=a@b,c@d json://e",
+            ["mailto://me:pass@host?to=a@b,c@d", "json://e"],
+        ),
+    ],
+)
+def test_urls_of_people(text: str, urls: list[str]) -> None:
+    assert settings.notify_urls(text) == urls
+
+
+def test_a_bad_url_is_named_by_its_place(project_root: Path) -> None:
+    text = settings.env_text(IDENTITY).replace("NOTIFY_URLS=", "NOTIFY_URLS=json://a s3cr3t-token")
+    envfile.write(project_root / ".env", text)
+    with pytest.raises(GaiaflowError, match="NOTIFY_URLS: number 2 is not a URL such as") as caught:
+        prepare(project_root)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_project_from_before_a_setting_was_optional(project_root: Path) -> None:
+    text = settings.env_text(IDENTITY).replace("NOTIFY_URLS=\n", "")
+    envfile.write(project_root / ".env", text)
+    assert "NOTIFY_URLS" not in prepare(project_root).env
 
 
 def test_compose_is_told_what_pyproject_says(project_root: Path) -> None:

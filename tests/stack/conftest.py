@@ -24,6 +24,7 @@ import pytest
 from uv import find_uv_bin
 
 from tests.conftest import share_services
+from tests.receiver import REFUSED, Receiver, receiving
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 600  # seconds that a command may take; much less on a quiet machine
@@ -333,10 +334,20 @@ def generate(
 
 
 @pytest.fixture(scope="session")
-def stack(generate: Generate) -> Project:
+def told() -> Iterator[Receiver]:
+    """What the people in NOTIFY_URLS are told."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def stack(generate: Generate, told: Receiver) -> Project:
     """The project of all tests, with its services up."""
     project, _ = generate("Wälder und Seen", package_name="forest_watch")
     project.set_ports(free_block())
+    text = project.env_file.read_text(encoding="utf-8")
+    urls = f"NOTIFY_URLS={told.url} {told.url}{REFUSED}\n"  # the second server refuses all
+    project.env_file.write_text(text.replace("NOTIFY_URLS=\n", urls), encoding="utf-8")
     started = project.manage("start")
     assert started.code == 0, started
     return project

@@ -7,10 +7,14 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from .conftest import Project
+from benchmarks.airflow_api import AirflowApi
+from tests.receiver import TOKEN, Receiver
+
+from .conftest import Project, wait_for
 
 DAG = """
 from datetime import timedelta
@@ -194,3 +198,59 @@ def test_a_result_that_is_no_json(stack: Project, write: Writer) -> None:
     done = stack.manage("run", "setting")
     assert done.code == 1, done
     assert "'sizes' in the result of forest_watch.utils.setting_functions:size" in done.err
+
+
+TELLING = """
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Asset
+from gaiaflow import create_task
+
+FOUND = Asset("telling_found", extra={"notify": "Something was found"})
+
+with DAG("telling", schedule=None):
+    find = create_task(
+        "find", "forest_watch.utils.telling_functions:find", updates={"found": FOUND}
+    )
+    approve = ApprovalOperator(task_id="approve", subject="Go on?")
+    find >> approve >> create_task("fail", "forest_watch.utils.telling_functions:broken")
+
+with DAG("after_telling", schedule=[FOUND], is_paused_upon_creation=False):
+    create_task("only", "forest_watch.utils.telling_functions:find")
+"""
+FIND = """
+import os
+
+def find():
+    return {"found": True, "where": "B04", "told": sorted(os.environ).count("NOTIFY_URLS")}
+"""
+
+
+def test_people_are_told(stack: Project, told: Receiver, write: Writer) -> None:
+    """Of an updated asset, a question and a failure, once each; another server refuses all."""
+    functions = stack.root / "forest_watch" / "utils" / "telling_functions.py"
+    write.put(functions, FIND + FUNCTIONS)
+    write.put(stack.root / "dags" / "telling.py", TELLING)
+    with stack.in_background("run", "telling") as run:
+        found = told.about("telling", 120)
+        assert found["title"] == "forest_watch: Something was found"
+        lines = found["message"].splitlines()
+        assert lines[:-1] == ["found: True", "where: B04", "told: 0"]
+        assert lines[-1].startswith(stack.url("AIRFLOW_PORT") + "/dags/telling/runs/manual__")
+        question = told.about("telling")
+        assert question["title"] == "forest_watch: telling waits for an answer: Go on?"
+        assert "/tasks/approve/required_actions" in question["message"]
+        airflow = AirflowApi(stack.root)
+        [this] = airflow.get("/dags/telling/dagRuns")["dag_runs"]
+        task = f"/dags/telling/dagRuns/{quote(this['dag_run_id'])}/taskInstances/approve"
+        wait_for(lambda: airflow.get(task)["state"] == "awaiting_input")
+        airflow.patch(f"{task}/-1/hitlDetails", {"chosen_options": ["Approve"]})
+        assert run.wait(120) == 1
+    failure = told.about("telling")
+    assert (failure["title"], failure["type"]) == ("forest_watch: telling failed", "failure")
+    assert failure["message"].startswith("Failed: fail\n")
+    after = "/dags/after_telling/dagRuns"
+    wait_for(lambda: [run["state"] for run in airflow.get(after)["dag_runs"]] == ["success"])
+    assert "telling" not in str(list(told.got.queue))
+    log = stack.manage("logs", "airflow-scheduler").out
+    assert "Not sent: telling failed" in log
+    assert TOKEN not in log + stack.manage("logs", "airflow-api-server").out

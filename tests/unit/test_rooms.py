@@ -28,9 +28,10 @@ ROOMS = {
     "minikube": {"project", "backends"},
     "doctor": {"project", "services", "console"},
     "update": {"project", "console"},
+    "notifying": {"project"},  # also inside Airflow
     "cli": {
         *("project", "console", "airflow_client", "mlflow_client", "objects", "services"),
-        *("backends", "minikube", "doctor", "update"),
+        *("backends", "minikube", "doctor", "update", "notifying"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from gaiaflow.operators import mapping
+from gaiaflow.operators import assets, mapping
 from gaiaflow.operators.mapping import Output
 from gaiaflow.operators.resources import Resources
 from gaiaflow.project import variables
@@ -32,12 +32,14 @@ class FunctionSpec:
     function: "package.module:function".
     secrets: Kubernetes secrets whose keys become environment variables.
     image: run in this image instead of the project's.
+    updates: entries of the result, and the assets that they update if they are true.
     """
 
     function: str
     resources: Resources
     secrets: tuple[str, ...] = ()
     image: str | None = None
+    updates: tuple[tuple[str, Asset], ...] = ()
 
 
 class FunctionTask(BaseOperator):
@@ -97,6 +99,7 @@ class FunctionTask(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Call the function where the mode runs it, and return its result."""
         result = self.call(context)
+        assets.update(self.spec.updates, result, context, self.spec.function)
         entry = next(iter(self.mapped_over), None)
         return result if entry is None else mapping.measured(result, entry, self.spec.function)
 

@@ -15,6 +15,8 @@ from gaiaflow.project.paths import ROOT
 from gaiaflow.runner import to_json
 
 if TYPE_CHECKING:
+    from airflow.sdk import Asset
+
     from gaiaflow.operators.base import FunctionTask
 
 # The operator of each mode, imported only when a DAG needs it.
@@ -42,6 +44,7 @@ def create_task(
     resources: str | Mapping[str, Any] | None = None,
     image: str | None = None,
     mode: str | None = None,
+    updates: Mapping[str, Asset] | None = None,
     **options: Any,
 ) -> FunctionTask:
     """Create a task that calls a function of the project in the project's environment.
@@ -63,6 +66,8 @@ def create_task(
         image: an image other than the project's; ignored in `dev`.
         mode: where this task runs, instead of GAIAFLOW_MODE. `default_args={"mode": ...}` sets it
             for all tasks of a DAG.
+        updates: {"entry": Asset("name")}: the task updates the asset if this entry of the result,
+            which must be true or false, is true.
         options: what every Airflow operator takes, such as trigger_rule, pool or retry_delay.
 
     Returns:
@@ -73,6 +78,9 @@ def create_task(
         ValueError: the function, an argument, an option or the mode is invalid; the message names
             it.
     """
+    from airflow.sdk import Asset
+
+    from gaiaflow.operators import assets
     from gaiaflow.operators.base import FunctionSpec
     from gaiaflow.operators.mapping import own_reference
 
@@ -97,12 +105,18 @@ def create_task(
         needs = requested(resources, ROOT)
     except ValueError as error:
         raise wrong(error) from None
+    changes = tuple((updates or {}).items())
+    for entry, asset in changes:
+        if not isinstance(asset, Asset):
+            raise wrong(f"updates must be {{entry: Asset(...)}}; that of {entry!r} is {asset!r}.")
+    if changes:
+        options["outlets"] = [*options.get("outlets", ()), *assets.outlets(changes)]
     if timeout:
         options["execution_timeout"] = timeout
     if retries is not None:
         options["retries"] = retries
     options |= {
-        "spec": FunctionSpec(function, needs, tuple(secrets), image),
+        "spec": FunctionSpec(function, needs, tuple(secrets), image, changes),
         "function_arguments": arguments,
         "function_env": own_reference(dict(env or {})),
     }

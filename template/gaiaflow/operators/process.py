@@ -41,7 +41,7 @@ class ProcessOperator(FunctionTask):
         with tempfile.TemporaryDirectory(prefix="gaiaflow-") as scratch:
             result = Path(scratch, "result.json")
             # Hide Airflow's configuration, which has the keys to its database.
-            hidden = ("AIRFLOW_", variables.SECRETS)
+            hidden = ("AIRFLOW_", variables.SECRETS, variables.NOTIFY_URLS)
             env = {name: v for name, v in os.environ.items() if not name.startswith(hidden)}
             env |= inherited.task_proxies(os.environ)
             env |= self.secrets_env()

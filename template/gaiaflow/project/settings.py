@@ -55,6 +55,8 @@ class Setting:
     about: str
     default: str = ""
     make: Callable[[Identity], str] | None = None
+    # It may be empty or missing.
+    optional: bool = False
     # Docker Compose reads only .env: repeat there what it needs from pyproject.toml.
     repeats: bool = False
 
@@ -108,6 +110,12 @@ SETTINGS: tuple[Setting, ...] = (
         "How many tasks of all pipelines run at the same time; limits their memory.",
         "4",
     ),
+    Setting(
+        variables.NOTIFY_URLS,
+        "Whom to tell of failed runs, drift, new champions and questions: Apprise URLs, separated "
+        "by spaces. Empty: nobody.",
+        optional=True,
+    ),
     Setting("AIRFLOW_USER", "Log in to Airflow.", "admin"),
     Setting("AIRFLOW_PASSWORD", "Log in to Airflow.", make=_password),
     Setting("AIRFLOW_FERNET_KEY", "Encrypts the connections stored in Airflow.", make=_fernet_key),
@@ -152,6 +160,7 @@ PORTS = (
 
 OBJECT_STORE_PORTS = 5  # S3, and four internal ones in a row
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://\S+")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 # The object store also uses its ports plus 10000, which must not exceed 65535.
@@ -186,7 +195,8 @@ def check(env: Mapping[str, str]) -> None:
     Raises:
         GaiaflowError: one is missing or invalid; the message names it.
     """
-    missing = [setting.name for setting in SETTINGS if not env.get(setting.name)]
+    needed = (setting.name for setting in SETTINGS if not setting.optional)
+    missing = [name for name in needed if not env.get(name)]
     if missing:
         raise GaiaflowError(
             f".env lacks {', '.join(missing)}.\n"
@@ -209,7 +219,24 @@ def check(env: Mapping[str, str]) -> None:
         raise GaiaflowError(".env: PARALLEL_TASKS must be a whole number from 1 to 999.")
     if not re.fullmatch(r"0|1|0?\.[0-9]+|[01]\.0+", env["SERVING_LOG_SHARE"]):
         raise GaiaflowError(".env: SERVING_LOG_SHARE must be a number from 0 to 1, such as 0.1.")
+    notify_urls(env.get(variables.NOTIFY_URLS, ""))
     if not _BUCKET.fullmatch(env["S3_BUCKET"]):
         raise GaiaflowError(
             ".env: S3_BUCKET must be 3 to 63 lower-case letters, digits and hyphens."
         )
+
+
+def notify_urls(text: str) -> list[str]:
+    """The URLs in NOTIFY_URLS, separated by spaces or commas.
+
+    Raises:
+        GaiaflowError: one is not a URL; the message has its place, since it may contain a password.
+    """
+    urls = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9]*://)|\s+", text.strip()) if text.strip() else []
+    for number, url in enumerate(urls, 1):
+        if not _URL.fullmatch(url):
+            raise GaiaflowError(
+                f".env: NOTIFY_URLS: number {number} is not a URL such as ntfys://ntfy.sh/my-topic.\n"
+                "Every service's URLs: https://appriseit.com/services/"
+            )
+    return urls

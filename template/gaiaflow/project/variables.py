@@ -10,6 +10,7 @@ from __future__ import annotations
 MODE = "GAIAFLOW_MODE"
 BACKEND = "GAIAFLOW_BACKEND"
 KEEP_FAILED = "GAIAFLOW_KEEP_FAILED"
+NOTIFY_URLS = "NOTIFY_URLS"  # only for Airflow: they contain passwords
 
 # From a backend or a deployment to Airflow's operators.
 NAME = "GAIAFLOW_NAME"  # labels all containers and pods of the project

@@ -23,6 +23,9 @@ from gaiaflow.services.base import Service, airflow_python, answers, ask, data, 
 # The configuration that processes and containers share.
 _EVERYWHERE = Path(__file__).with_name("airflow.env")
 
+# On Airflow's path, it makes Airflow load gaiaflow.notifying.
+_NOTIFYING = Path("gaiaflow", "notifying", "entry_points")
+
 # A component without a heartbeat for this long is unhealthy (Airflow's own threshold).
 _HEARTBEAT_LIMIT = datetime.timedelta(seconds=30)
 
@@ -82,12 +85,18 @@ def _env(project: Project) -> Mapping[str, str]:
         variables.IMAGE: package_image(project),
         variables.KEEP_FAILED: env.get(variables.KEEP_FAILED, ""),
         variables.SECRETS: json.dumps(project.own_variables()),
+        variables.NOTIFY_URLS: env.get(variables.NOTIFY_URLS, ""),
         **inherited.without_socks(os.environ),
         "MPLBACKEND": "agg",  # overrides ~/.config/matplotlib: tasks have no display
         "AIRFLOW_HOME": str(_home(project)),
-        "PYTHONPATH": str(project.root),
+        "PYTHONPATH": os.pathsep.join(_python_path(project)),
         **{f"AIRFLOW__{name}": str(value) for name, value in here.items()},
     }
+
+
+def _python_path(project: Project) -> list[str]:
+    notifies = bool(project.env.get(variables.NOTIFY_URLS))
+    return [str(project.root), *[str(project.root / _NOTIFYING)] * notifies]
 
 
 def _address(database: Path) -> str:

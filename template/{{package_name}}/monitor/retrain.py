@@ -23,10 +23,10 @@ def decide(verdict: str, name: str = "landcover") -> dict[str, Any]:
         name: the registered model.
 
     Returns:
-        Whether to `retrain`, and `why`.
+        Whether there is `drift`, whether to `retrain`, and `why`.
     """
     if verdict != "drift":
-        return answer(f"The verdict is {verdict}.")
+        return answer(f"The verdict is {verdict}.", drift=False)
     trainings = [
         started(run)
         for run in find("tags.pipeline = 'landcover'")
@@ -34,14 +34,14 @@ def decide(verdict: str, name: str = "landcover") -> dict[str, Any]:
     ]
     reports = find(f"tags.pipeline = 'monitor' and tags.model = '{name}'")
     fine = [started(run) for run in reports if run.data.tags["verdict"] != "drift"]
-    return answer(reason_to_wait(datetime.now(UTC), trainings, fine))
+    return answer(reason_to_wait(datetime.now(UTC), trainings, fine), drift=True)
 
 
-def answer(why_not: str) -> dict[str, Any]:
+def answer(why_not: str, *, drift: bool) -> dict[str, Any]:
     """The decision, which is also in the task's log."""
     why = why_not or "The data has drifted."
     logger.warning("retrain: %s. %s", "no" if why_not else "yes", why)
-    return {"retrain": not why_not, "why": why}
+    return {"drift": drift, "retrain": not why_not, "why": why}
 
 
 def reason_to_wait(now: datetime, trainings: Iterable[datetime], fine: Iterable[datetime]) -> str:
