@@ -23,14 +23,15 @@ ROOMS = {
     "airflow_client": {"project"},
     "mlflow_client": {"project"},
     "objects": {"project"},
+    "lineage": {"project", "airflow_client", "mlflow_client", "objects"},
     "services": {"project", "objects"},
     "backends": {"project", "services"},
     "minikube": {"project", "backends"},
     "doctor": {"project", "services", "console"},
     "update": {"project", "console"},
     "cli": {
-        *("project", "console", "airflow_client", "mlflow_client", "objects", "services"),
-        *("backends", "minikube", "doctor", "update"),
+        *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
+        *("services", "backends", "minikube", "doctor", "update"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),
@@ -41,7 +42,7 @@ ROOMS = {
     # The project's environment.
     "monitoring": {"stac"},
     "rasters": {"web"},
-    "serving": set[str](),
+    "serving": {"project"},
     "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }

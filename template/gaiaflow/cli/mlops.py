@@ -300,6 +300,7 @@ MlopsManager.subcommand("put", "gaiaflow.cli.objects.Put")
 MlopsManager.subcommand("models", "gaiaflow.cli.models.Models")
 MlopsManager.subcommand("promote", "gaiaflow.cli.models.Promote")
 MlopsManager.subcommand("rollback", "gaiaflow.cli.models.Rollback")
+MlopsManager.subcommand("lineage", "gaiaflow.cli.lineage.Lineages")
 MlopsManager.subcommand("doctor", Doctor)
 MlopsManager.subcommand("update", Update)
 

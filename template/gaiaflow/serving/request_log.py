@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -22,12 +21,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gaiaflow.project import request_files
+
 logger = logging.getLogger("gaiaflow.serving")
 
 _CAPACITY = 50_000  # rows that wait for the store
 _FULL = 5_000  # rows that are written at once
 _ROWS = 1_000  # kept of one request
 _TEXT = 10_000  # characters kept of inputs that are not a table
+_IDS = {"id": "none"}
 
 Columns = dict[str, list[Any]]
 
@@ -126,11 +128,12 @@ class RequestLog:
             entries = list(self._waiting)
         if not entries:
             return
-        now = datetime.now(UTC)
-        name = f"{now:%Y-%m-%d}/{now:%H%M%S}-{secrets.token_hex(4)}.parquet"
+        rows = table(entries, self._version)
         sink = pa.BufferOutputStream()
-        pq.write_table(table(entries, self._version), sink)
-        self._put(f"serving/{self._model}/{name}", sink.getvalue().to_pybytes())
+        # Ids are found without a reader of Parquet: see `request_files.has_request`.
+        pq.write_table(rows, sink, compression=dict.fromkeys(rows.column_names, "snappy") | _IDS)
+        key = request_files.new_key(self._model, self._version, len(entries), datetime.now(UTC))
+        self._put(key, sink.getvalue().to_pybytes())
         with self._mutex:
             for entry in entries:
                 self._waiting.popleft()
