@@ -306,7 +306,7 @@ class Finder:
 
     def _answer(self, request_id: str) -> RequestFile | None:
         """The newest file of the log that has a request."""
-        files = self._request_files(request_files.prefix(""))
+        files = self._request_files(request_files.FOLDER)
         files.sort(key=lambda file: file.written, reverse=True)
         known = {file.key: file for file in files}
         for key, content in self._read(list(known)):

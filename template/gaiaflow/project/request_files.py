@@ -11,6 +11,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+FOLDER = "serving/"
+
 _KEY = re.compile(
     r"serving/(?P<model>.+)/(?P<day>\d{4}-\d{2}-\d{2})/(?P<time>\d{6})-"
     r"(v(?P<version>[^-]+)-(?P<requests>\d+)-)?\w+\.parquet"
@@ -37,7 +39,7 @@ class RequestFile:
 
 def prefix(model: str) -> str:
     """Where the files of a registered model are, in folders by day."""
-    return f"serving/{model}/"
+    return f"{FOLDER}{model}/"
 
 
 def new_key(model: str, version: str, requests: int, now: datetime) -> str:

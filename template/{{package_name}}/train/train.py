@@ -6,6 +6,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
 from gaiaflow.monitoring import Profile, store_profile
@@ -34,7 +35,7 @@ def train(features: str, scene: str | None = None, folds: int = 5) -> dict[str, 
         `run_id`, the URI `model` of the logged inference pipeline, and `cv_accuracy`.
     """
     table = s3.get_table(features)
-    data = mlflow.data.from_pandas(table, s3.uri(features), targets="class", name="features")
+    data = from_pandas(table, s3.uri(features), targets="class", name="features")
     served = table[table["served"]] if "served" in table else table.head(0)
     table = table[table["split"] == "train"].reset_index(drop=True)
     columns = columns_of(table)
