@@ -199,7 +199,7 @@ class Finder:
         key = self._bucket.key(thing)
         if found := find_item(key, items):
             return self._of_product(found, items[found])
-        if "/" not in thing and (answer := self._answer(thing)):
+        if thing and "/" not in thing and (answer := self._answer(thing)):
             return self._of_answer(thing, answer)
         raise _unknown(thing, [*names, *map(item_id, items), *items])
 

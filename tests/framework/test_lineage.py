@@ -147,7 +147,7 @@ def finder(monkeypatch: pytest.MonkeyPatch) -> Finder:
             OLD: json.dumps(OLD_ITEM).encode(),
             "products/landcover/items/broken.json": b"{",
             "products/landcover/collection.json": b"{}",
-            LOG: b"PAR1" + (6).to_bytes(4, "little") + b"Anna-7",
+            LOG: b"PAR1 Anna \nAnna-7\n" + (8).to_bytes(4, "little") + b"PAR1",
             "serving/landcover/2026-11-26/120000-abcd.parquet": b"",
             "serving/landcover/labels/mine.csv": b"",
         }
@@ -266,6 +266,7 @@ def test_a_served_answer(finder: Finder) -> None:
     ("thing", "says"),
     [
         ("landcove", "There is no model, product or logged request 'landcove'. Did you mean land"),
+        ("", "There is no model, product or logged request ''."),
         ("Anna", "There is no model, product or logged request 'Anna'."),
         ("products/landcover", "There is no model, product or logged request"),
         ("landcover/7", "landcover has no version 7. It has: 3, 2, 1, @champion."),

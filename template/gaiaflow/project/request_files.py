@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 FOLDER = "serving/"
+IDS = "gaiaflow.request_ids"  # the key of Parquet's metadata that has the ids of all requests
 
 _KEY = re.compile(
     r"serving/(?P<model>.+)/(?P<day>\d{4}-\d{2}-\d{2})/(?P<time>\d{6})-"
@@ -64,11 +66,16 @@ def parse(key: str) -> RequestFile | None:
     )
 
 
-def has_request(content: bytes, request_id: str) -> bool:
-    """Whether a file has a request with this id.
+def ids_of(request_ids: Iterable[str]) -> str:
+    """The value of a file's metadata `IDS`: a line for each request."""
+    return "\n".join(["", *request_ids, ""])
 
-    Its column of ids is not compressed, so they stand there in Parquet's plain encoding: the length
-    in four bytes, then the text.
+
+def has_request(content: bytes, request_id: str) -> bool:
+    """Whether a file has a request with this id. Those that were written before 0.7.1 say no.
+
+    Parquet's metadata is at the end of a file, before its length (4 bytes) and "PAR1"; texts in it
+    are as they are.
     """
-    text = request_id.encode()
-    return len(text).to_bytes(4, "little") + text in content
+    length = int.from_bytes(content[-8:-4], "little")
+    return f"\n{request_id}\n".encode() in content[-8 - length : -8]

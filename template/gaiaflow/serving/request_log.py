@@ -29,7 +29,6 @@ _CAPACITY = 50_000  # rows that wait for the store
 _FULL = 5_000  # rows that are written at once
 _ROWS = 1_000  # kept of one request
 _TEXT = 10_000  # characters kept of inputs that are not a table
-_IDS = {"id": "none"}
 
 Columns = dict[str, list[Any]]
 
@@ -129,9 +128,11 @@ class RequestLog:
         if not entries:
             return
         rows = table(entries, self._version)
+        ids = {request_files.IDS: request_files.ids_of(entry.id for entry in entries)}
         sink = pa.BufferOutputStream()
-        # Ids are found without a reader of Parquet: see `request_files.has_request`.
-        pq.write_table(rows, sink, compression=dict.fromkeys(rows.column_names, "snappy") | _IDS)
+        with pq.ParquetWriter(sink, rows.schema) as writer:
+            writer.write_table(rows)
+            writer.add_key_value_metadata(ids)
         key = request_files.new_key(self._model, self._version, len(entries), datetime.now(UTC))
         self._put(key, sink.getvalue().to_pybytes())
         with self._mutex:
