@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,13 @@ class Airflow:
         if answer.status_code == httpx.codes.CONFLICT:  # a run with this date exists
             return self._manual_run(dag_id, path, conf, None)
         return str(answer.json()["dag_run_id"])
+
+    def find_run(self, dag_id: str, run_id: str) -> DagRun:
+        """A run without its tasks; no state if Airflow does not answer or no longer has it."""
+        run = DagRun(dag_id, run_id, "", (), self.project.url("AIRFLOW_PORT"))
+        with suppress(GaiaflowError):
+            run = replace(run, state=str((self._get(run.path) or {}).get("state", "")))
+        return run
 
     def follow(self, run: DagRun) -> Iterator[DagRun]:
         """Yield the state of a run and its tasks repeatedly until it ends.

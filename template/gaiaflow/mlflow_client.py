@@ -7,6 +7,8 @@ managers' environment, and takes more than a second to import.
 from __future__ import annotations
 
 import difflib
+import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +21,7 @@ from gaiaflow.project.project import Project
 CHAMPION = "champion"  # the alias of the version that is served and makes maps
 SINCE = "champion_since"  # the tag of versions that are or were the champion: ISO 8601, UTC
 
+_MODELS = ("registered-models/search", "registered_models")
 _PAGE = 200  # entries; MLflow allows more
 _START_IT = "Start it: python3 mlops_manager.py start --service mlflow"
 _LIST = "List all: python3 mlops_manager.py models"
@@ -45,6 +48,29 @@ class Version:
         return {**asdict(self), "aliases": list(self.aliases)}
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """Data that a run has read, as `mlflow.log_input` describes them."""
+
+    name: str
+    digest: str
+    source: str  # an address if it has one
+    context: str  # such as "training"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in MLflow, such as the one that trained a version."""
+
+    run_id: str
+    name: str
+    url: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    datasets: tuple[Dataset, ...]
+
+
 class Registry:
     """A client of this project's model registry."""
 
@@ -62,9 +88,21 @@ class Registry:
         found = self._versions(name)
         return [replace(version, metrics=self._metrics(version.run_id)) for version in found]
 
+    def names(self) -> list[str]:
+        """The names of all registered models."""
+        return [str(model["name"]) for model in self._all(*_MODELS)]
+
+    def history(self, name: str) -> list[Version]:
+        """The versions of a model without metrics, newest first.
+
+        Raises:
+            GaiaflowError: there is no such model, or MLflow does not answer.
+        """
+        return self._versions(name)
+
     def _versions(self, name: str = "") -> list[Version]:
         """The same without metrics, which take a request for each version."""
-        models = self._all("registered-models/search", "registered_models")
+        models = self._all(*_MODELS)
         names = [str(model["name"]) for model in models]
         if name and name not in names:
             near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
@@ -149,7 +187,7 @@ class Registry:
                 int(entry["version"]),
                 _moment(int(entry["creation_timestamp"])),
                 tuple(sorted(aliases.get(str(entry["version"]), []))),
-                {str(tag["key"]): str(tag["value"]) for tag in entry.get("tags", [])},
+                _pairs(entry.get("tags", [])),
                 {},
                 str(entry.get("run_id") or ""),
             )
@@ -157,13 +195,33 @@ class Registry:
         ]
         return sorted(versions, key=lambda version: -version.version)
 
+    def run(self, run_id: str) -> Run | None:
+        """The run with this id; None if it was deleted.
+
+        Raises:
+            GaiaflowError: MLflow does not answer.
+        """
+        if not run_id:
+            return None
+        answer = self._ask("GET", "runs/get", params={"run_id": run_id}, missing_ok=True)
+        if not answer:
+            return None
+        info, data = answer["run"]["info"], answer["run"].get("data", {})
+        inputs = answer["run"].get("inputs", {}).get("dataset_inputs", [])
+        return Run(
+            run_id,
+            str(info.get("run_name", "")),
+            f"{self.url}/#/experiments/{info['experiment_id']}/runs/{run_id}",
+            _pairs(data.get("tags", [])),
+            _pairs(data.get("params", [])),
+            {str(metric["key"]): float(metric["value"]) for metric in data.get("metrics", [])},
+            tuple(_dataset(entry) for entry in inputs),
+        )
+
     def _metrics(self, run_id: str) -> dict[str, float]:
         """The metrics of the run that trained a version; none if it was deleted."""
-        if not run_id:
-            return {}
-        answer = self._ask("GET", "runs/get", params={"run_id": run_id}, missing_ok=True)
-        metrics = answer.get("run", {}).get("data", {}).get("metrics", [])
-        return {str(metric["key"]): float(metric["value"]) for metric in metrics}
+        run = self.run(run_id)
+        return run.metrics if run else {}
 
     def _all(self, path: str, key: str, **params: str) -> list[dict[str, Any]]:
         """All entries of a list that comes in pages."""
@@ -192,6 +250,24 @@ class Registry:
         if answer.is_error:
             raise GaiaflowError(f"MLflow failed: {answer.status_code} {answer.text[:500]}")
         return answer.json()
+
+
+def _pairs(entries: list[dict[str, Any]]) -> dict[str, str]:
+    return {str(entry["key"]): str(entry["value"]) for entry in entries}
+
+
+def _dataset(entry: dict[str, Any]) -> Dataset:
+    dataset = entry["dataset"]
+    source = str(dataset.get("source", ""))
+    with suppress(ValueError):  # JSON, by the kind of source: {"uri": ...} or {"url": ...}
+        known = json.loads(source)
+        source = next((str(known[name]) for name in ("uri", "url") if name in known), source)
+    return Dataset(
+        str(dataset["name"]),
+        str(dataset["digest"]),
+        source,
+        _pairs(entry.get("tags", [])).get("mlflow.data.context", ""),
+    )
 
 
 def _moment(milliseconds: int) -> str:

@@ -99,6 +99,15 @@ class Bucket:
         with _complete(file) as output, self._answering():
             self._client.download_fileobj(self.name, key, output, Callback=moved)
 
+    def read(self, key: str) -> bytes | None:
+        """The content of a small object; None if there is none with this key."""
+        try:
+            with self._answering():
+                content = self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except _NoSuchKey:
+            return None
+        return bytes(content)
+
     def put(self, file: Path, key: str, moved: Moved) -> None:
         """Upload a file."""
         kind, _ = mimetypes.guess_type(file.name)

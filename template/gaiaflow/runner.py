@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gaiaflow import __version__
 from gaiaflow.project import source, variables
 
 LIMIT = 100_000  # bytes of JSON that fit into an environment variable on every system
@@ -96,7 +97,7 @@ def load(reference: str) -> Callable[..., Any]:
 def main(reference: str) -> int:
     """Run the task; return 0 on success, FINAL if retries can't help, and otherwise 1."""
     arguments = json.loads(os.environ.get(variables.ARGUMENTS) or "{}")
-    _tag_commit()
+    _name_code()
     _show_progress()
     try:
         gc.disable()  # imports create many objects but no garbage
@@ -116,15 +117,20 @@ def main(reference: str) -> int:
     return 0
 
 
-def _tag_commit() -> None:
-    """Make MLflow and products name the commit of this code or image."""
+def _name_code() -> None:
+    """Make MLflow's runs and products name the code of this project or image."""
+    if not os.environ.get(variables.COMMIT):
+        os.environ.update(source.state(Path(__file__).parents[1]))
     tags = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
-    commit = os.environ.get(variables.COMMIT) or source.commit(Path(__file__).parents[1])
-    if commit:
-        os.environ[variables.COMMIT] = commit
-    if tags and commit:
-        tags.setdefault("mlflow.source.git.commit", commit)
-        os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
+    if not tags:
+        return
+    known = {
+        "mlflow.source.git.commit": os.environ[variables.COMMIT],
+        "mlflow.source.git.dirty": os.environ.get(variables.DIRTY, ""),
+        "gaiaflow.version": __version__,
+    }
+    tags = {**{name: value for name, value in known.items() if value}, **tags}
+    os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps(tags)
 
 
 def _show_progress() -> None:

@@ -83,6 +83,13 @@ def test_mlflow_holds_the_run_and_the_model(environment: Project, run: Any) -> N
     assert found["artifacts"]["landcover.png"] > 50_000
     assert tracked["champion"] == 1
     assert environment.probe("predict") == ["Water", "Vegetation"]
+    found = environment.manage("lineage", "landcover", "--json").json()
+    training = found["model"]["training"]
+    assert training["dag_run"]["run_id"] == run["run_id"]
+    # Tasks of mode `dev` run in no image of the project, and without git.
+    assert len(training["code"]["commit"]) == 40
+    assert (training["code"]["dirty"], training["code"]["image"]) == (None, None)
+    assert found["uses"]["products"] == ["sample-landcover-v1"]
 
 
 def test_files_go_into_the_store_and_out_of_it(

@@ -126,6 +126,20 @@ def cluster(
         file.unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("image", "digest"),
+    [("forest-watch:today", None), ("cr.example.com/forest@sha256:abc", "sha256:abc")],
+)
+def test_runs_name_the_image(cluster: Cluster, image: str, digest: str | None) -> None:
+    with pytest.raises(AirflowFailException):  # no node has it, but the pod is asked for
+        cluster.run(cluster.task("prod_local", image=image, resources={"gpu": 1}))
+    [pod] = cluster.manifests()
+    env = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+    tags = json.loads(env["MLFLOW_RUN_CONTEXT"])
+    assert tags["mlflow.docker.image.uri"] == image
+    assert tags.get("mlflow.docker.image.id") == digest
+
+
 # A pod that can't start
 
 

@@ -49,7 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project in miniature, with the framework in it, as tasks of mode `dev` find it."""
     root = tmp_path / "project"
     shutil.copytree(TEMPLATE / "gaiaflow", root / "gaiaflow", ignore=shutil.ignore_patterns("__*"))
-    (root / "gaiaflow" / "__init__.py").touch()
+    (root / "gaiaflow" / "__init__.py").write_text('__version__ = "0"', encoding="utf-8")
     (root / "mine.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.setenv("GAIAFLOW_PYTHON", sys.executable)
     monkeypatch.setattr(process, "ROOT", root)

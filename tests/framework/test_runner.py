@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaiaflow import __version__
 from gaiaflow.runner import FINAL, LIMIT, NotJsonError, to_json
 
 from .conftest import TEMPLATE
@@ -141,13 +142,23 @@ def test_an_exit_ends_the_task_as_it_ends_a_program(run: Runner, code: str, ends
     assert ("no scene" in done.stdout) == ("no scene" in code)
 
 
-def test_mlflow_is_told_the_commit(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_is_told_which_code_runs(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     source = "import json, os\ndef f(): return json.loads(os.environ['MLFLOW_RUN_CONTEXT'])"
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"airflow.dag_id": "d"}')
-    monkeypatch.setenv("GAIAFLOW_COMMIT", "c" * 40)  # as the image has it
+    monkeypatch.setenv("GAIAFLOW_COMMIT", "c" * 40)  # as the image has them
+    monkeypatch.setenv("GAIAFLOW_DIRTY", "true")
     assert run(source).returncode == 0
-    tags = json.loads(run.result.read_text(encoding="utf-8"))
-    assert tags == {"airflow.dag_id": "d", "mlflow.source.git.commit": "c" * 40}
+    tags = {
+        "airflow.dag_id": "d",
+        "gaiaflow.version": __version__,
+        "mlflow.source.git.commit": "c" * 40,
+        "mlflow.source.git.dirty": "true",
+    }
+    assert json.loads(run.result.read_text(encoding="utf-8")) == tags
+    monkeypatch.setenv("GAIAFLOW_DIRTY", "")  # git couldn't tell
+    assert run(source).returncode == 0
+    del tags["mlflow.source.git.dirty"]
+    assert json.loads(run.result.read_text(encoding="utf-8")) == tags
 
 
 def test_output_keeps_its_order(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

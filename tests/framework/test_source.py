@@ -1,4 +1,4 @@
-"""The commit of a project, read as git stores it."""
+"""The commit of a project, read as git stores it, and whether files differ from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow.project.source import commit
+from gaiaflow.project.source import commit, is_dirty, state
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -23,7 +23,7 @@ def repository(tmp_path: Path) -> Path:
     root = tmp_path / "Wälder"
     root.mkdir()
     git(root, "init", "--quiet", "--initial-branch=feature/a")
-    assert commit(root) == ""  # there is none yet
+    assert state(root) == {"GAIAFLOW_COMMIT": "", "GAIAFLOW_DIRTY": ""}  # there is none yet
     git(root, "commit", "--quiet", "--allow-empty", "--message=one")
     return root
 
@@ -56,3 +56,34 @@ def test_a_worktree(repository: Path, tmp_path: Path) -> None:
 def test_no_repository(tmp_path: Path) -> None:
     (tmp_path / ".git").write_text("nonsense")
     assert commit(tmp_path) == ""
+
+
+def test_changes_make_it_dirty(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")  # as in a hook of another repository
+    inner, other = repository / "projects" / "one", repository / "projects" / "other"
+    for folder in (inner, other):
+        folder.mkdir(parents=True)
+        (folder / ".gitignore").write_text("/data\n")
+    monkeypatch.delenv("GIT_DIR")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message=two")
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    (inner / "data").touch()  # is ignored
+    (other / "new.py").touch()  # is another project's
+    assert is_dirty(inner) is False
+    (inner / "new.py").touch()
+    assert is_dirty(inner) is True
+    head = commit(inner)
+    assert state(inner) == {"GAIAFLOW_COMMIT": head, "GAIAFLOW_DIRTY": "true"}
+    (inner / "new.py").unlink()
+    (inner / ".gitignore").write_text("/data\n# more\n")
+    assert is_dirty(inner) is True
+
+
+def test_git_that_cannot_tell(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # "dubious ownership"
+    assert is_dirty(repository) is None
+    monkeypatch.setenv("PATH", "")
+    assert is_dirty(repository) is None
+    assert state(repository)["GAIAFLOW_DIRTY"] == ""
+    assert commit(repository)

@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from airflow.sdk.exceptions import AirflowFailException
+from docker.errors import ImageNotFound
 
 from gaiaflow import create_task
 from gaiaflow.operators.mapping import Output
@@ -124,6 +125,21 @@ def test_mlflow_is_told_who_logs(dag: DAG) -> None:
     assert tags["airflow.map_index"] == "3"
     own = create_task("own", "forest_watch.train:train", env={"MLFLOW_RUN_CONTEXT": {"a": "b"}})
     assert own.call_env(context)["MLFLOW_RUN_CONTEXT"] == '{"a": "b"}'
+
+
+def test_a_container_names_its_image(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
+    task: Any = create_task("train", "package.train:train", mode="dev_docker")
+    task.image = "forest-watch:today"
+
+    def not_pulled_yet(_: str) -> None:
+        raise ImageNotFound("404")
+
+    engine = SimpleNamespace(inspect_image=lambda _: {"Id": "sha256:abc"})
+    monkeypatch.setattr(type(task), "cli", engine)
+    name = {"mlflow.docker.image.uri": "forest-watch:today"}
+    assert task.image_tags() == name | {"mlflow.docker.image.id": "sha256:abc"}
+    engine.inspect_image = not_pulled_yet
+    assert task.image_tags() == name
 
 
 @pytest.mark.parametrize(("keep", "pod"), [("", "delete_pod"), ("yes", "delete_succeeded_pod")])

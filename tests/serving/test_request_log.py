@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from gaiaflow.project import request_files
 from gaiaflow.serving import request_log
 from gaiaflow.serving.request_log import Entry, RequestLog, columns, table
 
@@ -59,9 +60,9 @@ def test_rows_arrive(caplog: pytest.LogCaptureFixture) -> None:
     log.add(entry(id="second", error="The input lacks the column nir (double)."))
     wait_for(lambda: log.stored == 3)
     log.close()
-    [key, *_] = store.objects
-    assert key.startswith(f"serving/landcover/{datetime.now(UTC):%Y-%m-%d}/")
-    assert key.endswith(".parquet")
+    files = [request_files.parse(key) for key in store.objects]
+    assert {(file.model, file.version) for file in files if file} == {("landcover", "3")}
+    assert sum(file.requests or 0 for file in files if file) == 2
     rows = store.rows()
     assert [row["id"] for row in rows] == ["first", "first", "second"]
     assert rows[1] == {
@@ -77,6 +78,19 @@ def test_rows_arrive(caplog: pytest.LogCaptureFixture) -> None:
     }
     assert rows[2]["error"].startswith("The input lacks") and rows[2]["input.nir"] is None
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("count", [1, 3000])
+def test_a_request_is_found_without_a_reader_of_parquet(count: int) -> None:
+    store = Store()
+    log = RequestLog(store.put, "landcover", "3", interval=3600)
+    for number in range(count):
+        log.add(entry(0.3, 0.4, id=f"{'Größe' * 9}-{number}"))
+    log.close()
+    last = f"{'Größe' * 9}-{count - 1}"
+    assert any(request_files.has_request(data, last) for data in store.objects.values())
+    for other in (f"{last}0", last[1:], "3", "Water"):
+        assert not any(request_files.has_request(data, other) for data in store.objects.values())
 
 
 def test_close_writes_the_rest() -> None:

@@ -51,10 +51,16 @@ def validated(item: dict[str, Any]) -> Any:
 
 def test_an_item_is_valid_and_true(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIAFLOW_COMMIT", "c0ffee")
+    monkeypatch.setenv("GAIAFLOW_DIRTY", "true")
+    tags = {"airflow.dag_id": "landcover", "airflow.run_id": "manual__1"}
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", json.dumps(tags))
     found = described("s2-map", software={"mlflow": "3.17.2"})
     item = validated(found)
     software = {"gaiaflow": gaiaflow.__version__, "commit": "c0ffee", "mlflow": "3.17.2"}
-    assert found["properties"]["processing:software"] == software
+    facts = found["properties"]
+    assert facts["processing:software"] == software
+    assert (facts["gaiaflow:dag_id"], facts["gaiaflow:dag_run_id"]) == ("landcover", "manual__1")
+    assert facts["gaiaflow:dirty"] is True
     assert item.ext.proj.code == "EPSG:32632"
     assert found["properties"]["proj:shape"] == [30, 20]
     west, south, east, north = found["bbox"]

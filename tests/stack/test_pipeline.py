@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,9 +22,21 @@ STAGES = ["ingest", "validate", "features", "train", "evaluate", "register", "ma
 
 
 @pytest.fixture(scope="module")
-def run(stack: Project) -> Any:
-    """A green run."""
-    return stack.manage("run", "landcover", "--json").json()
+def run(stack: Project) -> Iterator[Any]:
+    """A green run of code that is committed."""
+    exclude = stack.root / ".git" / "info" / "exclude"
+    before = exclude.read_text(encoding="utf-8")
+    # The first start has made it, for a person to commit; tests/stack/test_fresh_clone.py needs
+    # that nobody has.
+    exclude.write_text(f"{before}/uv.lock\n", encoding="utf-8")
+    yield stack.manage("run", "landcover", "--json").json()
+    exclude.write_text(before, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def head(stack: Project) -> str:
+    """The commit of the project."""
+    return execute("git", "rev-parse", "HEAD", cwd=stack.root).out.strip()
 
 
 def test_every_task_is_green(run: Any) -> None:
@@ -63,14 +76,15 @@ def test_the_features(products: dict[str, Any]) -> None:
     assert set(features["columns"]) > {*BANDS, "NDVI", "class", "split"}
 
 
-def test_the_map_is_a_stac_item(stack: Project, products: dict[str, Any]) -> None:
+def test_the_map_is_a_stac_item(run: Any, head: str, products: dict[str, Any]) -> None:
     item = products["sample-landcover-v1.json"]["json"]
     [band] = item["assets"]["map"]["bands"]
     shares = {entry["title"]: entry["percentage"] for entry in band["classification:classes"]}
     assert sum(shares.values()) == pytest.approx(100, abs=0.01)
     assert item["properties"]["gaiaflow:model"] == "models:/landcover/1"
-    head = execute("git", "rev-parse", "HEAD", cwd=stack.root).out.strip()
     assert item["properties"]["processing:software"]["commit"] == head
+    assert item["properties"]["gaiaflow:dirty"] is False
+    assert item["properties"]["gaiaflow:dag_run_id"] == run["run_id"]
     assert item["geometry"] is None and item["properties"]["proj:shape"] == [300, 300]
     assert [band["eo:common_name"] for band in item["assets"]["scene"]["bands"]] == COMMON_NAMES
     [link] = products["collection.json"]["json"]["links"]
@@ -116,15 +130,16 @@ def test_mlflow_holds_the_run(tracked: Any) -> None:
     assert found["artifacts"]["landcover.png"] > 50_000
 
 
-def test_mlflow_knows_where_a_run_comes_from(stack: Project, tracked: Any, run: Any) -> None:
+def test_mlflow_knows_where_a_run_comes_from(
+    stack: Project, tracked: Any, run: Any, head: str
+) -> None:
     [found] = tracked["runs"]
     tags = found["tags"]
     assert tags["mlflow.source.name"] == "forest_watch.train.train:train"
     assert tags["mlflow.user"] == stack.env["MLFLOW_TRACKING_USERNAME"]
     assert (tags["airflow.dag_id"], tags["airflow.run_id"]) == ("landcover", run["run_id"])
     assert (tags["airflow.task_id"], tags["airflow.try_number"]) == ("train", "1")
-    head = execute("git", "rev-parse", "HEAD", cwd=stack.root).out.strip()
-    assert tags["mlflow.source.git.commit"] == head
+    assert (tags["mlflow.source.git.commit"], tags["mlflow.source.git.dirty"]) == (head, "false")
     assert tracked["kind"] == "custom_model_development"
 
 
@@ -133,6 +148,43 @@ def test_the_registry_holds_the_model(tracked: Any) -> None:
     assert tracked["champion"] == 1
     assert tracked["inputs"] == tracked["example"] == BANDS
     assert tracked["outputs"][0]["type"] == "string"
+
+
+def test_the_lineage_of_the_champion(stack: Project, run: Any, head: str) -> None:
+    found = stack.manage("lineage", "landcover", "--json").json()
+    training = found["model"]["training"]
+    code, [data] = training["code"], training["data"]
+    assert (found["model"]["uri"], found["model"]["aliases"]) == (
+        "models:/landcover/1",
+        ["champion"],
+    )
+    assert (code["commit"], code["dirty"], code["image"]) == (head, False, None)
+    assert code["gaiaflow"] == stack.manage("--version").out.split()[-1]
+    assert training["dag_run"] == {
+        **{name: run[name] for name in ("dag_id", "run_id", "url", "state")},
+        "task_id": "train",
+    }
+    assert (data["name"], data["context"]) == ("features", "training")
+    assert len(data["digest"]) == 8
+    assert data["source"].startswith("s3://") and data["source"].endswith("/features.parquet")
+    assert training["metrics"]["accuracy"] > 0.85 and training["parameters"]["features"]
+    assert found["uses"]["products"] == ["sample-landcover-v1"]
+
+
+def test_the_lineage_of_its_map(
+    stack: Project, run: Any, head: str, products: dict[str, Any]
+) -> None:
+    key = "products/landcover/sample-landcover-v1/landcover.tif"
+    found = stack.manage("lineage", key, "--json").json()
+    assert found["product"]["dag_run"]["run_id"] == run["run_id"]
+    assert found["product"]["code"]["commit"] == head
+    assert found["product"]["derived_from"] == ["products/landcover/models/landcover-v1.json"]
+    described = products["landcover-v1.json"]["json"]["properties"]
+    training = found["model"]["training"]
+    assert training["run_id"] == described["gaiaflow:mlflow_run_id"]
+    shown = stack.manage("lineage", "sample-landcover-v1").out
+    for words in (head, training["url"], run["url"], training["data"][0]["digest"]):
+        assert words in shown
 
 
 def test_the_map_can_be_taken_out(stack: Project, run: Any, tmp_path: Path) -> None:
@@ -158,10 +210,17 @@ def test_a_second_run_makes_a_second_version(stack: Project, tracked: Any) -> No
     assert again["champion"] == 2  # not worse than the first
 
 
-def test_the_skeleton_runs_as_it_is(stack: Project) -> None:
-    done = stack.manage("run", "change_me")
+def test_the_skeleton_runs_as_it_is(stack: Project, run: Any, head: str) -> None:
+    note = stack.root / "note.txt"
+    note.write_text("not committed", encoding="utf-8")
+    try:
+        done = stack.manage("run", "change_me")
+    finally:
+        note.unlink()
     assert done.code == 0, done
     assert "change_me is green after" in done.out
+    tags = stack.probe("tags", "change_me")
+    assert (tags["mlflow.source.git.commit"], tags["mlflow.source.git.dirty"]) == (head, "true")
 
 
 @pytest.mark.slow

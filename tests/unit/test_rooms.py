@@ -23,6 +23,7 @@ ROOMS = {
     "airflow_client": {"project"},
     "mlflow_client": {"project"},
     "objects": {"project"},
+    "lineage": {"project", "airflow_client", "mlflow_client", "objects"},
     "services": {"project", "objects"},
     "backends": {"project", "services"},
     "minikube": {"project", "backends"},
@@ -30,8 +31,8 @@ ROOMS = {
     "update": {"project", "console"},
     "notifying": {"project"},  # also inside Airflow
     "cli": {
-        *("project", "console", "airflow_client", "mlflow_client", "objects", "services"),
-        *("backends", "minikube", "doctor", "update", "notifying"),
+        *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
+        *("services", "backends", "minikube", "doctor", "update", "notifying"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),
@@ -42,7 +43,7 @@ ROOMS = {
     # The project's environment.
     "monitoring": {"stac"},
     "rasters": {"web"},
-    "serving": set[str](),
+    "serving": {"project"},
     "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }

@@ -55,6 +55,9 @@ COPY pyproject.toml ./
 COPY ${SOURCE} ${SOURCE}
 RUN python -m compileall -q "${SOURCE}"
 ARG GAIAFLOW_COMMIT
-ENV GAIAFLOW_COMMIT=$GAIAFLOW_COMMIT
+ARG GAIAFLOW_DIRTY
+ENV GAIAFLOW_COMMIT=$GAIAFLOW_COMMIT \
+    GAIAFLOW_DIRTY=$GAIAFLOW_DIRTY
+LABEL org.opencontainers.image.revision=$GAIAFLOW_COMMIT
 USER 50000:0
 CMD ["python", "-m", "gaiaflow.runner"]

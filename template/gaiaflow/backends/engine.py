@@ -89,7 +89,7 @@ def compose(project: Project, *arguments: str) -> BaseCommand:
         **project.env,
         "PACKAGE_IMAGE": package_image(project),
         "PACKAGE_SOURCE": project.source,
-        variables.COMMIT: source.commit(project.root),
+        **source.state(project.root),
         variables.SECRETS: json.dumps(project.own_variables()),
         **_for_tasks_in_containers(project),
     }

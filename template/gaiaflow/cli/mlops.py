@@ -302,6 +302,7 @@ MlopsManager.subcommand("models", "gaiaflow.cli.models.Models")
 MlopsManager.subcommand("promote", "gaiaflow.cli.models.Promote")
 MlopsManager.subcommand("rollback", "gaiaflow.cli.models.Rollback")
 MlopsManager.subcommand("notify", "gaiaflow.cli.notify.Notify")
+MlopsManager.subcommand("lineage", "gaiaflow.cli.lineage.Lineages")
 MlopsManager.subcommand("doctor", Doctor)
 MlopsManager.subcommand("update", Update)
 

@@ -142,8 +142,13 @@ class FunctionTask(BaseOperator):
             "airflow.task_id": ti.task_id,
             "airflow.try_number": str(ti.try_number),
         }
-        mapped = ti.map_index is not None and ti.map_index >= 0
-        return {**tags, "airflow.map_index": str(ti.map_index)} if mapped else tags
+        if ti.map_index is not None and ti.map_index >= 0:
+            tags["airflow.map_index"] = str(ti.map_index)
+        return tags | self.image_tags()
+
+    def image_tags(self) -> dict[str, str]:
+        """Tags for the image that the function runs in: MLflow's own. None for a process."""
+        return {}
 
     def secrets_env(self) -> dict[str, str]:
         """The values for the task's secrets in modes without Kubernetes.

@@ -52,7 +52,6 @@ class ContainerOperator(FunctionTask, DockerOperator):
         self.image = self.spec.image or os.environ[variables.IMAGE]
         self.command = ["python", "-m", "gaiaflow.runner", self.spec.function]
         self.network_mode, reach = _network()
-        self.environment = {**reach, **self.call_env(context), variables.RESULT: _RESULT}
         # Airflow does not show these.
         self._private_environment = clients.credentials(os.environ) | self.secrets_env()
         resources = self.spec.resources
@@ -67,6 +66,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
         try:
             if self.spec.image is None:  # never from a registry, where anybody could use its name
                 self.cli.inspect_image(self.image)  # type: ignore[no-untyped-call]
+            self.environment = {**reach, **self.call_env(context), variables.RESULT: _RESULT}
             self._sweep(labels)
             result = DockerOperator.execute(self, context)
             keep = False
@@ -85,6 +85,14 @@ class ContainerOperator(FunctionTask, DockerOperator):
             ) from error
         finally:
             self._end(keep)
+
+    def image_tags(self) -> dict[str, str]:
+        """The image's name and id. No id if it is yet to be pulled."""
+        tags = {"mlflow.docker.image.uri": self.image}
+        with contextlib.suppress(ImageNotFound):
+            found = self.cli.inspect_image(self.image)  # type: ignore[no-untyped-call]
+            tags["mlflow.docker.image.id"] = str(found["Id"])
+        return tags
 
     def on_kill(self) -> None:
         """End the container before Airflow continues."""

@@ -138,6 +138,12 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         except AirflowException as error:
             raise (self._ended_badly() or error) from None
 
+    def image_tags(self) -> dict[str, str]:
+        """The image's name, and its digest if the name has it: a tag gets one when it is pulled."""
+        tags = {"mlflow.docker.image.uri": str(self.image)}
+        _, _, digest = str(self.image).partition("@")
+        return {**tags, "mlflow.docker.image.id": digest} if digest else tags
+
     def is_final(self, stuck: Stuck) -> bool:
         """Whether a retry would also get stuck."""
         return stuck.final

@@ -1,14 +1,46 @@
-"""Find the commit of the project's code without git, which containers lack.
+"""Which code runs: the commit of the project, and whether files differ from it.
 
-Standard library only.
+The commit is found without git, which containers lack. Standard library only.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
+from gaiaflow.project import inherited, variables
+
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_PATIENCE = 10.0  # seconds for git, in a large repository or on a slow disk
+
+
+def state(root: Path) -> dict[str, str]:
+    """The variables that tell tasks, MLflow and products which code runs.
+
+    A value is empty if it isn't known: without a repository, or if git can't tell.
+    """
+    found = commit(root)
+    dirty = is_dirty(root) if found else None
+    return {variables.COMMIT: found, variables.DIRTY: "" if dirty is None else str(dirty).lower()}
+
+
+def is_dirty(root: Path) -> bool | None:
+    """Whether files of the project differ from the commit, or are not in it and not ignored.
+
+    None if git can't tell: it is not installed, refuses the folder, or takes too long.
+    """
+    # Without locks: git would else write its index while somebody commits.
+    command = ("git", "--no-optional-locks", "status", "--porcelain", "--", ".")
+    env = inherited.clean(os.environ)  # a git hook's variables describe another repository
+    try:
+        done = subprocess.run(
+            command, cwd=root, env=env, capture_output=True, timeout=_PATIENCE, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return bool(done.stdout.strip())
 
 
 def commit(root: Path) -> str:

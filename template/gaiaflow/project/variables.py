@@ -25,7 +25,8 @@ TASK_PROXIES = "GAIAFLOW_TASK_PROXIES"  # proxies that tasks can use but service
 TASK = "GAIAFLOW_TASK"
 ARGUMENTS = "GAIAFLOW_ARGUMENTS"  # JSON
 RESULT = "GAIAFLOW_RESULT"  # the file for it
-COMMIT = "GAIAFLOW_COMMIT"  # of the code in an image
+COMMIT = "GAIAFLOW_COMMIT"  # of the code, also in an image
+DIRTY = "GAIAFLOW_DIRTY"  # whether the code differs from it: true, false or empty
 
 # In containers where `connect()` has nothing to do.
 CONNECTED = "GAIAFLOW_CONNECTED"

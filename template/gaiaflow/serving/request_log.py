@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from gaiaflow.project import request_files
 
 logger = logging.getLogger("gaiaflow.serving")
 
@@ -126,11 +127,14 @@ class RequestLog:
             entries = list(self._waiting)
         if not entries:
             return
-        now = datetime.now(UTC)
-        name = f"{now:%Y-%m-%d}/{now:%H%M%S}-{secrets.token_hex(4)}.parquet"
+        rows = table(entries, self._version)
+        ids = {request_files.IDS: request_files.ids_of(entry.id for entry in entries)}
         sink = pa.BufferOutputStream()
-        pq.write_table(table(entries, self._version), sink)
-        self._put(f"serving/{self._model}/{name}", sink.getvalue().to_pybytes())
+        with pq.ParquetWriter(sink, rows.schema) as writer:
+            writer.write_table(rows)
+            writer.add_key_value_metadata(ids)
+        key = request_files.new_key(self._model, self._version, len(entries), datetime.now(UTC))
+        self._put(key, sink.getvalue().to_pybytes())
         with self._mutex:
             for entry in entries:
                 self._waiting.popleft()

@@ -63,6 +63,7 @@ def model_item(
             }
         ],
         "processing:software": software_in_use(),
+        **({"gaiaflow:mlflow_run_id": model.run_id} if model.run_id else {}),
     }
     asset = {
         "href": uri or model.model_uri,

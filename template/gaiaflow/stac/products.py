@@ -68,6 +68,7 @@ def product_item(
         "proj:bbox": list(grid.bounds),
     }
     facts["processing:software"] = {**software_in_use(), **(software or {})}
+    facts |= _task()
     if model:
         facts |= {"processing:lineage": f"Predicted by {model}", "gaiaflow:model": model}
     return {
@@ -215,6 +216,16 @@ def software_in_use() -> dict[str, str]:
     """Names and versions for `processing:software`."""
     commit = os.environ.get(variables.COMMIT)  # set for tasks
     return {"gaiaflow": __version__, **({"commit": commit} if commit else {})}
+
+
+def _task() -> dict[str, Any]:
+    """The DAG run whose task makes the product, and whether its code differs from the commit."""
+    tags: dict[str, str] = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
+    known = {"gaiaflow:dag_id": "airflow.dag_id", "gaiaflow:dag_run_id": "airflow.run_id"}
+    facts: dict[str, Any] = {name: tags[tag] for name, tag in known.items() if tag in tags}
+    if dirty := os.environ.get(variables.DIRTY):
+        facts["gaiaflow:dirty"] = dirty == "true"
+    return facts
 
 
 def _place(grid: Grid) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import mlflow
+from mlflow.data.pandas_dataset import from_pandas
 
 from ..model.change_me import FEATURES
 from ..model_pipeline.change_me import log_pipeline, make_pipeline
@@ -21,5 +22,7 @@ def train(features: str) -> dict[str, Any]:
         # Change: log what you want to compare between runs.
         mlflow.log_params({"features": ", ".join(FEATURES), "samples": len(train_rows)})
         mlflow.log_metric("accuracy", accuracy)
+        data = from_pandas(table, s3.uri(features), targets="class", name="features")
+        mlflow.log_input(data, context="training")
         model = log_pipeline(pipeline, test_rows[FEATURES].head(3))
     return {"run_id": run.info.run_id, "model": model, "accuracy": accuracy}

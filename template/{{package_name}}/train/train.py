@@ -6,6 +6,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
 from gaiaflow.monitoring import Profile, store_profile
@@ -34,6 +35,7 @@ def train(features: str, scene: str | None = None, folds: int = 5) -> dict[str, 
         `run_id`, the URI `model` of the logged inference pipeline, and `cv_accuracy`.
     """
     table = s3.get_table(features)
+    data = from_pandas(table, s3.uri(features), targets="class", name="features")
     served = table[table["served"]] if "served" in table else table.head(0)
     table = table[table["split"] == "train"].reset_index(drop=True)
     columns = columns_of(table)
@@ -43,7 +45,7 @@ def train(features: str, scene: str | None = None, folds: int = 5) -> dict[str, 
         log_search(search)
         mlflow.log_params({"features": ", ".join(columns), "samples": len(table)})
         mlflow.log_params({"folds": search.n_splits_, "classes": table["class"].nunique()})
-        mlflow.set_tag("data", features)
+        mlflow.log_input(data, context="training")
         pipeline = build_pipeline(search.best_estimator_)
         example = table[list(BANDS)].head(3)
         model = log_pipeline(pipeline, example, classes_of(table["class"]))
