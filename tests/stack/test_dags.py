@@ -234,7 +234,7 @@ def test_people_are_told(stack: Project, told: Receiver, write: Writer) -> None:
         found = told.about("telling", 120)
         assert found["title"] == "forest_watch: Something was found"
         lines = found["message"].splitlines()
-        assert lines[:-1] == ["found: True", "where: B04", "told: 0"]
+        assert lines[:-1] == ["found: True", "told: 0", "where: B04"]
         assert lines[-1].startswith(stack.url("AIRFLOW_PORT") + "/dags/telling/runs/manual__")
         question = told.about("telling")
         assert question["title"] == "forest_watch: telling waits for an answer: Go on?"
