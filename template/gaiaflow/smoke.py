@@ -59,7 +59,7 @@ def _isolate(folder: Path) -> None:
     os.environ |= MLFLOW_CLIENT | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder.as_posix()}/mlflow.db",
         "GIT_PYTHON_REFRESH": "quiet",  # the image has no git
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(":"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "S3_BUCKET": MODEL,  # nothing is stored: the share is 0
         "SERVING_KEY": secrets.token_urlsafe(),
         "SERVING_LOG_SHARE": "0",
