@@ -1,4 +1,4 @@
-"""Train a model, serve it and ask it, in one command and without a stack: `python -m gaiaflow.smoke`
+"""Train a model, serve it and ask it, without a stack: `python -m gaiaflow.smoke`
 
 CI runs this in the project's image. The model is what `train_sample()` of PACKAGE/train/sample.py
 logs to MLflow; a project without that module gets a tiny one. Exit code 0: it answered.
@@ -82,7 +82,7 @@ def train(package: str) -> tuple[str, bytes]:
         if error.name not in (f"{package}.train", name):
             raise
         uri = _train_tiny()
-        sys.stderr.write(f"There is no module {name}, so a tiny model is served instead of yours.\n")
+        sys.stderr.write(f"There is no module {name}, so a tiny model is served.\n")
     entry = mlflow.register_model(uri, MODEL)
     mlflow.MlflowClient().set_registered_model_alias(MODEL, "champion", entry.version)
     folder = Path(mlflow.artifacts.download_artifacts(uri))
@@ -144,7 +144,9 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
     raise Failed(f"The model was not served within {LIMIT:g} s.")
 
 
-def _ask(url: str, body: bytes | None = None, key: str = "", timeout: float = 60) -> tuple[int, str]:
+def _ask(
+    url: str, body: bytes | None = None, key: str = "", timeout: float = 60
+) -> tuple[int, str]:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     try:
         with _opener.open(urllib.request.Request(url, body, headers), timeout=timeout) as answer:
