@@ -139,6 +139,7 @@ def test_a_project_moves_to_gitlab(history: History, tmp_path: Path) -> None:
     assert not (workflows / "update.yml").exists()
     assert (workflows / "own.yml").exists()
     assert edited.read_text().endswith("  # ours\n")
+    assert ".github/workflows/ci.yml" in git(project, "ls-files", "--unmerged")
 
 
 def test_without_a_new_release_nothing_happens(history: History, tmp_path: Path) -> None:
