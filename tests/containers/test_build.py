@@ -39,6 +39,15 @@ def test_a_function_runs_in_it(
     assert "has no function '_none'" in done.out + done.err
 
 
+@pytest.mark.slow
+def test_a_model_is_served_from_it(image: str, containers: Project) -> None:
+    """The last step of a project's CI."""
+    smoke = ("python", "-m", "gaiaflow.smoke")
+    done = execute("docker", "run", "--rm", image, *smoke, cwd=containers.root)
+    assert done.code == 0, done
+    assert "The served model answers: Urban" in done.out
+
+
 def test_there_are_no_secrets_and_no_tools_in_it(
     image: str, containers: Project, engine: docker.DockerClient
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_session_of_questions(
     answer("Which tool manages", DOWN + DOWN + ENTER)
     answer("Which S3 object store", DOWN + ENTER)
     answer("Kubernetes", "y")
+    answer("Where should continuous integration run?", DOWN + ENTER)
     answer("Which license", DOWN + ENTER)
     answer("What should happen right after", "\x1b[A" + ENTER)
     session.expect_exact("python3 mlops_manager.py start")
@@ -67,6 +68,7 @@ def test_a_session_of_questions(
         "environment_manager": "conda",
         "object_store": "rustfs",
         "kubernetes": True,
+        "ci": "gitlab",
         "license": "Apache-2.0",
         "setup": "none",
     }

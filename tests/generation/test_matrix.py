@@ -1,6 +1,6 @@
 """Every pair of answers, hostile text and the longest and shortest names render to a sound project.
 
-All combinations would be 144; each pair of answers occurs in a dozen of them.
+All combinations would be 432; each pair of answers occurs in a dozen of them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ CHOICES: dict[str, list[Any]] = {
     "environment_manager": ["uv", "pixi", "conda"],
     "object_store": ["seaweedfs", "rustfs", "minio"],
     "kubernetes": [False, True],
+    "ci": ["github", "gitlab", "none"],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"],
 }
 HOSTILE = 'quotes """ \' back\\slash # {{ x }} {% y %} 🌍 <b>&amp; 1*2*3'

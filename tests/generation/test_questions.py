@@ -37,6 +37,7 @@ def test_questions_in_their_order() -> None:
         "environment_manager",
         "object_store",
         "kubernetes",
+        "ci",
         "license",
         "setup",
         "backend",

@@ -1,4 +1,7 @@
-"""The CI files, a project's and ours, satisfy the linters of their kind."""
+"""The CI files, a project's and ours, satisfy the linters of their kind.
+
+tests/stack/test_generated.py runs the commands of a project's.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -90,11 +94,67 @@ def test_permissions_and_a_time_limit(workflow: Path) -> None:
         assert job["timeout-minutes"] <= 60
 
 
-def test_a_projects_ci_runs_every_check(render: Render) -> None:
-    for manager in ("uv", "pixi", "conda"):
-        project = render(environment_manager=manager)
-        text = (project / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-        if manager == "pixi":  # its tasks name the commands
-            text += (project / "pyproject.toml").read_text(encoding="utf-8")
-        for command in ("ruff check", "ruff format --check", "mypy", "pytest"):
-            assert command in text, f"{manager}: {command}"
+# How a program of the project's environment is run.
+RUN = {"uv": "uv run ", "pixi": "pixi run ", "conda": ".conda/bin/"}
+
+
+@pytest.fixture(params=RUN)
+def gitlab(request: pytest.FixtureRequest, render: Render) -> Path:
+    return render(environment_manager=request.param, ci="gitlab") / ".gitlab-ci.yml"
+
+
+def test_gitlabs_schema(gitlab: Path, tmp_path: Path) -> None:
+    lint(program("check-jsonschema"), "--builtin-schema=vendor.gitlab-ci", gitlab, cwd=tmp_path)
+
+
+def test_yamllint_of_gitlabs(gitlab: Path, tmp_path: Path) -> None:
+    lint(sys.executable, "-m", "yamllint", "-s", "-d", YAMLLINT, gitlab, cwd=tmp_path)
+
+
+def test_gitlabs_jobs(gitlab: Path) -> None:
+    jobs = {name: job for name, job in loaded(gitlab).items() if "script" in job}
+    assert jobs.keys() == {"check", "package-image", "update"}
+    for name, job in jobs.items():
+        assert job["timeout"] in {"15 minutes", "30 minutes"}
+        [rule] = job["rules"]  # the update has a schedule to itself
+        on_schedule = rule["if"].startswith('$CI_PIPELINE_SOURCE == "schedule"')
+        assert on_schedule is (name == "update")
+
+
+def loaded(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def lines(scripts: list[str]) -> list[str]:
+    """The commands of scripts, one a line, without comments and options for one site only."""
+    found = [line.partition(" #")[0] for script in scripts for line in script.splitlines()]
+    return [line.replace(" --output-format=github", "") for line in found]
+
+
+@pytest.mark.parametrize("manager", RUN)
+def test_both_sites_run_the_same_commands(render: Render, manager: str) -> None:
+    github = loaded(render(environment_manager=manager) / ".github" / "workflows" / "ci.yml")
+    gitlab = loaded(render(environment_manager=manager, ci="gitlab") / ".gitlab-ci.yml")
+    for job, other in (("check", "check"), ("image", "package-image")):
+        steps = [step["run"] for step in github["jobs"][job]["steps"] if "run" in step]
+        commands = [line for line in lines(steps) if line != "pipx install uv"]
+        own = [line for line in lines(gitlab[other]["script"]) if not line.startswith("apt-get")]
+        assert own == commands
+    checks = ("ruff check", "ruff format --check", "mypy", "pytest")
+    assert lines(gitlab["check"]["script"]) == [
+        "python3 mlops_manager.py deps",
+        *(f"{RUN[manager]}{command}" for command in checks),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ci", "there"), [("github", {".github"}), ("gitlab", {".gitlab-ci.yml"}), ("none", set())]
+)
+def test_only_the_chosen_sites_files_are_there(render: Render, ci: str, there: set[str]) -> None:
+    project = render(ci=ci)
+    assert {path.name for path in project.glob(".git*")} - {".gitignore", ".gitattributes"} == there
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    assert (".github" in readme, ".gitlab-ci.yml" in readme) == (
+        ci == "github",
+        ci == "gitlab",
+    )

@@ -227,6 +227,7 @@ CHOICES: dict[str, list[Any]] = {
     "show_examples": [True, False],
     "license": ["MIT", "proprietary"],
     "object_store": ["seaweedfs", "rustfs"],
+    "ci": ["github", "gitlab", "none"],
 }
 COMBINATIONS = [
     dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())

@@ -47,6 +47,26 @@ def test_types_of_these_rooms(stack: Project, tmp_path: Path) -> None:
     assert done.code == 0, done
 
 
+def test_a_model_is_served_without_a_stack(stack: Project) -> None:
+    """As CI does in the project's image: tests/containers/test_build.py."""
+    done = execute(stack.python, "-m", "gaiaflow.smoke", cwd=stack.root)
+    assert done.code == 0, done
+    assert "The served model answers: Urban" in done.out
+    assert "Trained by forest_watch.train.sample" in done.err
+
+
+@pytest.mark.slow
+def test_a_project_without_a_sample_serves_a_tiny_model(stack: Project) -> None:
+    sample = stack.root / "forest_watch" / "train" / "sample.py"
+    hidden = sample.rename(sample.with_suffix(".hidden"))
+    try:
+        done = execute(stack.python, "-m", "gaiaflow.smoke", cwd=stack.root)
+    finally:
+        hidden.rename(sample)
+    assert done.code == 0, done
+    assert "no module forest_watch.train.sample" in done.err
+
+
 def test_git_ignores_all_that_programs_make(stack: Project) -> None:
     shown = execute("git", "status", "--porcelain", cwd=stack.root).out.splitlines()
     assert set(shown) <= {"?? uv.lock"}  # made by the first start, and the user's to commit

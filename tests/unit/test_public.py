@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template"
 PUBLIC = {
     "gaiaflow": {"__version__", "connect", "create_task", "load_yaml_pipelines"},
+    "gaiaflow.contracts": {"violations"},
     "gaiaflow.maps": {"page_url", "tile_url"},
     "gaiaflow.monitoring": {
         *("CONFIDENCE", "PREDICTION", "Comparison", "Finding", "Limits", "Profile", "Served"),

@@ -41,9 +41,11 @@ ROOMS = {
     # An environment of its own; `__init__` also in the project's.
     "maps": {"project", "entrypoints", "web"},
     # The project's environment.
+    "contracts": set[str](),
     "monitoring": {"stac"},
     "rasters": {"web"},
     "serving": {"project"},
+    "smoke": {"project"},
     "stac": {"project", "rasters"},
     "testing": {"project", "runner"},
 }
@@ -53,6 +55,7 @@ PACKAGES = {
     "runner": set[str](),
     "bootstrap": set[str](),
     "testing": set[str](),
+    "contracts": {"pandas", "pandera"},
     "doctor": {"rich"},  # if installed
     "maps": {
         *("boto3", "botocore", "fastapi", "numpy", "rasterio", "rio_tiler", "starlette"),
@@ -67,6 +70,7 @@ PACKAGES = {
         *("botocore", "mlflow", "numpy", "pandas", "prometheus_client", "pyarrow", "starlette"),
         "uvicorn",
     },
+    "smoke": {"mlflow", "numpy", "sklearn"},
     "stac": {
         *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),
         *("stac_geoparquet", "urllib3"),

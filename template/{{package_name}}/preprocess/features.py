@@ -19,8 +19,17 @@ def features(samples: str) -> dict[str, Any]:
 
     Returns:
         The S3 key `features` of the table, and the `columns` that a model learns from.
+
+    Raises:
+        ValueError: the table breaks its contract.
     """
+    from gaiaflow.contracts import violations  # here: other stages need no pandera
+
+    from .contracts import FEATURES
+
     table = make_features(s3.get_table(samples))
+    if broken := violations(table, FEATURES, "features"):
+        raise ValueError("The features can't be used for training:\n- " + "\n- ".join(broken))
     return {
         "features": s3.put_table(s3.beside(samples, "features.parquet"), table),
         "columns": [*BANDS, *INDICES],

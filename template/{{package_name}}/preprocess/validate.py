@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gaiaflow.rasters import Raster, is_plausible, open_raster
+from gaiaflow.contracts import violations
+from gaiaflow.rasters import Raster, open_raster
 
 from ..dataloader.ingest import BLOCK_SIZE
 from ..model_pipeline.bands import BANDS
 from ..utils import s3
+from .contracts import SAMPLES
 
 MIN_SIDE = 32  # pixels
 MIN_SAMPLES = 10  # per class: enough for a held-out part and for the folds of the search
@@ -61,22 +63,11 @@ def check_scene(scene: Raster, max_nodata: float = 0.2) -> list[str]:
 
 def check_samples(table: pd.DataFrame) -> list[str]:
     """The problems of the training samples, one sentence each; empty if there are none."""
-    missing = [name for name in (*BANDS, "class") if name not in table]
-    if missing:
-        return [f"samples: no column {_join(missing)}"]
-    problems = []
-    incomplete = int(table[[*BANDS, "class"]].isna().any(axis=1).sum())
-    if incomplete:
-        problems.append(f"samples: {incomplete} of {len(table)} rows have gaps (NaN)")
-    numbers = table[list(BANDS)].apply(pd.to_numeric, errors="coerce")
-    impossible = ~is_plausible(numbers.to_numpy(float)) & table[list(BANDS)].notna().to_numpy()
-    if impossible.any():
-        example = table[list(BANDS)].to_numpy()[impossible][0]
-        problems.append(
-            f"samples: {impossible.any(axis=1).sum()} of {len(table)} rows have values that can't "
-            f"be reflectance, such as {example}"
-        )
-    return problems + _check_classes(table) + _check_range("samples", numbers.to_numpy(float))
+    broken = violations(table, SAMPLES, "samples")
+    if any(name not in table for name in (*BANDS, "class")):
+        return broken
+    numbers = table[list(BANDS)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    return broken + _check_classes(table) + _check_range("samples", numbers)
 
 
 def _check_classes(table: pd.DataFrame) -> list[str]:
