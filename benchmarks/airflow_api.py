@@ -1,4 +1,4 @@
-"""The little of Airflow's REST API (v2) that benchmarks and tests ask."""
+"""The little of Airflow's REST API (v2) that benchmarks ask."""
 
 from __future__ import annotations
 
@@ -26,13 +26,7 @@ class AirflowApi:
         """The JSON at a path below /api/v2."""
         return self._ask(f"/api/v2{path}")
 
-    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Change something at a path below /api/v2."""
-        return self._ask(f"/api/v2{path}", json.dumps(body).encode(), "PATCH")
-
-    def _ask(
-        self, path: str, body: bytes | None = None, method: str | None = None
-    ) -> dict[str, Any]:
-        request = urllib.request.Request(self.url + path, body, self._headers, method=method)
+    def _ask(self, path: str, body: bytes | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(self.url + path, data=body, headers=self._headers)
         with _opener.open(request, timeout=30) as answer:
             return dict(json.loads(answer.read()))

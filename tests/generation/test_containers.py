@@ -393,7 +393,7 @@ def project(made: Made, tmp_path: Path) -> Path:
 
 # What a person may add to .env, and what the manager tells Compose.
 NOT_SET_AT_FIRST = {
-    *("TASK_MEMORY", "GAIAFLOW_KEEP_FAILED"),
+    *("TASK_MEMORY", "GAIAFLOW_KEEP_FAILED", "NOTIFY_URLS"),
     *("GAIAFLOW_SECRETS", "DOCKER_SOCKET", "DOCKER_GROUP"),
     *("GAIAFLOW_COMMIT", "GAIAFLOW_DIRTY", "PACKAGE_SOURCE", "PC_SDK_SUBSCRIPTION_KEY"),
 }
@@ -421,6 +421,22 @@ def test_a_setting_that_is_missing_is_named(
     done = compose(project, "config", "--quiet")
     assert done.returncode != 0
     assert f"{name} is missing a value: is missing in .env" in done.stderr
+
+
+@pytest.mark.parametrize("urls", ["", "json://127.0.0.1/token ntfy://topic"])
+def test_only_airflow_tells_people(project: Path, compose: Compose, urls: str) -> None:
+    env = project / ".env"
+    text = env.read_text(encoding="utf-8")
+    changed = text.replace("\nNOTIFY_URLS=\n", f"\nNOTIFY_URLS={urls}\n")
+    env.write_text(changed, encoding="utf-8")
+    services = json.loads(compose(project, "config", "--format", "json").stdout)["services"]
+    for name, service in services.items():
+        given = service.get("environment") or {}
+        if name.startswith("airflow"):
+            assert given["NOTIFY_URLS"] == urls
+            assert given["PYTHONPATH"].endswith("/notifying/entry_points") == bool(urls)
+        else:
+            assert "NOTIFY_URLS" not in given
 
 
 def test_an_empty_env_names_a_setting(project: Path, compose: Compose) -> None:
