@@ -127,7 +127,7 @@ def test_requests_are_stored(serving: Project) -> None:
     assert all(row["error"] is None and row["duration_ms"] > 0 for row in rows)
     found = serving.manage("lineage", "Anna-7", "--json").json()
     assert found["answer"]["model"] == f"models:/landcover/{served(serving)}"
-    assert found["model"]["training"]["dag_run"]["dag_id"] == "landcover"
+    assert found["model"]["training"]["dag_run"]["task_id"] == "train"
     uses = serving.manage("lineage", "landcover", "--json").json()["uses"]
     assert sum(uses["answers"].values()) > 0 and uses["unnamed_files"] == 0
 
