@@ -100,8 +100,10 @@ def _train_tiny() -> str:
 
     example = np.zeros((2, 1))
     model = DummyClassifier().fit(example, ["a", "b"])
+    named = {"pip_requirements": ["scikit-learn"]}  # or MLflow would search for them
     with mlflow.start_run():
-        return str(mlflow.sklearn.log_model(model, name="model", input_example=example).model_uri)
+        info = mlflow.sklearn.log_model(model, name="model", input_example=example, **named)
+    return str(info.model_uri)
 
 
 def serve(version: str, request: bytes, folder: Path) -> list[Any]:
