@@ -62,8 +62,8 @@ PACKAGES = {
         *("shapely", "threadpoolctl"),
     },
     "serving": {
-        *("botocore", "mlflow", "numpy", "pandas", "prometheus_client", "pyarrow", "starlette"),
-        "uvicorn",
+        *("botocore", "mlflow", "numpy", "pandas", "prometheus_client", "pyarrow", "requests"),
+        *("starlette", "uvicorn"),
     },
     "stac": {
         *("boto3", "pyarrow", "pystac", "pystac_client", "rasterio", "requests", "shapely"),

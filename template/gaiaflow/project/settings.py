@@ -104,6 +104,17 @@ SETTINGS: tuple[Setting, ...] = (
         "1",
     ),
     Setting(
+        "SERVING_SCENES_DAG",
+        "The DAG that maps scenes which are sent to the server; empty: none are accepted.",
+        "landcover_batch",
+    ),
+    Setting(
+        "SERVING_SCENES_FROM",
+        "What these scenes may be read from beside the bucket: addresses, separated by commas, "
+        "such as https://example.com/cogs/.",
+        "",
+    ),
+    Setting(
         "PARALLEL_TASKS",
         "How many tasks of all pipelines run at the same time; limits their memory.",
         "4",
