@@ -146,7 +146,7 @@ def mapped(project: Project, job: str) -> Any:
 
 
 def test_a_scene_is_mapped_as_a_job(serving: Project) -> None:
-    objects = serving.manage("objects", "--json").json()
+    objects = serving.manage("ls", "--json").json()
     where = min((found["key"] for found in objects if found["key"].endswith("scene.tif")), key=len)
     body = {"href": f"s3://{serving.env['S3_BUCKET']}/{where}"}
     for _ in range(2):  # the second starts nothing

@@ -1,4 +1,4 @@
-"""Write and read objects of the S3 store with botocore's signatures alone: boto3's client takes 20 MiB."""
+"""Read and write objects in the S3 store with botocore alone: boto3's client takes 20 MiB."""
 
 from __future__ import annotations
 
