@@ -48,7 +48,7 @@ NETWORKS = {
     "environment": {"tasks"},
     "jupyterlab": {"tasks"},
     "maps": {"tasks"},
-    "serving": {"tasks"},
+    "serving": {"airflow", "tasks"},
 }
 STEPS = {"bucket", "airflow-init", "environment"}
 ONLY_BUILT = {"package"}  # an image that no service here runs

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pandas as pd
@@ -15,10 +15,13 @@ import pytest
 
 from gaiaflow.serving.app import App, Limits
 from gaiaflow.serving.request_log import RequestLog
+from gaiaflow.serving.scenes import Scenes
+from gaiaflow.serving.store import Store
 
 from .conftest import Load
 
 LIMITS = Limits(max_bytes=1000, max_waiting=2, seconds=20)
+NO_SCENES = Scenes(None, cast(Store, None), "bucket", "landcover")
 KEY = {"authorization": "Bearer key"}
 ONE_ROW = {"dataframe_split": {"columns": ["red", "nir"], "data": [[0.1, 0.4]]}}
 
@@ -57,7 +60,7 @@ def serve(load: Load, log: RequestLog) -> Callable[..., Client]:
         predict: Callable[[pd.DataFrame], Any] = lambda table: ["Water"] * len(table),
         limits: Limits = LIMITS,
     ) -> Client:
-        return Client(App(load(predict), "landcover", "3", "key", log, limits))
+        return Client(App(load(predict), "landcover", "3", "key", log, limits, NO_SCENES))
 
     return serve
 
@@ -202,3 +205,15 @@ def test_metrics(serve: Callable[..., Client]) -> None:
     assert "serving_in_progress 0.0" in lines
     assert 'serving_model{name="landcover",version="3"} 1.0' in lines
     assert 'serving_log_rows_total{outcome="stored"} 0.0' in lines
+
+
+def test_scenes(serve: Callable[..., Client]) -> None:
+    client = serve()
+    scene = {"href": "s3://bucket/scene.tif"}
+    assert client.ask("POST", "/scenes", json=scene).status_code == 503
+    assert client.ask("POST", "/scenes", json=scene, headers={}).status_code == 401
+    assert client.ask("POST", "/scenes", json={}).status_code == 400
+    assert client.ask("POST", "/scenes", content=b" " * (2**20 + 1)).status_code == 413
+    assert client.ask("GET", "/scenes/7").status_code == 503
+    assert client.ask("GET", "/scenes/a/b").status_code == 404
+    assert "serving_scenes_total 0.0" in client.ask("GET", "/metrics").text

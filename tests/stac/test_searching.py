@@ -9,8 +9,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 from affine import Affine
+from rasterio.transform import from_origin
 
 from gaiaflow.rasters import Grid
 from gaiaflow.stac import (
@@ -205,3 +208,25 @@ def test_no_catalog(tmp_path: Path) -> None:
         search(str(tmp_path / "text.json"), tmp_path)
     with pytest.raises(CatalogError, match="is not there"):
         search(str(tmp_path / "none.json"), tmp_path)
+
+
+def test_an_item_is_a_catalog_of_one(items: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    path.write_text(json.dumps({**items[1], "links": []}))
+    assert search(str(path), tmp_path / "found", max_cloud=20) == 1  # it has 80
+    [found] = read_items(tmp_path / "found")
+    assert found["id"] == items[1]["id"]
+    assert found["links"] == [{"rel": "self", "href": str(path)}]
+
+
+def test_a_raster_is_a_catalog_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    place = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5.4e6, 10, 10)}
+    size = {"width": 4, "height": 4, "count": 2, "dtype": "uint16"}
+    with rasterio.open(path, "w", driver="GTiff", **place, **size) as new:
+        new.write(np.full((2, 4, 4), 900, "uint16"))
+        new.descriptions = ("B02", "B08")
+    assert search(str(path), tmp_path / "found", max_cloud=20) == 1
+    [found] = read_items(tmp_path / "found")
+    assert found["id"].startswith("scene-")
+    assert [band["name"] for band in found["assets"]["scene"]["bands"]] == ["B02", "B08"]

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import pytest
@@ -130,6 +131,41 @@ def test_requests_are_stored(serving: Project) -> None:
     assert found["model"]["training"]["dag_run"]["task_id"] == "train"
     uses = serving.manage("lineage", "landcover", "--json").json()["uses"]
     assert sum(uses["answers"].values()) > 0 and uses["unnamed_files"] == 0
+
+
+def scene(project: Project, body: Any, **headers: str) -> tuple[int, Any]:
+    code, content = ask(project.url("SERVING_PORT") + "/scenes", body, **key(project), **headers)
+    return code, json.loads(content)
+
+
+def mapped(project: Project, job: str) -> Any:
+    """A job once it is over."""
+
+    def over() -> Any:
+        code, content = ask(project.url("SERVING_PORT") + f"/scenes/{job}", **key(project))
+        answer = json.loads(content)
+        return code == 200 and answer["status"] in ("successful", "failed") and answer
+
+    return wait_for(over, 120)
+
+
+def test_a_scene_is_mapped_as_a_job(serving: Project) -> None:
+    objects = serving.manage("ls", "--json").json()
+    where = min((found["key"] for found in objects if found["key"].endswith("scene.tif")), key=len)
+    body = {"href": f"s3://{serving.env['S3_BUCKET']}/{where}"}
+    for _ in range(2):  # the second starts nothing
+        code, job = scene(serving, body, **{"X-Request-Id": "scene-1"})
+        assert (code, job["jobID"]) == (202, "scene-1"), job
+    other = {"href": f"s3://{serving.env['S3_BUCKET']}/other.tif"}
+    assert scene(serving, other, **{"X-Request-Id": "scene-1"})[0] == 409
+    done = mapped(serving, "scene-1")
+    assert done["status"] == "successful", done
+    [item] = done["items"]
+    assert item["properties"]["gaiaflow:model"] == f"models:/landcover/{champion(serving)}"
+    prefix = item["assets"]["map"]["href"].removeprefix(f"s3://{serving.env['S3_BUCKET']}/")
+    [values] = serving.probe("products", prefix).values()
+    assert values["layout"] == "COG"
+    assert scene(serving, {"href": "file:///etc/passwd"})[0] == 400
 
 
 # --- Versions ------------------------------------------------------------------------------------

@@ -67,8 +67,8 @@ PACKAGES = {
         *("shapely", "threadpoolctl"),
     },
     "serving": {
-        *("botocore", "mlflow", "numpy", "pandas", "prometheus_client", "pyarrow", "starlette"),
-        "uvicorn",
+        *("botocore", "mlflow", "numpy", "pandas", "prometheus_client", "pyarrow", "requests"),
+        *("starlette", "uvicorn"),
     },
     "smoke": {"mlflow", "numpy", "sklearn"},
     "stac": {

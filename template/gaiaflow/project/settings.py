@@ -106,6 +106,18 @@ SETTINGS: tuple[Setting, ...] = (
         "1",
     ),
     Setting(
+        "SERVING_SCENES_DAG",
+        "The DAG that maps scenes sent to the server. Empty: none are accepted.",
+        "landcover_batch",
+        optional=True,
+    ),
+    Setting(
+        "SERVING_SCENES_FROM",
+        "What these scenes may be read from besides the bucket: addresses, separated by commas, "
+        "such as https://example.com/cogs/.",
+        optional=True,
+    ),
+    Setting(
         "PARALLEL_TASKS",
         "How many tasks of all pipelines run at the same time; limits their memory.",
         "4",

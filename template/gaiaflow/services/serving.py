@@ -10,6 +10,11 @@ from gaiaflow.project.clients import client_env
 from gaiaflow.project.project import Project
 from gaiaflow.services.base import Service, answers, on_demand, port, project_python
 
+_SETTINGS = (
+    *("SERVING_KEY", "SERVING_LOG_SHARE", "SERVING_SCENES_DAG", "SERVING_SCENES_FROM"),
+    *("AIRFLOW_USER", "AIRFLOW_PASSWORD"),
+)
+
 
 def _command(project: Project) -> list[str]:
     return [
@@ -23,7 +28,8 @@ def _env(project: Project) -> Mapping[str, str]:
     return {
         **client_env(project),
         **inherited.without_socks(os.environ),
-        **{name: project.env[name] for name in ("SERVING_KEY", "SERVING_LOG_SHARE")},
+        **{name: project.env[name] for name in _SETTINGS},
+        "AIRFLOW_URL": project.url("AIRFLOW_PORT"),
         "PYTHONPATH": str(project.root),
     }
 

@@ -20,29 +20,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from gaiaflow.serving.errors import Refused
 from gaiaflow.serving.metrics import Metrics
 from gaiaflow.serving.request_log import Entry, RequestLog, columns
+from gaiaflow.serving.scenes import MAX_BYTES, Scenes
 from gaiaflow.serving.scoring import Scored, Scorer
 
-_ID = re.compile(r"[\w.:-]{1,100}")
+_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _CODES = {400: "BAD_REQUEST", 500: "INTERNAL_ERROR"}  # as MLflow names them
+_JOB = "/scenes/"  # followed by an id
 _OPEN = {"/ping", "/health"}  # without a key, for probes
 # Threads read requests and write answers while one of them predicts, for several requests at
 # once if the model allows that. If not, more threads would only slow each other down.
 _THREADS, _THREADS_ALONE = 16, 2
+_SCENE_THREADS = 4  # they only wait, for Airflow and the store
 _ASK_FOR_KEY = (
     "This server requires the key of its project: the header `Authorization: Bearer KEY`. "
     "KEY is SERVING_KEY in the project's .env."
 )
-
-
-class Refused(Exception):
-    """A request that can't be answered."""
-
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers or {}
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,7 @@ class App:
         key: what requests must bring.
         log: gets an entry for each request.
         limits: what requests may take.
+        scenes: starts the jobs that map scenes.
     """
 
     def __init__(
@@ -80,6 +76,7 @@ class App:
         key: str,
         log: RequestLog,
         limits: Limits,
+        scenes: Scenes,
     ) -> None:
         self.leaving = (
             False  # whether clients are told to connect again: another worker answers them
@@ -93,6 +90,9 @@ class App:
         self._metrics = Metrics(name, version, log, lambda: self._waiting)
         threads = _THREADS if self._scorer.joins else _THREADS_ALONE
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="scoring")
+        self._scenes = scenes
+        self._scenes_waiting = 0
+        self._scene_threads = ThreadPoolExecutor(_SCENE_THREADS, thread_name_prefix="scenes")
         self._routes: dict[str, tuple[str, Callable[[Request, str], Awaitable[Response]]]] = {
             "/": ("GET", self._describe),
             "/ping": ("GET", self._ping),
@@ -100,6 +100,8 @@ class App:
             "/version": ("GET", self._version),
             "/metrics": ("GET", self._expose),
             "/invocations": ("POST", self._invoke),
+            "/scenes": ("POST", self._map),
+            _JOB: ("GET", self._job),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,9 +127,10 @@ class App:
             key = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(key, self._expected):
                 raise Refused(401, _ASK_FOR_KEY, {"www-authenticate": "Bearer"})
-        if path not in self._routes:
+        route = _JOB if path.startswith(_JOB) else path
+        if route not in self._routes:
             raise Refused(404, f"There is no {path}. Try /invocations")
-        method, answer = self._routes[path]
+        method, answer = self._routes[route]
         if request.method != method:
             raise Refused(405, f"{path} takes {method} requests.", {"allow": method})
         return await answer(request, identifier)
@@ -176,7 +179,7 @@ class App:
         self._waiting += 1
         try:
             async with asyncio.timeout(self._limits.seconds):
-                body = await self._body(request)
+                body = await self._body(request, self._limits.max_bytes, "Send fewer rows.")
                 score = partial(self._scorer.score, body, kind, identifier)
                 return await asyncio.get_running_loop().run_in_executor(self._threads, score)
         except TimeoutError:
@@ -184,18 +187,38 @@ class App:
         finally:
             self._waiting -= 1
 
-    async def _body(self, request: Request) -> bytes:
-        too_large = Refused(
-            413,
-            f"The request is larger than {self._limits.max_bytes / 2**20:g} MiB. Send fewer rows.",
-        )
+    async def _map(self, request: Request, identifier: str) -> Response:
+        body = await self._body(request, MAX_BYTES, "Send one scene.")
+        job = await self._about_scenes(partial(self._scenes.start, body, identifier))
+        self._metrics.scene()
+        headers = {"location": f"{_JOB}{identifier}"}
+        return JSONResponse(job, 202, headers)
+
+    async def _job(self, request: Request, identifier: str) -> Response:
+        job = request.url.path.removeprefix(_JOB)
+        if not _ID.fullmatch(job):
+            raise Refused(404, f"There is no job {job}.")
+        return JSONResponse(await self._about_scenes(partial(self._scenes.state, job)))
+
+    async def _about_scenes(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Ask Airflow or the store, in threads of their own: predictions don't wait for that."""
+        if self._scenes_waiting >= self._limits.max_waiting:
+            raise Refused(503, "Too many requests for scenes. Try again.", {"retry-after": "1"})
+        self._scenes_waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._scene_threads, ask)
+        finally:
+            self._scenes_waiting -= 1
+
+    async def _body(self, request: Request, most: int, advice: str) -> bytes:
+        too_large = Refused(413, f"The request is larger than {most / 2**20:g} MiB. {advice}")
         declared = request.headers.get("content-length", "0")
-        if int(declared) > self._limits.max_bytes:
+        if int(declared) > most:
             raise too_large
         parts, size = [], 0
         async for part in request.stream():
             size += len(part)
-            if size > self._limits.max_bytes:
+            if size > most:
                 raise too_large
             parts.append(part)
         return b"".join(parts)

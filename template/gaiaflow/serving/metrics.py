@@ -32,6 +32,9 @@ class Metrics:
             registry=self._registry,
         )
         self._rows = Counter("serving_rows", "Rows predicted", registry=self._registry)
+        self._scenes = Counter(
+            "serving_scenes", "Requests that started a job for a scene", registry=self._registry
+        )
         gauge = Gauge("serving_in_progress", "Requests in progress", registry=self._registry)
         gauge.set_function(waiting)
         info = Gauge(
@@ -49,6 +52,10 @@ class Metrics:
         self._seconds.observe(seconds)
         if inputs is not None:
             self._rows.inc(len(inputs))
+
+    def scene(self) -> None:
+        """Count one job for a scene."""
+        self._scenes.inc()
 
     def text(self) -> tuple[bytes, str]:
         """The metrics in Prometheus' text format, and its content type."""

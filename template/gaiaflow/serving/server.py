@@ -17,6 +17,7 @@ import uvicorn
 from gaiaflow.serving.app import App, Limits
 from gaiaflow.serving.models import champion, load, new_champions
 from gaiaflow.serving.request_log import RequestLog
+from gaiaflow.serving.scenes import configured
 from gaiaflow.serving.store import Store
 
 _IDLE = 60  # seconds that an idle connection is kept
@@ -33,12 +34,15 @@ def serve(options: Any) -> None:
         CantServe: there is no champion, or the model does not load.
     """
     name, channel = options.model, socket.socket(fileno=options.channel)
+    store = Store(os.environ["S3_BUCKET"])
+    scenes = configured(store, name, os.environ)
+    os.environ.pop("AIRFLOW_PASSWORD", None)  # models and their libraries don't need it
     version = options.version or champion(name)
     model = load(name, version, options.folder)
     share = float(os.environ.get("SERVING_LOG_SHARE") or 1)
-    log = RequestLog(Store(os.environ["S3_BUCKET"]).put, name, version, share, options.flush)
+    log = RequestLog(store.put, name, version, share, options.flush)
     limits = Limits(int(options.max_mib * 2**20), options.max_waiting, options.timeout)
-    app = App(model, name, version, os.environ["SERVING_KEY"], log, limits)
+    app = App(model, name, version, os.environ["SERVING_KEY"], log, limits, scenes)
     gc.collect()
     gc.freeze()  # what is loaded now stays: later collections need not look at it
     _in_background(lambda: _report(name, version, channel))

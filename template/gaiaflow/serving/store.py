@@ -1,8 +1,9 @@
-"""Write objects to the S3 store with botocore's signatures alone: boto3's client takes 20 MiB."""
+"""Read and write objects in the S3 store with botocore alone: boto3's client takes 20 MiB."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 from urllib.parse import quote
 
 import botocore.session
@@ -29,10 +30,23 @@ class Store:
             OSError: the store refused it; the message has its answer.
             botocore.exceptions.BotoCoreError: it does not answer, or there are no credentials.
         """
+        self._ask("PUT", key, content)
+
+    def get(self, key: str) -> bytes | None:
+        """Read an object; None if there is none.
+
+        Raises:
+            OSError, botocore.exceptions.BotoCoreError: as for `put`.
+        """
+        answer = self._ask("GET", key, missing=404)
+        return None if answer.status_code == 404 else bytes(answer.content)
+
+    def _ask(self, method: str, key: str, content: bytes = b"", missing: int = 0) -> Any:
         headers = {"x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
-        request = AWSRequest("PUT", f"{self._url}/{quote(key)}", headers=headers, data=content)
+        request = AWSRequest(method, f"{self._url}/{quote(key)}", headers=headers, data=content)
         frozen = self._credentials.get_frozen_credentials() if self._credentials else None
         S3SigV4Auth(frozen, "s3", self._region).add_auth(request)
         answer = self._http.send(request.prepare())
-        if answer.status_code >= 300:
+        if answer.status_code >= 300 and answer.status_code != missing:
             raise OSError(f"the object store answered {answer.status_code}: {answer.text[:200]}")
+        return answer

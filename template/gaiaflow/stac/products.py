@@ -7,6 +7,7 @@ model and the commit.
 from __future__ import annotations
 
 import datetime as dates
+import hashlib
 import json
 import os
 import posixpath
@@ -17,7 +18,7 @@ from typing import Any
 
 from gaiaflow import __version__
 from gaiaflow.project import variables
-from gaiaflow.rasters import Grid, LazyRaster
+from gaiaflow.rasters import Grid, LazyRaster, open_raster
 from gaiaflow.stac.folders import Folder, folder
 from gaiaflow.stac.items import Item
 
@@ -84,6 +85,19 @@ def product_item(
             for address in made_from
         ],
     }
+
+
+def raster_item(address: str) -> Item:
+    """Describe a raster that has no item, as a scene of now: files don't say when it was taken.
+
+    Raises:
+        RasterError: it can't be read.
+    """
+    raster = open_raster(address)
+    stem = posixpath.splitext(posixpath.basename(address))[0]
+    digest = hashlib.sha256(address.encode()).hexdigest()[:8]  # other folders have such a name, too
+    now = dates.datetime.now(dates.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return product_item(f"{stem}-{digest}", raster.grid, datetime=now, assets=raster_assets(raster))
 
 
 def class_asset(

@@ -13,6 +13,7 @@ from typing import Any
 
 from gaiaflow.stac.folders import Folder, folder
 from gaiaflow.stac.items import Item, dumps, write_items
+from gaiaflow.stac.products import raster_item
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ _RETRIES = 6  # with growing pauses: about a minute
 _TIMEOUT = (10.0, 60.0)  # seconds: to connect, and to read
 _BUSY = (429, 500, 502, 503, 504)
 _PAGE = 100  # items
+_RASTERS = (".tif", ".tiff", ".jp2")
 
 
 class CatalogError(ValueError):
@@ -47,7 +49,8 @@ def search(
 
     Args:
         catalog: address of a STAC API, or of the JSON file of a static catalog or collection: a
-            path, a URL, or "s3://bucket/key".
+            path, a URL, or "s3://bucket/key". An item's file or a raster (.tif, .tiff, .jp2) is one
+            scene, which matches whatever the other arguments say.
         place: a folder, or "s3://bucket/prefix", for the table.
         collections: their ids.
         bbox: west, south, east, north in degrees; west > east across the antimeridian.
@@ -63,6 +66,7 @@ def search(
 
     Raises:
         CatalogError: the catalog doesn't answer, or not with STAC; or it refuses the query.
+        RasterError: the raster can't be read.
     """
     query = {
         "catalog": catalog,
@@ -83,7 +87,8 @@ def search(
     ):
         if number >= count:
             kept.write(f"{number:06}.json", dumps(page))
-        for item in filter(matches, page["features"]):
+        features = page["features"]
+        for item in features if page.get(_STATIC) else filter(matches, features):
             items[item.get("collection"), item["id"]] = item
         logger.info("%s: %d items", catalog, len(items))
         if max_items and len(items) >= max_items:
@@ -122,6 +127,9 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
 
     api_io, static_io = _readers()
     where = query["catalog"]
+    if where.lower().endswith(_RASTERS):
+        yield {"features": [raster_item(where)], _STATIC: True}
+        return
     try:
         if last is not None and not last.get(_STATIC):
             links = [link for link in last.get("links", []) if link["rel"] == "next"]
@@ -130,7 +138,11 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
                 for page in api_io.get_pages(link, parameters=last[_PARAMETERS]):
                     yield {**page, _PARAMETERS: last[_PARAMETERS]}
             return
-        if not static_io.read_json(where).get("conformsTo"):
+        found = static_io.read_json(where)
+        if found.get("type") == "Feature":
+            yield {"features": [_with_address(found, where)], _STATIC: True}
+            return
+        if not found.get("conformsTo"):
             root = static_io.read_stac_object(where)
             if not isinstance(root, Catalog):
                 raise ValueError(f"it is of type {type(root).__name__}")
@@ -141,9 +153,9 @@ def _pages(query: Mapping[str, Any], last: Mapping[str, Any] | None) -> Iterator
         if query["max_cloud"] is not None and client.conforms_to("QUERY"):
             options["query"] = {"eo:cloud_cover": {"lte": query["max_cloud"]}}
         given = {name: value for name, value in options.items() if value}
-        found = client.search(limit=_PAGE, **given)
-        for page in found.pages_as_dicts():
-            yield {**page, _PARAMETERS: found.get_parameters()}
+        result = client.search(limit=_PAGE, **given)
+        for page in result.pages_as_dicts():
+            yield {**page, _PARAMETERS: result.get_parameters()}
     except APIError as error:
         code = getattr(error, "status_code", None)
         if code and code not in _BUSY:  # trying again would not help: no cause, says the runner
@@ -180,6 +192,14 @@ def _readers() -> tuple[Any, Any]:
     retries = Retry(_RETRIES, backoff_factor=1, status_forcelist=_BUSY, allowed_methods=None)
     options: Any = {"max_retries": retries, "timeout": _TIMEOUT}
     return StacApiIO(**options), FileIO(**options)
+
+
+def _with_address(item: Item, address: str) -> Item:
+    """An item with a link to itself, from which relative addresses of its assets start."""
+    links = item.get("links", [])
+    if any(link.get("rel") == "self" for link in links):
+        return item
+    return {**item, "links": [*links, {"rel": "self", "href": address}]}
 
 
 def _static(catalog: Any, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -52,6 +52,11 @@ def raster_key(scene: str, model: str) -> str:
     return f"{COLLECTION}/{product_name(scene, model)}/landcover.tif"
 
 
+def item_key(product: str) -> str:
+    """The S3 key of a product's STAC item."""
+    return f"{COLLECTION}/items/{product}.json"
+
+
 def sample_key(product: str) -> str:
     """The S3 key of some pixels of the scene that a product was made from."""
     return f"{COLLECTION}/{product}/sample.parquet"

@@ -11,6 +11,7 @@ from ..dataloader.archive import SAMPLE, find_scenes
 from ..model_pipeline.bands import OTHER_NAMES
 from ..model_pipeline.registry import champion_version
 from ..postprocess.products import (
+    item_key,
     known_products,
     product_name,
     publish,
@@ -110,7 +111,8 @@ def summarize(found: str, model: str, keep: int = 2) -> dict[str, Any]:
         keep: how many products of a scene stay; see `publish_collection`.
 
     Returns:
-        How many scenes of the search are `mapped` now, and the ids of the `removed` products.
+        How many scenes of the search are `mapped` now, the S3 keys `items` of the first hundred
+        products, and the ids of the `removed` ones.
 
     Raises:
         ValueError: a scene failed; the message says which, and why.
@@ -130,4 +132,5 @@ def summarize(found: str, model: str, keep: int = 2) -> dict[str, Any]:
             f"{len(failed)} of {len(scenes)} scenes are not mapped; the others are done, and the "
             "next run tries these again.\n" + "\n".join(lines)
         )
-    return {"mapped": len(scenes), "removed": removed}
+    items = [item_key(product_name(scene, model)) for scene in scenes[:100]]
+    return {"mapped": len(scenes), "items": items, "removed": removed}
