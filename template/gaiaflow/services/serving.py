@@ -10,11 +10,6 @@ from gaiaflow.project.clients import client_env
 from gaiaflow.project.project import Project
 from gaiaflow.services.base import Service, answers, on_demand, port, project_python
 
-_SETTINGS = (
-    *("SERVING_KEY", "SERVING_LOG_SHARE", "SERVING_SCENES_DAG", "SERVING_SCENES_FROM"),
-    *("AIRFLOW_USER", "AIRFLOW_PASSWORD"),
-)
-
 
 def _command(project: Project) -> list[str]:
     return [
@@ -28,10 +23,19 @@ def _env(project: Project) -> Mapping[str, str]:
     return {
         **client_env(project),
         **inherited.without_socks(os.environ),
-        **{name: project.env[name] for name in _SETTINGS},
-        "AIRFLOW_URL": project.url("AIRFLOW_PORT"),
+        **{name: project.env[name] for name in ("SERVING_KEY", "SERVING_LOG_SHARE")},
+        **_scenes_env(project),
         "PYTHONPATH": str(project.root),
     }
+
+
+def _scenes_env(project: Project) -> Mapping[str, str]:
+    """The way to Airflow, if it maps scenes."""
+    if not project.env.get("SERVING_SCENES_DAG"):
+        return {}
+    names = ("SERVING_SCENES_DAG", "SERVING_SCENES_FROM", "AIRFLOW_USER", "AIRFLOW_PASSWORD")
+    values = {name: project.env.get(name, "") for name in names}
+    return {**values, "AIRFLOW_URL": project.url("AIRFLOW_PORT")}
 
 
 def _login(project: Project) -> str:
