@@ -52,7 +52,7 @@ class Accepted(Exception):
 def only_parse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let every command end where it would ask for the project."""
     (tmp_path / "data").mkdir()
-    for name in (".env", "scene.tif", "data/mine.tif"):
+    for name in (".env", "labels.csv", "scene.tif", "data/mine.tif"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
 
