@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import io
 import os
+import re
 import sys
 import tempfile
 import time
@@ -24,7 +25,9 @@ from playwright.sync_api import Browser, Page
 from plumbum import cli
 
 from tests.browser import pages
-from tests.stack.conftest import Project
+from tests.docs.blocks import blocks
+from tests.stack.conftest import Project, person, run_block, wait_for
+from tests.stack.serving import all_stored
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
@@ -95,12 +98,44 @@ def draw(project: Project, browser: Browser, frames: list[str]) -> dict[str, byt
     [key] = [line.split()[-1] for line in listed(project) if line.endswith("landcover.png")][-1:]
     project.manage("get", key, str(project.root / "landcover.png"))
     drawn["landcover.png"] = (project.root / "landcover.png").read_bytes()
+    return drawn | of_the_loop(project, browser)
+
+
+def of_the_loop(project: Project, browser: Browser) -> dict[str, bytes]:
+    """What `Close the loop` shows: drift, and the question whether to promote a model."""
+    [script] = [
+        block.text for block in blocks("tutorial/close-the-loop.md", "python") if not block.mark
+    ]
+    (project.root / "new_sensor.py").write_text(script, encoding="utf-8")
+    project.manage("start", "--service", "serving")
+    done = run_block(project, "python3 new_sensor.py", person())
+    assert done.code == 0, done
+    wait_for(lambda: all_stored(project))
+    project.manage("run", "landcover_monitor")
+    [key] = [line.split()[-1] for line in listed(project, "mlflow/") if "report.html" in line][-1:]
+    project.manage("get", key, str(project.root / "report.html"))
+    with page_of(browser, 1280, 1080) as page:
+        page.goto((project.root / "report.html").as_uri())
+        drawn = {"drift-report.png": reduced(page)}
+    dag = project.root / "dags" / "landcover.py"
+    dag.write_text(dag.read_text("utf-8").replace('PROMOTION = "auto"', 'PROMOTION = "approval"'))
+    output = project.root.parent / "background.log"
+    with project.in_background("run", "landcover") as run:
+        asked = wait_for(lambda: re.search(r"answer at (\S+)", output.read_text()), 300)
+        with page_of(browser, 1280, 560) as page:
+            pages.log_in(page, project)
+            page.wait_for_url("**/")
+            page.goto(asked[1])
+            page.get_by_role("button", name="Approve").wait_for()
+            drawn["airflow-approval.png"] = reduced(page)
+            pages.give_answer(page, asked[1], "Approve", "has an accuracy of")
+        run.wait()
     return drawn
 
 
-def listed(project: Project) -> list[str]:
+def listed(project: Project, prefix: str = "landcover/") -> list[str]:
     """What the object store has, a line each."""
-    return project.manage("ls", "landcover/").out.splitlines()
+    return project.manage("ls", prefix).out.splitlines()
 
 
 class page_of:
