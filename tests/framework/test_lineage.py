@@ -14,9 +14,10 @@ import httpx
 import pytest
 from rich.console import Console
 
-from gaiaflow import lineage
 from gaiaflow.cli.lineage import tree
-from gaiaflow.lineage import Code, Finder, Lineage
+from gaiaflow.lineage import finding, models
+from gaiaflow.lineage.finding import Finder
+from gaiaflow.lineage.things import Code, Lineage
 from gaiaflow.mlflow_client import Registry, Version
 from gaiaflow.objects import Object
 from gaiaflow.project import request_files
@@ -152,7 +153,7 @@ def finder(monkeypatch: pytest.MonkeyPatch) -> Finder:
             "serving/landcover/labels/mine.csv": b"",
         }
     )
-    monkeypatch.setattr(lineage, "Bucket", lambda _: store)
+    monkeypatch.setattr(finding, "Bucket", lambda _: store)
     found = Finder(project, lambda _: None)
     registry: Registry = found._registry
     registry._client = httpx.Client(
@@ -282,9 +283,9 @@ def test_what_there_is_not(finder: Finder, thing: str, says: str) -> None:
 
 def test_without_a_champion_it_is_the_newest() -> None:
     versions = [Version("m", number, "", (), {}, {}, "") for number in (2, 1)]
-    assert lineage.choose(versions, "m", "").version == 2
+    assert models.choose(versions, "m", "").version == 2
     with pytest.raises(GaiaflowError, match="has no version"):
-        lineage.choose([], "m", "")
+        models.choose([], "m", "")
 
 
 def test_names_of_the_request_log() -> None:

@@ -14,7 +14,8 @@ from rich.tree import Tree
 from gaiaflow import console
 from gaiaflow.cli import common
 from gaiaflow.cli.common import DONE
-from gaiaflow.lineage import Code, DagRun, Finder, Lineage, Model, Product, Training, Uses
+from gaiaflow.lineage.finding import Finder
+from gaiaflow.lineage.things import Code, DagRun, Lineage, Model, Product, Training, Uses
 
 _PATIENCE = 2.0  # seconds until progress is shown
 _METRICS = 4
