@@ -133,7 +133,7 @@ class Scenes:
     def _forbidden(self, address: str) -> str:
         """Why an address may not be read; empty if it may.
 
-        With the key, nobody shall read this machine's files, or servers that only it can reach.
+        The key must not open this machine's files, or servers that only it can reach.
         """
         try:
             parts = urlsplit(address)
