@@ -394,6 +394,7 @@ def project(made: Made, tmp_path: Path) -> Path:
 # What a person may add to .env, and what the manager tells Compose.
 NOT_SET_AT_FIRST = {
     *("TASK_MEMORY", "GAIAFLOW_KEEP_FAILED", "NOTIFY_URLS"),
+    *("SERVING_SCENES_DAG", "SERVING_SCENES_FROM"),
     *("GAIAFLOW_SECRETS", "DOCKER_SOCKET", "DOCKER_GROUP"),
     *("GAIAFLOW_COMMIT", "GAIAFLOW_DIRTY", "PACKAGE_SOURCE", "PC_SDK_SUBSCRIPTION_KEY"),
 }
