@@ -37,7 +37,7 @@ def page(asking: Project) -> Iterator[Page]:
         yield page
 
 
-def champions(project: Project, model: str) -> list[str]:
+def champions(project: Project, model: str) -> list[int]:
     versions = project.manage("models", model, "--json").json()
     return [version["version"] for version in versions if "champion" in version["aliases"]]
 
@@ -63,4 +63,4 @@ def test_a_click_decides(asking: Project, page: Page, answer: str, promoted: boo
     states = {task["task_id"]: task["state"] for task in tasks}
     expected = "success" if promoted else "skipped"
     assert (states["promote"], states["map"]) == (expected, expected)
-    assert champions(asking, model) == (["1"] if promoted else [])
+    assert champions(asking, model) == ([1] if promoted else [])
