@@ -85,23 +85,15 @@ class Registry:
         Raises:
             GaiaflowError: there is no such model, or MLflow does not answer.
         """
-        found = self._versions(name)
+        found = self.history(name)
         return [replace(version, metrics=self._metrics(version.run_id)) for version in found]
 
     def names(self) -> list[str]:
         """The names of all registered models."""
         return [str(model["name"]) for model in self._all(*_MODELS)]
 
-    def history(self, name: str) -> list[Version]:
-        """The versions of a model without metrics, newest first.
-
-        Raises:
-            GaiaflowError: there is no such model, or MLflow does not answer.
-        """
-        return self._versions(name)
-
-    def _versions(self, name: str = "") -> list[Version]:
-        """The same without metrics, which take a request for each version."""
+    def history(self, name: str = "") -> list[Version]:
+        """The same as `versions`, without metrics, which take a request for each version."""
         models = self._all(*_MODELS)
         names = [str(model["name"]) for model in models]
         if name and name not in names:
@@ -121,7 +113,7 @@ class Registry:
         Raises:
             GaiaflowError: there is no such version, or MLflow does not answer.
         """
-        versions = self._versions(name)
+        versions = self.history(name)
         if version not in {found.version for found in versions}:
             known = ", ".join(str(found.version) for found in versions) or "none"
             raise GaiaflowError(f"{name} has no version {version}. It has: {known}.")
@@ -144,7 +136,7 @@ class Registry:
         Raises:
             GaiaflowError: there is none to return to, or MLflow does not answer.
         """
-        versions = self._versions(name)
+        versions = self.history(name)
         current = next((found for found in versions if found.is_champion), None)
         if current is None:
             raise GaiaflowError(
