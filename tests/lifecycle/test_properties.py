@@ -141,6 +141,8 @@ def check(
     old, new = pair
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    questions = history.questions(old)  # later releases may ask more
+    chosen = {name: answer for name, answer in chosen.items() if name in questions}
     project = history.generate(old, folder / "project", **chosen)
     pristine = state_of(project)
     for edit in edited:

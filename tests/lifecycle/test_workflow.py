@@ -17,6 +17,7 @@ import yaml
 from tasks.rendering import ANSWERS
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git
+from tests.lifecycle.test_properties import report_of
 
 GH = """#!/bin/sh
 echo "$@" >> "$RUNNER_TEMP/calls"
@@ -125,7 +126,7 @@ def test_a_merge_request_of_gitlab(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_a_project_moves_to_gitlab(history: History, tmp_path: Path) -> None:
-    """What nobody has edited goes, what somebody has edited is a conflict, and nothing is lost."""
+    """Unedited workflows go; edited ones stay, and the summary names them."""
     from copier import run_update
 
     project = history.generate(synthetic.NEW, tmp_path / "project")
@@ -139,7 +140,7 @@ def test_a_project_moves_to_gitlab(history: History, tmp_path: Path) -> None:
     assert not (workflows / "update.yml").exists()
     assert (workflows / "own.yml").exists()
     assert edited.read_text().endswith("  # ours\n")
-    assert ".github/workflows/ci.yml" in git(project, "ls-files", "--unmerged")
+    assert report_of(project)["kept"] == [".github/workflows/ci.yml"]
 
 
 def test_without_a_new_release_nothing_happens(history: History, tmp_path: Path) -> None:
