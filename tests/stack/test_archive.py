@@ -124,8 +124,11 @@ def test_what_is_mapped_is_not_mapped_again(champion: Project) -> None:
     assert {name for name in newer if name.startswith("sample-1-")} != {
         name for name in items if name.startswith("sample-1-")
     }
-    scenes = [item["properties"]["gaiaflow:scene"] for item in newer.values()]
-    assert len(scenes) == len(set(scenes))  # of each, the newest
+    made = [
+        (facts["gaiaflow:scene"], facts["gaiaflow:model"].rpartition("/")[0])
+        for facts in (item["properties"] for item in newer.values())
+    ]
+    assert len(made) == len(set(made)), sorted(newer)  # of each scene and model, the newest
     objects = champion.probe("products", "products/landcover/")
     folders = {key.split("/")[2] for key in objects if key.endswith(".tif")}
     assert folders == set(newer)
