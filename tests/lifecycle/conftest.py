@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from copier import run_copy
 
 from tasks.rendering import ANSWERS, read_answers
@@ -57,10 +56,6 @@ class History:
         if not made.exists():
             git(self.path, "worktree", "add", "--quiet", "--detach", str(made), release)
         return made
-
-    def questions(self, release: str) -> set[str]:
-        text = git(self.path, "show", f"{release}:copier.yml")
-        return {name for name in yaml.safe_load(text) if not name.startswith("_")}
 
     def generate(self, release: str, target: Path, **answers: Any) -> Path:
         """Generate a project with git and `.env`."""

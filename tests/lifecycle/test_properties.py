@@ -29,7 +29,7 @@ from gaiaflow.update.snapshot import Snapshot
 
 from tasks.migrations import RenamedImport
 from tasks.ownership import owners
-from tasks.rendering import ANSWERS, read_answers
+from tasks.rendering import ANSWERS, questions, read_answers, show
 from tasks.update import Update
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import PRESENT, RELEASES, History, commit, git
@@ -141,8 +141,8 @@ def check(
     old, new = pair
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    questions = history.questions(old)  # later releases may ask more
-    chosen = {name: answer for name, answer in chosen.items() if name in questions}
+    asked_by_old = questions(show(history.path, old, "copier.yml"))  # later releases may ask more
+    chosen = {name: answer for name, answer in chosen.items() if name in asked_by_old}
     project = history.generate(old, folder / "project", **chosen)
     pristine = state_of(project)
     for edit in edited:
