@@ -88,7 +88,7 @@ def close_the_loop(project: Project) -> None:
         wait_for(lambda: served(project) == str(old), LIMIT)
         assert right(run(ask_for_some)) < 250
         wait_for(lambda: all_stored(project), 60)
-        decision = decided(project, run(look))
+        decision = returned(project, run(look), "decide")
         assert (decision["drift"], decision["retrain"]) == (True, True)
         wait_for(lambda: champion(project) > old, LIMIT)
         new = champion(project)
@@ -97,14 +97,15 @@ def close_the_loop(project: Project) -> None:
         assert right(run(ask_again)) > 280
         # The same data are what the new model is used to, so the loop comes to rest.
         wait_for(lambda: all_stored(project), 60)
-        assert decided(project, run(look_again))["retrain"] is False
+        decision = returned(project, run(look_again), "decide")
+        assert (decision["drift"], decision["retrain"]) == (False, False), decision
         assert champion(project) == new
 
 
-def decided(project: Project, done: Done) -> dict[str, Any]:
-    """What a run of the monitor has decided."""
+def returned(project: Project, done: Done, task: str) -> dict[str, Any]:
+    """What a task of the monitor has returned in a run."""
     run_id = done.out.rpartition("/runs/")[2].strip()
-    result = "taskInstances/decide/xcomEntries/return_value?deserialize=true"
+    result = f"taskInstances/{task}/xcomEntries/return_value?deserialize=true"
     path = f"/dags/landcover_monitor/dagRuns/{quote(run_id)}/{result}"
     return dict(AirflowApi(project.root).get(path)["value"])
 
