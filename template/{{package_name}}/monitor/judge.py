@@ -29,8 +29,9 @@ def judge(collected: dict[str, Any]) -> dict[str, Any]:
     """Compare what `collect` has stored with the reference, and log a report to MLflow.
 
     Returns:
-        The `verdict` ("ok", "warning" or "drift"); what has `changed`; `notes`, such as that there
-        was too little to judge; and the report's `run_id`.
+        The `verdict` ("ok", "warning" or "drift"); whether there is `data_drift`, or only requests
+        that failed or were slow; what has `changed`; `notes`, such as that there was too little to
+        judge; and the report's `run_id`.
 
     Raises:
         LookupError: the model has no reference profile.
@@ -63,7 +64,13 @@ def judge(collected: dict[str, Any]) -> dict[str, Any]:
     if not comparisons:
         notes = ["Nothing was served or mapped."]
     logger.warning("%s\n%s", verdict, "\n".join([*changed, *notes]))
-    return {"verdict": verdict, "changed": changed, "notes": notes, "run_id": run_id}
+    return {
+        "verdict": verdict,
+        "data_drift": has_data_drift(comparisons),
+        "changed": changed,
+        "notes": notes,
+        "run_id": run_id,
+    }
 
 
 def judge_served(
@@ -96,6 +103,12 @@ def accuracy_of(name: str, version: str) -> float | None:
     """The accuracy (0..1) on held-out samples that a model was registered with."""
     tags = mlflow.MlflowClient().get_model_version(name, version).tags
     return float(tags["accuracy"]) if "accuracy" in tags else None
+
+
+def has_data_drift(comparisons: list[Comparison]) -> bool:
+    """Whether the data or the accuracy has drifted: what a new training may help against."""
+    found = [one for comparison in comparisons for one in comparison.findings]
+    return any(one.level == "drift" and one.subject != "requests" for one in found)
 
 
 def changes(comparisons: list[Comparison]) -> list[str]:

@@ -71,7 +71,8 @@ def summarize(name: str, version: int, accuracy: float, challenge: dict[str, flo
         lines.append("There is no champion yet.")
     else:
         lines.append(
-            f"It alone is right about {challenge['only_challenger']:.0f} samples, "
-            f"the champion alone about {challenge['only_champion']:.0f} (p = {challenge['p']:.3f})."
+            f"It is right about {challenge['only_challenger']:.0f} samples that the champion gets "
+            f"wrong, and wrong about {challenge['only_champion']:.0f} that the champion gets right "
+            f"(p = {challenge['p']:.3f})."
         )
     return "\n\n".join([*lines, "The run in MLflow has its metrics and the confusion matrix."])
