@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 Render = Callable[..., Path]
 
-SLICES = 12  # of the tests marked `slow`; CI runs one for each commit
+SLICES = 24  # of the tests marked `slow`; CI runs one for each commit
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

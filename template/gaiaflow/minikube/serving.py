@@ -111,8 +111,9 @@ def _wait(cluster: Cluster, notify: Notify) -> None:
             raise GaiaflowError(trouble)
         if time.monotonic() > deadline:
             raise GaiaflowError(
-                f"{ready} of {wanted} pods were ready after {_LIMIT:.0f} s.\nSee why: kubectl "
-                "--kubeconfig kube_config_inline describe pods -l app.kubernetes.io/name=serving"
+                f"{ready} of {wanted} pods were ready after {_LIMIT:.0f} s.\n{_warning(cluster)}"
+                "See more: kubectl --kubeconfig kube_config_inline describe pods "
+                f"-l app.kubernetes.io/name={NAME}"
             )
         time.sleep(_POLL)
 
@@ -137,6 +138,21 @@ def _trouble(cluster: Cluster) -> str:
                     core, pod.metadata.name
                 )
     return ""
+
+
+def _warning(cluster: Cluster) -> str:
+    """A line with the cluster's latest warning about one of the pods; empty if there is none."""
+    about = "type=Warning,involvedObject.kind=Pod"
+    with explained():
+        events = client.CoreV1Api(cluster.api).list_namespaced_event(
+            NAMESPACE, field_selector=about
+        )
+    ours = [one for one in events.items if one.involved_object.name.startswith(f"{NAME}-")]
+    if not ours:
+        return ""
+    # The scheduler's events have no `last_timestamp`.
+    latest = max(ours, key=lambda one: one.last_timestamp or one.metadata.creation_timestamp)
+    return f"{latest.reason}: {latest.message}\n"
 
 
 def _log(core: client.CoreV1Api, pod: str) -> str:
