@@ -7,6 +7,7 @@ import json
 import os
 import re
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -183,7 +184,8 @@ def _peer(project: Path, env: dict[str, str]) -> Iterator[Load]:
     mlflow = local[str(programs / "mlflow")]["models", "serve", *options].with_env(
         **{**env, "PATH": path}
     )
-    process = mlflow.popen()
+    # Its log of requests would fill a pipe that nobody reads, and then it would wait.
+    process = mlflow.popen(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + PATIENCE
         while not _answers(port):

@@ -53,6 +53,7 @@ ORDER = (
     "test_approval",
     "test_archive",
     "test_modes",
+    "test_deploy",
     "test_update",
     "test_wrong_use",
     "test_fresh_clone",
