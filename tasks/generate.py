@@ -58,10 +58,12 @@ class Generate(cli.Application):
             say("The folder is in an existing git repository: commit the new files there yourself.")
         if self.setup == "environment":
             attempt(lambda: manage(MANAGER, "deps"), "python3 mlops_manager.py deps")
+        start = ("start", "--backend", str(self.backend))
+        by_hand_start = f"python3 mlops_manager.py {' '.join(start)}"
+        started = self.setup == "start" and attempt(lambda: manage(MANAGER, *start), by_hand_start)
+        if own_repository:  # before the first run: its model leads back to a commit
+            attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
         if self.setup == "start":
-            start = ("start", "--backend", str(self.backend))
-            by_hand_start = f"python3 mlops_manager.py {' '.join(start)}"
-            started = attempt(lambda: manage(MANAGER, *start), by_hand_start)
             if self.example == "yes":
                 command = "python3 mlops_manager.py run landcover"
                 if started and attempt(lambda: manage(MANAGER, "run", "landcover"), command):
@@ -71,8 +73,6 @@ class Generate(cli.Application):
             if self.minikube == "yes":
                 command = "python3 minikube_manager.py start"
                 attempt(lambda: manage(CLUSTER, "start"), command)
-        if own_repository:
-            attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
         if by_hand:
             commands = "\n".join(f"    {command}" for command in by_hand)
             say(

@@ -71,6 +71,9 @@ def test_from_readmes_command_to_a_green_pipeline(
     assert len(log) == 1
     status = execute("git", "status", "--porcelain", cwd=project.root)
     assert (status.code, status.out) == (0, "")
+    head = execute("git", "rev-parse", "HEAD", cwd=project.root).out.strip()
+    code = project.manage("lineage", "landcover", "--json").json()["model"]["training"]["code"]
+    assert (code["commit"], code["dirty"]) == (head, False)
 
 
 @pytest.mark.slow
