@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from .conftest import HERE, Done, Generate, Project, execute, free_block, wait_for
 from .serving import ROWS
+from .test_modes import MINIKUBE, airflow_python
 
 pytestmark = pytest.mark.cluster
 
@@ -29,7 +29,7 @@ with urllib.request.urlopen(request, timeout=10) as answer:
 print(json.dumps(told))
 """
 
-# With the kubeconfig and a pod's number: run a program in it.
+# With the kubeconfig: the names of the pods; or, with one of them and code, run that in it.
 EXECUTE = """
 import sys
 from kubernetes import client, config, stream
@@ -53,7 +53,7 @@ else:
 @pytest.fixture(scope="module")
 def project(generate: Generate) -> Iterator[Project]:
     """With a champion, a cluster, and its image in the cluster."""
-    if not os.environ.get("GAIAFLOW_TEST_MINIKUBE"):
+    if not MINIKUBE:
         pytest.skip("GAIAFLOW_TEST_MINIKUBE is not set")
     project, _ = generate("Cluster", package_name="forest_watch", kubernetes="yes")
     project.set_ports(free_block())
@@ -72,9 +72,8 @@ def minikube(project: Project, *arguments: str) -> Done:
 
 
 def in_cluster(project: Project, *arguments: str) -> str:
-    python = project.root / ".gaiaflow" / "airflow" / "bin" / "python"
     config = project.root / "kube_config_inline"
-    done = execute(python, "-c", EXECUTE, config, *arguments, cwd=HERE)
+    done = execute(airflow_python(project), "-c", EXECUTE, config, *arguments, cwd=HERE)
     assert done.code == 0, done
     return done.out.strip()
 
@@ -103,7 +102,7 @@ def test_they_take_over_a_new_champion(project: Project) -> None:
     before = pods(project)
     assert project.manage("run", "landcover").code == 0
     assert project.manage("promote", "landcover", "2").code == 0
-    # Two of three in a row: each pod changes by itself.
+    # Eight in a row, from either pod: each changes by itself.
     wait_for(lambda: {asked(project)["version"] for _ in range(8)} == {"2"}, LIMIT)
     assert pods(project) == before
 

@@ -21,6 +21,7 @@ from gaiaflow.project.project import Project
 NAME = "serving"
 MANIFEST = Path(__file__).with_name("serving.yaml")
 
+_PODS = f"app.kubernetes.io/name={NAME}"  # their label
 _POLL = 1.0
 _LIMIT = 300.0  # seconds until all pods are ready
 _RESTARTS = 2  # a pod that has ended more often will end again
@@ -112,8 +113,7 @@ def _wait(cluster: Cluster, notify: Notify) -> None:
         if time.monotonic() > deadline:
             raise GaiaflowError(
                 f"{ready} of {wanted} pods were ready after {_LIMIT:.0f} s.\n{_warning(cluster)}"
-                "See more: kubectl --kubeconfig kube_config_inline describe pods "
-                f"-l app.kubernetes.io/name={NAME}"
+                f"See more: kubectl --kubeconfig kube_config_inline describe pods -l {_PODS}"
             )
         time.sleep(_POLL)
 
@@ -122,9 +122,7 @@ def _trouble(cluster: Cluster) -> str:
     """Why a pod will not become ready, with the end of its log; empty as long as it may."""
     core = client.CoreV1Api(cluster.api)
     with explained():
-        pods = core.list_namespaced_pod(
-            NAMESPACE, label_selector=f"app.kubernetes.io/name={NAME}"
-        ).items
+        pods = core.list_namespaced_pod(NAMESPACE, label_selector=_PODS).items
     for pod in pods:
         for state in pod.status.container_statuses or []:
             waiting = state.state.waiting
