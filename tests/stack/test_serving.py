@@ -294,6 +294,8 @@ def test_serving_goes_on_without_mlflow(serving: Project) -> None:
     try:
         wait_for(lambda: "is served until this changes" in log(serving), 120)
         assert predict(serving)[0] == 200
+        worker(serving).kill()
+        assert predict(serving)[0] == 200, "the model's files are here already"
     finally:
         assert serving.manage("start").code == 0
 

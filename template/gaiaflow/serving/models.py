@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow.artifacts
 import mlflow.pyfunc
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.pyfunc import PyFuncModel
 
 logger = logging.getLogger("gaiaflow.serving")
@@ -46,14 +48,17 @@ def champion(model: str) -> str:
 def load(model: str, version: str, folder: Path) -> PyFuncModel:
     """Load a version, and let it predict its own input example.
 
+    Args:
+        folder: for its files. If it has them already, MLflow's server isn't asked.
+
     Raises:
         CantServe: that failed.
     """
     uri = f"models:/{model}/{version}"
     try:
-        loaded: PyFuncModel = mlflow.pyfunc.load_model(
-            uri, dst_path=str(folder), suppress_warnings=True
-        )
+        if not (folder / MLMODEL_FILE_NAME).exists():
+            mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
+        loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
         example = loaded.input_example
         for _ in range(_WARM_UP if example is not None else 0):
             loaded.predict(example)

@@ -44,6 +44,8 @@ class Worker:
 
     Its channel carries lines of text. It reports "ready VERSION" and "champion VERSION", and obeys
     "leave"; the end of the file says that one of the two processes has ended.
+
+    It downloads its model into the folder, unless a worker before it has done so.
     """
 
     def __init__(
@@ -51,8 +53,8 @@ class Worker:
     ) -> None:
         self.version = version
         self.started = time.monotonic()
-        self._folder = folder
-        folder.mkdir()
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.channel, theirs = socket.socketpair()
         self._text = b""
         inherited = (listener.fileno(), theirs.fileno())
@@ -88,7 +90,6 @@ class Worker:
             self.process.kill()
             code = self.process.wait()
         self.channel.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
         return code
 
 
@@ -137,9 +138,14 @@ class Supervisor:
         finally:
             self._end_all()
 
-    def _load(self, version: str) -> None:
-        """Start a worker for a version; without one, for the champion."""
-        self._loading = Worker(self._listener, self._options, version, next(self._folders))
+    def _load(self, version: str, folder: Path | None = None) -> None:
+        """Start a worker for a version; without one, for the champion.
+
+        Args:
+            folder: has that version's model already.
+        """
+        folder = folder or next(self._folders)
+        self._loading = Worker(self._listener, self._options, version, folder)
         self._selector.register(self._loading.channel, selectors.EVENT_READ, self._loading)
 
     def _hear(self, worker: Worker) -> None:
@@ -176,7 +182,7 @@ class Supervisor:
             self._leaving.remove(worker)
         elif worker is self._serving:
             self._serving = None
-            self._crashed(worker, code)
+            self._crashed(worker, code, worker.folder)
         elif worker is self._loading:
             self._loading = None
             if self._serving:
@@ -188,8 +194,10 @@ class Supervisor:
                 )
             elif self._crashes:  # it was to replace one that served
                 self._crashed(worker, code)
+        if not self._loading or self._loading.folder != worker.folder:
+            shutil.rmtree(worker.folder, ignore_errors=True)
 
-    def _crashed(self, worker: Worker, code: int) -> None:
+    def _crashed(self, worker: Worker, code: int, folder: Path | None = None) -> None:
         """Start the same version again, unless that has not helped several times."""
         now = time.monotonic()
         self._crashes.append(now)
@@ -198,7 +206,7 @@ class Supervisor:
         if len(self._crashes) == _CRASHES and now - self._crashes[0] < _WITHIN:
             logger.error("it has ended %d times within %.0f s: giving up", _CRASHES, _WITHIN)
         elif self._loading is None:  # else its successor is about to serve
-            self._load(worker.version)
+            self._load(worker.version, folder)
 
     def _end_hung(self) -> None:
         now = time.monotonic()
@@ -214,6 +222,7 @@ class Supervisor:
         deadline = time.monotonic() + _GRACE
         for worker in running:
             worker.end(max(0.0, deadline - time.monotonic()))
+            shutil.rmtree(worker.folder, ignore_errors=True)
 
 
 def listen(host: str, port: int) -> socket.socket:
