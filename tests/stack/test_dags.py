@@ -211,7 +211,9 @@ with DAG("telling", schedule=None):
     find = create_task(
         "find", "forest_watch.utils.telling_functions:find", updates={"found": FOUND}
     )
-    soon = timedelta(seconds=1)  # until nobody has answered
+    # Until nobody has answered. Airflow 3.3 fails a task that goes on before it has noticed the end
+    # of the process that asked.
+    soon = timedelta(seconds=10)
     approve = ApprovalOperator(
         task_id="approve", subject="Go on?", response_timeout=soon, defaults="Approve"
     )
