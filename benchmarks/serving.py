@@ -1,4 +1,4 @@
-"""Predictions over HTTP: one row, sixteen clients, memory, and a new champion under load."""
+"""Predictions over HTTP: one row, sixteen clients, memory, a new champion under load, a crash."""
 
 from __future__ import annotations
 
@@ -88,9 +88,17 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
         try:
             env = environment(workshop, project)
             ours = _ours(project)
+            begun = time.perf_counter()
             with _peer(project, env) as peer:
+                start = time.perf_counter() - begun
                 measured = _in_turns(ours, peer, repeat)
-            return [*measured, _memory(workshop, project), _swap(workshop, project, ours)]
+            supervisor = _supervisor(workshop, project)  # MLflow's server would share its memory
+            return [
+                *measured,
+                _memory(supervisor),
+                _crash(supervisor, ours, start),
+                _swap(workshop, project, ours),
+            ]
         finally:
             workshop.manage(project, "stop", "--service", "serving")
 
@@ -130,12 +138,29 @@ def _in_turns(ours: Load, peer: Load, repeat: int) -> list[Row]:
     ]
 
 
-def _memory(workshop: Workshop, project: Path) -> Row:
+def _supervisor(workshop: Workshop, project: Path) -> psutil.Process:
     states = json.loads(workshop.manage(project, "status", "--json"))
     [pid] = [state["pid"] for state in states if state["service"] == "serving"]
-    supervisor = psutil.Process(pid)
+    return psutil.Process(pid)
+
+
+def _memory(supervisor: psutil.Process) -> Row:
     used = pss([supervisor, *supervisor.children(recursive=True)]) * GIB / 2**20
     return Row("memory of serving", used, unit="MiB", goal=Goal("value", 250))
+
+
+def _crash(supervisor: psutil.Process, load: Load, start: float) -> Row:
+    """Seconds from `kill -9` of the worker to the next answer, against MLflow's start."""
+    [worker] = supervisor.children()
+    begun = time.perf_counter()
+    worker.kill()
+    worker.wait()
+    load.run(1, 1)
+    if load.failed:
+        raise CannotMeasure("the request after a crash failed")
+    seconds = time.perf_counter() - begun
+    against = "start of mlflow models serve"
+    return Row("an answer after kill -9", seconds, start, against, "s", Goal("value", 5))
 
 
 def _swap(workshop: Workshop, project: Path, load: Load) -> Row:
