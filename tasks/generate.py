@@ -48,6 +48,9 @@ class Generate(cli.Application):
                 return False
             return True
 
+        def run(manager: str, *arguments: str) -> bool:
+            return attempt(lambda: manage(manager, *arguments), typed(manager, *arguments))
+
         identity = (self.package, self.environment_manager, self.object_store)
         attempt(lambda: write_secrets(*identity), "python3 mlops_manager.py start     # for .env")
         own_repository = not inside_repository()
@@ -56,23 +59,20 @@ class Generate(cli.Application):
             attempt(lambda: first_commit(self.author, self.email), by_hand_commit)
         else:
             say("The folder is in an existing git repository: commit the new files there yourself.")
-        if self.setup == "environment":
-            attempt(lambda: manage(MANAGER, "deps"), "python3 mlops_manager.py deps")
-        start = ("start", "--backend", str(self.backend))
-        by_hand_start = f"python3 mlops_manager.py {' '.join(start)}"
-        started = self.setup == "start" and attempt(lambda: manage(MANAGER, *start), by_hand_start)
+        prepare = {"environment": ["deps"], "start": ["start", "--backend", str(self.backend)]}
+        chosen = prepare.get(str(self.setup))
+        prepared = chosen is not None and run(MANAGER, *chosen)
         if own_repository:  # before the first run: its model leads back to a commit
             attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
         if self.setup == "start":
             if self.example == "yes":
-                command = "python3 mlops_manager.py run landcover"
-                if started and attempt(lambda: manage(MANAGER, "run", "landcover"), command):
+                example = ("run", "landcover")
+                if not prepared:
+                    by_hand.append(typed(MANAGER, *example))
+                elif run(MANAGER, *example):
                     say(f"The example is green, {seconds()} s after the files were written.")
-                elif not started:
-                    by_hand.append(command)
             if self.minikube == "yes":
-                command = "python3 minikube_manager.py start"
-                attempt(lambda: manage(CLUSTER, "start"), command)
+                run(CLUSTER, "start")
         if by_hand:
             commands = "\n".join(f"    {command}" for command in by_hand)
             say(
@@ -146,6 +146,11 @@ def commit(*options: str, author: str = "", email: str = "") -> None:
 def manage(manager: str, *arguments: str) -> None:
     """Run one of the project's commands and show its output."""
     local[sys.executable][str(PROJECT / manager), arguments] & FG
+
+
+def typed(manager: str, *arguments: str) -> str:
+    """One of the project's commands, as people type it."""
+    return shlex.join(["python3", manager, *arguments])
 
 
 def seconds() -> int:
