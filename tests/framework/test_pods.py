@@ -5,25 +5,28 @@ No Docker is needed for that; what pods do when they run is tested in tests/stac
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.client.models import V1Pod
 
 from gaiaflow import create_task
+from gaiaflow.operators import cluster_pod
 from gaiaflow.operators import pod as pod_operator
 from gaiaflow.operators.pod_manager import Pods
 from gaiaflow.operators.pod_troubles import ROLE, refusal, why_stuck
@@ -47,7 +50,7 @@ class Cluster:
             task: Any = create_task("train", "package.train:train", mode=mode, **options)
         task.dag = dag
         if mode == "prod":  # as a program inside the cluster would find it
-            task.__dict__["hook"] = pod_operator._Hook(
+            task.__dict__["hook"] = pod_operator.Hook(
                 IMAGE, in_cluster=False, config_file=str(self.config)
             )
         return task
@@ -59,10 +62,27 @@ class Cluster:
             run_id="manual__1",
             map_index=-1,
             try_number=try_number,
+            start_date=datetime.now(UTC),
             xcom_push=lambda **_: None,
             get_task_states=lambda dag_id, run_ids: self.states,
         )
-        return task.call({"ti": ti, "run_id": ti.run_id, "dag": task.dag})
+        context = {"ti": ti, "run_id": ti.run_id, "dag": task.dag}
+        try:
+            return task.call(context)
+        except TaskDeferred as deferred:
+            return self.resume(task, context, deferred)
+
+    def resume(self, task: Any, context: dict[str, Any], deferred: TaskDeferred) -> Any:
+        """What the triggerer does, and then the task, until it is over."""
+        trigger: Any = deferred.trigger
+        trigger.__dict__["hook"] = AsyncKubernetesHook(
+            conn_id=None, in_cluster=False, config_dict=json.loads(self.config.read_text())
+        )
+        event = asyncio.run(anext(trigger.run())).payload
+        try:
+            return getattr(task, deferred.method_name)(context, event)
+        except TaskDeferred as again:
+            return self.resume(task, context, again)
 
     def secret(self, name: str) -> None:
         body = client.V1Secret(metadata=client.V1ObjectMeta(name=name), string_data={"A": "1"})
@@ -106,7 +126,9 @@ def cluster(
     config_file = tmp_path / "kube_config_inline"
     config_file.write_bytes((double / "kubeconfig.json").read_bytes())
     monkeypatch.setattr(pod_operator, "_KUBE_CONFIG", config_file)
-    monkeypatch.setattr(pod_operator, "ROOT", project_root)
+    monkeypatch.setattr(cluster_pod, "ROOT", project_root)
+    monkeypatch.setattr(cluster_pod, "_POLL", 0.1)
+    monkeypatch.setattr(cluster_pod, "_START", 1)
     monkeypatch.setattr(Pods._list.retry, "sleep", lambda _: None)
     monkeypatch.setenv("GAIAFLOW_IMAGE", IMAGE)
     monkeypatch.setenv("GAIAFLOW_NAME", "forest-watch-123")

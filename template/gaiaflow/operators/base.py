@@ -98,7 +98,10 @@ class FunctionTask(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Call the function where the mode runs it, and return its result."""
-        result = self.call(context)
+        return self.finish(self.call(context), context)
+
+    def finish(self, result: Any, context: Context) -> Any:
+        """Do what follows from a result, and return what the task returns."""
         assets.update(self.spec.updates, result, context, self.spec.function)
         entry = next(iter(self.mapped_over), None)
         return result if entry is None else mapping.measured(result, entry, self.spec.function)

@@ -24,7 +24,7 @@ OPERATORS = {
     "dev": "gaiaflow.operators.process:ProcessOperator",
     "dev_docker": "gaiaflow.operators.container:ContainerOperator",
     "prod_local": "gaiaflow.operators.pod:LocalPodOperator",
-    "prod": "gaiaflow.operators.pod:ClusterPodOperator",
+    "prod": "gaiaflow.operators.cluster_pod:ClusterPodOperator",
 }
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

@@ -1,10 +1,11 @@
-"""The operators of modes `prod_local` and `prod`: each task is a pod from the project's image."""
+"""The operator of mode `prod_local`: each task is a pod from the project's image."""
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from functools import cached_property
@@ -27,7 +28,6 @@ from gaiaflow.operators.pod_manager import TASK, Pods
 from gaiaflow.operators.pod_troubles import Stuck, StuckError, refusal, terminated
 from gaiaflow.operators.resources import Resources
 from gaiaflow.project import clients, variables
-from gaiaflow.project.identity import read_toml
 from gaiaflow.project.paths import ROOT
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _AFTER_TIMEOUT = timedelta(minutes=1)
 _SIDECAR = "trap 'exit 0' INT TERM; while true; do sleep 3600 & wait $!; done"
 
 
-class _Hook(KubernetesHook):
+class Hook(KubernetesHook):
     """The connection to one cluster, regardless of the connections stored in Airflow."""
 
     def __init__(self, sidecar_image: str, **options: Any) -> None:
@@ -109,7 +109,13 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
             AirflowFailException: the function or the cluster failed, and retries can't help.
             RuntimeError: the function failed, or the pod could not be started.
         """
-        self.image = self.spec.image or _project_image()
+        self.prepare(context)
+        with self.explained():
+            return self.run_pod(context)
+
+    def prepare(self, context: Context) -> None:
+        """Set what depends on the run."""
+        self.image = self.spec.image or project_image()
         self.cmds = ["python", "-m", "gaiaflow.runner", self.spec.function]
         self.env_vars = {**self.reach(), **self.call_env(context), variables.RESULT: _RESULT}
         self.env_from = [_secret(clients.CREDENTIALS_SECRET, self.credentials_are_optional)]
@@ -120,8 +126,17 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         self.annotations = {TASK: identity_of(context)}
         limit = self.execution_timeout + _AFTER_TIMEOUT if self.execution_timeout else _DEADLINE
         self.active_deadline_seconds = int(limit.total_seconds())
+        self.name = self._set_name(self.name)
+
+    def run_pod(self, context: Context) -> Any:
+        """Make the pod, wait for its end, and return the function's result."""
+        return self.execute_sync(context)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn errors of the provider and the cluster into ours."""
         try:
-            return KubernetesPodOperator.execute(self, context)
+            yield
         except StuckError as error:
             kind = AirflowFailException if self.is_final(error.stuck) else RuntimeError
             raise kind(f"The pod can't start. {self.explain(error.stuck)}") from None
@@ -292,58 +307,15 @@ class LocalPodOperator(PodOperator):
     @cached_property
     def hook(self) -> KubernetesHook:
         """The connection to Minikube."""
-        return _Hook(
-            _project_image(),
+        return Hook(
+            project_image(),
             in_cluster=False,
             config_file=self.config_file,
             cluster_context=self.cluster_context,
         )
 
 
-class ClusterPodOperator(PodOperator):
-    """Pods in the cluster where Airflow runs, with the servers in Airflow's settings."""
-
-    credentials_are_optional = True  # the cluster may give pods a role instead
-    patience = 120.0
-    advice = "See what the cluster lacks: kubectl describe pod, kubectl get events"
-    more_room = (
-        "Ask for less (`resources` of create_task), or have a larger node added.\n"
-        "See the existing nodes: kubectl describe nodes"
-    )
-    distrust = (
-        "Python 3.13 rejects certificate authorities without keyUsage or an authority key "
-        "identifier: have the cluster's renewed, or run Airflow with Python 3.12."
-    )
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            in_cluster=True, namespace=os.environ.get(variables.NAMESPACE) or None, **options
-        )
-
-    def reach(self) -> dict[str, str]:
-        """The variables with which Airflow itself finds MLflow and the object store."""
-        known = clients.task_env(os.environ, in_stack=False)
-        return {**_experiment(), **known}
-
-    def is_final(self, stuck: Stuck) -> bool:
-        """Whether a retry would also get stuck; nodes come and go."""
-        return stuck.final and stuck.part != "node"
-
-    def make_secret(self, name: str) -> str:
-        """How to create a secret."""
-        pod: Any = self.pod_request_obj
-        return (
-            f"Create it: kubectl create secret generic {name} --namespace {pod.metadata.namespace} "
-            "--from-literal=KEY=VALUE"
-        )
-
-    @cached_property
-    def hook(self) -> KubernetesHook:
-        """The connection to the cluster where Airflow runs."""
-        return _Hook(_project_image(), in_cluster=True)
-
-
-def _project_image() -> str:
+def project_image() -> str:
     image = os.environ.get(variables.IMAGE)
     if not image:
         raise AirflowFailException(
@@ -351,14 +323,6 @@ def _project_image() -> str:
             "Set it in Airflow's deployment to the name of the project's image."
         )
     return image
-
-
-def _experiment() -> dict[str, str]:
-    """MLflow's experiment, named after the package; none if only DAGs have been deployed."""
-    file = ROOT / "pyproject.toml"
-    if not file.exists():
-        return {}
-    return {"MLFLOW_EXPERIMENT_NAME": str(read_toml(file)["tool"]["gaiaflow"]["package"])}
 
 
 def _secret(name: str, optional: bool) -> k8s.V1EnvFromSource:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import (
@@ -18,7 +19,7 @@ from airflow.providers.cncf.kubernetes.utils.pod_manager import PodManager, PodP
 from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults
 from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
-from kubernetes.client.models import V1Pod
+from kubernetes.client.models import V1Pod, V1PodCondition
 from kubernetes.stream import stream
 
 from gaiaflow.operators.pod_troubles import StuckError, terminated, why_stuck
@@ -60,27 +61,41 @@ class Pods(PodManager):
             PodLaunchFailedException: it ended before it started, or the time is up.
         """
         self.log.info("Waiting for the pod to run")
-        began, scheduled = time.monotonic(), False
+        began, placed = time.monotonic(), False
         while True:
-            status = (found := self.read_pod(pod)).status
-            if status.phase not in {PodPhase.PENDING, PodPhase.UNKNOWN, None}:
-                if status.phase == PodPhase.FAILED and not status.container_statuses:
-                    raise PodLaunchFailedException(f"{status.reason}: {status.message}")
+            found = self.read_pod(pod)
+            if not placed and is_placed(found):
+                began, placed = time.monotonic(), True
+            limit = startup_timeout if placed else schedule_timeout
+            if self.has_started(found, time.monotonic() - began, limit):
                 self.log.info("The pod is running")
                 return
-            waited = time.monotonic() - began
-            stuck = why_stuck(found)
-            if stuck and (stuck.part != "node" or self._no_node_comes(pod, waited)):
-                raise StuckError(stuck)
-            conditions = {item.type: item for item in status.conditions or []}
-            placed = conditions.get("PodScheduled")
-            if placed and placed.status == "True" and not scheduled:
-                began, waited, scheduled = time.monotonic(), 0.0, True
-            limit = startup_timeout if scheduled else schedule_timeout
-            if waited > limit:
-                why = placed.message if placed and not scheduled else "see its events above"
-                raise PodLaunchFailedException(f"it is not running after {limit} s: {why}")
             await asyncio.sleep(check_interval)
+
+    def has_started(self, pod: V1Pod, waited: float, limit: float) -> bool:
+        """Whether a pod runs or has run; False as long as it still may.
+
+        Args:
+            pod: as the API server has just shown it.
+            waited: seconds since it was created, or since a node was found for it.
+            limit: for those seconds.
+
+        Raises:
+            StuckError, PodLaunchFailedException: as `await_pod_start`.
+        """
+        status = pod.status
+        if status.phase not in {PodPhase.PENDING, PodPhase.UNKNOWN, None}:
+            if status.phase == PodPhase.FAILED and not status.container_statuses:
+                raise PodLaunchFailedException(f"{status.reason}: {status.message}")
+            return True
+        stuck = why_stuck(pod)
+        if stuck and (stuck.part != "node" or self._no_node_comes(pod, waited)):
+            raise StuckError(stuck)
+        if waited > limit:
+            condition = _placement(pod)
+            why = condition.message if condition and not is_placed(pod) else "see its events above"
+            raise PodLaunchFailedException(f"it is not running after {limit:.0f} s: {why}")
+        return False
 
     def _no_node_comes(self, pod: V1Pod, waited: float) -> bool:
         try:
@@ -170,6 +185,25 @@ def _is_given_up(pod: V1Pod) -> bool:
     checked = (pod.metadata.labels or {}).get(KubernetesPodOperator.POD_CHECKED_KEY) == "True"
     over = pod.status.phase in PodPhase.terminal_states
     return checked and not over and not terminated(pod, _BASE)
+
+
+def is_placed(pod: V1Pod) -> bool:
+    """Whether a node was found for a pod."""
+    condition = _placement(pod)
+    return condition is not None and condition.status == "True"
+
+
+def seconds_waited(pod: V1Pod) -> float:
+    """Seconds since a pod was created, or since a node was found for it; by the cluster's clock."""
+    condition = _placement(pod)
+    placed = condition.last_transition_time if condition and is_placed(pod) else None
+    since: datetime = placed or pod.metadata.creation_timestamp
+    return (datetime.now(UTC) - since).total_seconds()
+
+
+def _placement(pod: V1Pod) -> V1PodCondition | None:
+    conditions = {item.type: item for item in pod.status.conditions or []}
+    return conditions.get("PodScheduled")
 
 
 @contextmanager

@@ -1,0 +1,164 @@
+"""The operator of mode `prod`: pods in Airflow's own cluster, which take no worker's slot."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
+from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from gaiaflow.operators.pod import Hook, PodOperator, project_image
+from gaiaflow.operators.pod_manager import seconds_waited
+from gaiaflow.operators.pod_troubles import Stuck, StuckError
+from gaiaflow.project import clients, variables
+from gaiaflow.project.identity import read_toml
+from gaiaflow.project.paths import ROOT
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_POLL = 5.0  # seconds between two looks at a pod: hundreds share one triggerer
+_LOGS = 10  # seconds between two looks at its log
+_START = 30  # seconds until the task itself looks why a pod that has a node doesn't start
+_PADDING = timedelta(minutes=5)  # after the task's timeout, in case the triggerer is late
+
+
+class ClusterPodOperator(PodOperator):
+    """Pods in the cluster where Airflow runs, with the servers in Airflow's settings.
+
+    The task creates its pod and defers: Airflow's triggerer watches the pod and writes its log. At
+    the end, the task is resumed as if it had survived a crash of Airflow.
+    """
+
+    credentials_are_optional = True  # the cluster may give pods a role instead
+    patience = 120.0
+    advice = "See what the cluster lacks: kubectl describe pod, kubectl get events"
+    more_room = (
+        "Ask for less (`resources` of create_task), or have a larger node added.\n"
+        "See the existing nodes: kubectl describe nodes"
+    )
+    distrust = (
+        "Python 3.13 rejects certificate authorities without keyUsage or an authority key "
+        "identifier: have the cluster's renewed, or run Airflow with Python 3.12."
+    )
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            in_cluster=True, namespace=os.environ.get(variables.NAMESPACE) or None, **options
+        )
+
+    def run_pod(self, context: Context) -> Any:
+        """Make the pod, and leave it to the triggerer."""
+        self.pod_request_obj = self.build_pod_request_obj(context)
+        self.pod = self.get_or_create_pod(self.pod_request_obj, context)
+        self._leave(context)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:
+        """Return the function's result; called when the triggerer has seen the pod's end.
+
+        Args:
+            event: what it has seen; the pod itself is asked again, as it may have been mistaken.
+
+        Raises:
+            AirflowTaskTimeout: the function needed too long; its pod is deleted.
+            AirflowFailException, RuntimeError: as `call`.
+        """
+        self.prepare(context)
+        with self.explained():
+            self.pod_request_obj = self.build_pod_request_obj(context)
+            self.pod = self.find_pod(event["namespace"], context)
+            if self.pod is None:
+                raise RuntimeError(
+                    f"The pod {event['name']} is gone: its node has failed, or it was deleted."
+                )
+            if self._is_late(context):
+                self.on_kill()
+                raise AirflowTaskTimeout(f"Timed out after {self.execution_timeout}")
+            if not self._has_started(context):
+                self._leave(context)
+            metadata = self.pod.metadata
+            container = (metadata.namespace, metadata.name, self.base_container_name)
+            if known := event.get("last_log_time"):
+                self.pod_manager.container_log_times[container] = known
+            result = self.execute_sync(context)
+        return self.finish(result, context)
+
+    def _has_started(self, context: Context) -> bool:
+        try:
+            waited = seconds_waited(self.pod)
+            return self.pod_manager.has_started(self.pod, waited, self.startup_timeout_seconds)
+        except (StuckError, PodLaunchFailedException):
+            self.post_complete_action(
+                pod=self.pod, remote_pod=self.pod, context=context, result=None
+            )
+            raise
+
+    def _leave(self, context: Context) -> None:
+        """End this process; go on in `resume`."""
+        pod: Any = self.pod
+        metadata, limit = pod.metadata, self.execution_timeout
+        deadline = {"_execution_deadline": self._deadline(context)} if limit else {}
+        self.defer(
+            trigger=KubernetesPodTrigger(
+                pod_name=metadata.name,
+                pod_namespace=metadata.namespace,
+                trigger_start_time=datetime.now(UTC),
+                base_container_name=self.base_container_name,
+                in_cluster=True,
+                poll_interval=_POLL,
+                logging_interval=_LOGS,
+                startup_timeout=_START,
+                schedule_timeout=int(self.patience),
+                startup_check_interval=_POLL,
+                on_finish_action="keep_pod",
+                termination_grace_period=self.termination_grace_period,
+                trigger_kwargs=deadline,
+                log_events_on_startup=False,
+            ),
+            method_name="resume",
+            timeout=limit and limit + _PADDING,
+        )
+
+    def _deadline(self, context: Context) -> float:
+        """When the task's time is up; its start stays the same when it is resumed."""
+        limit = self.execution_timeout or timedelta.max
+        return float((context["ti"].start_date + limit).timestamp())
+
+    def _is_late(self, context: Context) -> bool:
+        return bool(self.execution_timeout) and time.time() >= self._deadline(context)
+
+    def reach(self) -> dict[str, str]:
+        """The variables with which Airflow itself finds MLflow and the object store."""
+        known = clients.task_env(os.environ, in_stack=False)
+        return {**_experiment(), **known}
+
+    def is_final(self, stuck: Stuck) -> bool:
+        """Whether a retry would also get stuck; nodes come and go."""
+        return stuck.final and stuck.part != "node"
+
+    def make_secret(self, name: str) -> str:
+        """How to create a secret."""
+        pod: Any = self.pod_request_obj
+        return (
+            f"Create it: kubectl create secret generic {name} --namespace {pod.metadata.namespace} "
+            "--from-literal=KEY=VALUE"
+        )
+
+    @cached_property
+    def hook(self) -> KubernetesHook:
+        """The connection to the cluster where Airflow runs."""
+        return Hook(project_image(), in_cluster=True)
+
+
+def _experiment() -> dict[str, str]:
+    """MLflow's experiment, named after the package; none if only DAGs have been deployed."""
+    file = ROOT / "pyproject.toml"
+    if not file.exists():
+        return {}
+    return {"MLFLOW_EXPERIMENT_NAME": str(read_toml(file)["tool"]["gaiaflow"]["package"])}
