@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,12 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from kubernetes.client import models as k8s
 
-from gaiaflow.operators.pod import Hook, PodOperator, project_image
+from gaiaflow.operators.pod import Hook, PodOperator
 from gaiaflow.operators.pod_manager import seconds_waited
 from gaiaflow.operators.pod_troubles import Stuck, StuckError
-from gaiaflow.project import clients, variables
+from gaiaflow.project import clients, released, variables
 from gaiaflow.project.identity import read_toml
 from gaiaflow.project.paths import ROOT
 
@@ -52,6 +54,20 @@ class ClusterPodOperator(PodOperator):
         super().__init__(
             in_cluster=True, namespace=os.environ.get(variables.NAMESPACE) or None, **options
         )
+
+    def prepare(self, context: Context) -> None:
+        """Set what depends on the run, and where the pod may run."""
+        super().prepare(context)
+        wanted = self.spec.resources
+        self.node_selector = dict(wanted.node_selector)
+        self.tolerations = [_toleration(one) for one in wanted.tolerations]
+        self.service_account_name = wanted.service_account or None
+        secrets = [k8s.V1LocalObjectReference(name=name) for name in wanted.image_pull_secrets]
+        self.image_pull_secrets = secrets
+
+    def project_image(self) -> str:
+        """The image that was released with this commit, or else the one in Airflow's settings."""
+        return released.image(ROOT) or super().project_image()
 
     def run_pod(self, context: Context) -> Any:
         """Make the pod, and leave it to the triggerer."""
@@ -153,7 +169,7 @@ class ClusterPodOperator(PodOperator):
     @cached_property
     def hook(self) -> KubernetesHook:
         """The connection to the cluster where Airflow runs."""
-        return Hook(project_image(), in_cluster=True)
+        return Hook(self.project_image(), in_cluster=True)
 
 
 def _experiment() -> dict[str, str]:
@@ -162,3 +178,10 @@ def _experiment() -> dict[str, str]:
     if not file.exists():
         return {}
     return {"MLFLOW_EXPERIMENT_NAME": str(read_toml(file)["tool"]["gaiaflow"]["package"])}
+
+
+def _toleration(written: Mapping[str, Any]) -> k8s.V1Toleration:
+    """A toleration, written as in a manifest."""
+    seconds = written.get("tolerationSeconds")
+    named = {name: value for name, value in written.items() if name != "tolerationSeconds"}
+    return k8s.V1Toleration(**named, toleration_seconds=seconds)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _RESULT = "/airflow/xcom/return.json"  # where Airflow's sidecar looks
+_SCRATCH = "/scratch"
 _USER = 50000  # the user in the project's image
 _KUBE_CONFIG = ROOT / "kube_config_inline"
 
@@ -93,6 +94,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
             security_context=k8s.V1PodSecurityContext(
                 run_as_non_root=True,
                 run_as_user=_USER,
+                fs_group=_USER if options["spec"].resources.scratch else None,  # owns the volume
                 seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
             ),
             container_security_context=no_rights,
@@ -115,18 +117,49 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
 
     def prepare(self, context: Context) -> None:
         """Set what depends on the run."""
-        self.image = self.spec.image or project_image()
+        self.image = self.spec.image or self.project_image()
         self.cmds = ["python", "-m", "gaiaflow.runner", self.spec.function]
         self.env_vars = {**self.reach(), **self.call_env(context), variables.RESULT: _RESULT}
         self.env_from = [_secret(clients.CREDENTIALS_SECRET, self.credentials_are_optional)]
         self.env_from += [_secret(name, False) for name in self.spec.secrets]
         self.container_resources = _kubernetes(self.spec.resources)
+        self._add_scratch()
         name = os.environ.get(variables.NAME, "gaiaflow")
-        self.labels = {"app.kubernetes.io/managed-by": "gaiaflow", "gaiaflow.project": name}
+        ours = {"app.kubernetes.io/managed-by": "gaiaflow", "gaiaflow.project": name}
+        self.labels = {**self.spec.resources.labels, **ours}
         self.annotations = {TASK: identity_of(context)}
         limit = self.execution_timeout + _AFTER_TIMEOUT if self.execution_timeout else _DEADLINE
         self.active_deadline_seconds = int(limit.total_seconds())
         self.name = self._set_name(self.name)
+
+    def project_image(self) -> str:
+        """The project's own image.
+
+        Raises:
+            AirflowFailException: no setting names it.
+        """
+        image = os.environ.get(variables.IMAGE)
+        if not image:
+            raise AirflowFailException(
+                "GAIAFLOW_IMAGE is not set.\n"
+                "Set it in Airflow's deployment to the name of the project's image."
+            )
+        return image
+
+    def _add_scratch(self) -> None:
+        """Mount a volume for temporary files, if the task asks for one."""
+        if not (size := self.spec.resources.scratch):
+            return
+        # Not an emptyDir: rasters may be larger than a node's own disk.
+        claim = k8s.V1PersistentVolumeClaimSpec(
+            access_modes=["ReadWriteOnce"],
+            resources=k8s.V1VolumeResourceRequirements(requests={"storage": size}),
+        )
+        template = k8s.V1PersistentVolumeClaimTemplate(spec=claim)
+        source = k8s.V1EphemeralVolumeSource(volume_claim_template=template)
+        self.volumes = [k8s.V1Volume(name="scratch", ephemeral=source)]
+        self.volume_mounts = [k8s.V1VolumeMount(name="scratch", mount_path=_SCRATCH)]
+        self.env_vars = {"TMPDIR": _SCRATCH, "CPL_TMPDIR": _SCRATCH, **self.env_vars}
 
     def run_pod(self, context: Context) -> Any:
         """Make the pod, wait for its end, and return the function's result."""
@@ -308,21 +341,11 @@ class LocalPodOperator(PodOperator):
     def hook(self) -> KubernetesHook:
         """The connection to Minikube."""
         return Hook(
-            project_image(),
+            self.project_image(),
             in_cluster=False,
             config_file=self.config_file,
             cluster_context=self.cluster_context,
         )
-
-
-def project_image() -> str:
-    image = os.environ.get(variables.IMAGE)
-    if not image:
-        raise AirflowFailException(
-            "GAIAFLOW_IMAGE is not set.\n"
-            "Set it in Airflow's deployment to the name of the project's image."
-        )
-    return image
 
 
 def _secret(name: str, optional: bool) -> k8s.V1EnvFromSource:
