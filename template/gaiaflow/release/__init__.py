@@ -1,0 +1,1 @@
+"""From a tag to the branches that Airflow tracks in production."""
