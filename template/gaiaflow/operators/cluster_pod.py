@@ -93,6 +93,7 @@ class ClusterPodOperator(PodOperator):
                 raise RuntimeError(
                     f"The pod {event['name']} is gone: its node has failed, or it was deleted."
                 )
+            self.pod = self.pod_manager.read_pod(self.pod)  # not allowed to: the trigger neither
             if self._is_late(context):
                 self.on_kill()
                 raise AirflowTaskTimeout(f"Timed out after {self.execution_timeout}")
