@@ -6,6 +6,7 @@ No Docker is needed for that; what pods do when they run is tested in tests/stac
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import subprocess
 import sys
@@ -184,6 +185,54 @@ def test_the_credentials_of_minikube_are_made_by_config(cluster: Cluster) -> Non
     with pytest.raises(AirflowFailException, match="secret 'gaiaflow' does not exist") as caught:
         cluster.run(cluster.task("prod_local"))
     assert "python3 minikube_manager.py config" in str(caught.value)
+
+
+PROFILES = """
+[tool.gaiaflow]
+package = "forest_watch"
+
+[tool.gaiaflow.resources.default]
+service_account = "forest-watch"
+image_pull_secrets = ["registry"]
+
+[tool.gaiaflow.resources.training]
+memory = "512Gi"
+scratch = "200Gi"
+node_selector = {pool = "gpu"}
+tolerations = [{key = "gpu", operator = "Exists", effect = "NoExecute", tolerationSeconds = 60}]
+labels = {team = "forest", "gaiaflow.project" = "of somebody else"}
+"""
+
+
+def test_a_profile_says_where_a_pod_may_run(
+    cluster: Cluster, project_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        importlib.import_module("gaiaflow.operators.create_task"), "ROOT", project_root
+    )
+    (project_root / "pyproject.toml").write_text(PROFILES, encoding="utf-8")
+    task = cluster.task("prod", resources="training")
+    task.patience = 0.5
+    with pytest.raises(RuntimeError, match="No node has what the task asks for") as caught:
+        cluster.run(task)
+    assert "scratch 200Gi" in str(caught.value)
+    [manifest] = cluster.manifests()
+    spec = manifest["spec"]
+    assert spec["serviceAccountName"] == "forest-watch"
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["nodeSelector"] == {"pool": "gpu"}
+    assert spec["tolerations"] == [
+        {"key": "gpu", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
+    ]
+    labels = manifest["metadata"]["labels"]
+    assert (labels["team"], labels["gaiaflow.project"]) == ("forest", "forest-watch-123")
+    [volume] = [item for item in spec["volumes"] if item["name"] == "scratch"]
+    claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
+    assert claim["resources"]["requests"] == {"storage": "200Gi"}
+    base = spec["containers"][0]
+    assert {"name": "scratch", "mountPath": "/scratch"} in base["volumeMounts"]
+    assert {"name": "TMPDIR", "value": "/scratch"} in base["env"]
 
 
 @pytest.mark.parametrize("wish", [{"memory": "512Gi"}, {"gpu": 1}])

@@ -82,6 +82,13 @@ def test_options_reach_the_operator(dag: DAG) -> None:
         ({"resources": {"cpu": "2"}}, "cpu must be a number of CPUs"),
         ({"resources": {"memory": "4GB"}}, "memory must be a string like '512Mi'"),
         ({"resources": {"gpu": -1}}, "gpu must be a number of GPUs"),
+        ({"resources": {"scratch": "100G"}}, "scratch must be a string like '512Mi'"),
+        ({"resources": {"node_selector": {"gpu": True}}}, "node_selector must be labels"),
+        (
+            {"resources": {"tolerations": [{"kye": "gpu"}]}},
+            "tolerations must be a list of mappings",
+        ),
+        ({"resources": {"image_pull_secrets": "one"}}, "image_pull_secrets must be a list"),
         ({"secrets": "archive"}, "secrets must be a list of names"),
         ({"secrets": ["My_Secret"]}, "can't be the name of a Kubernetes secret"),
         ({"env": {"1A": "x"}}, "'1A' can't be the name of an environment variable"),

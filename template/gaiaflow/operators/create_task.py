@@ -61,8 +61,8 @@ def create_task(
         env: additional environment variables; values that are not strings become JSON.
         secrets: names of Kubernetes secrets; the function gets their keys as environment
             variables. In modes without Kubernetes, it gets the variables you added to `.env`.
-        resources: {"cpu": 2, "memory": "4Gi", "gpu": 1} or a profile's name. Containers and pods
-            get them; a process in `dev` can use everything.
+        resources: {"cpu": 2, "memory": "4Gi", "gpu": 1, ...} or a profile's name. Containers and
+            pods get them; a process in `dev` can use everything.
         image: an image other than the project's; ignored in `dev`.
         mode: where this task runs, instead of GAIAFLOW_MODE. `default_args={"mode": ...}` sets it
             for all tasks of a DAG.
