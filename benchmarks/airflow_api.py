@@ -26,7 +26,19 @@ class AirflowApi:
         """The JSON at a path below /api/v2."""
         return self._ask(f"/api/v2{path}")
 
-    def _ask(self, path: str, body: bytes | None = None) -> dict[str, Any]:
-        request = urllib.request.Request(self.url + path, data=body, headers=self._headers)
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Make something; the JSON that tells of it."""
+        return self._ask(f"/api/v2{path}", json.dumps(body).encode())
+
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Change something; the JSON that tells of it."""
+        return self._ask(f"/api/v2{path}", json.dumps(body).encode(), "PATCH")
+
+    def _ask(
+        self, path: str, body: bytes | None = None, method: str | None = None
+    ) -> dict[str, Any]:
+        request = urllib.request.Request(
+            self.url + path, data=body, headers=self._headers, method=method
+        )
         with _opener.open(request, timeout=30) as answer:
             return dict(json.loads(answer.read()))

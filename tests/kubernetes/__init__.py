@@ -12,10 +12,13 @@ HERE = Path(__file__).resolve().parent
 
 
 @contextlib.contextmanager
-def running_double(python: Path, folder: Path) -> Iterator[None]:
-    """The API, answering; by the interpreter of an Airflow environment, which has all it needs."""
+def running_double(python: Path, folder: Path, script: str = "double.py") -> Iterator[None]:
+    """The API, answering; by the interpreter of an Airflow environment, which has all it needs.
+
+    Its pods are containers, or with `simulated.py` nothing at all.
+    """
     log = (folder / "double.log").open("w")
-    process = subprocess.Popen([python, HERE / "double.py", folder], stdout=log, stderr=log)
+    process = subprocess.Popen([python, HERE / script, folder], stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 60
         while not (folder / "kubeconfig.json").exists():

@@ -24,6 +24,7 @@ import functools
 import json
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -189,8 +190,31 @@ class Pod:
         stream = self.containers[container].logs(stream=True, follow=follow, timestamps=timestamps)
         return iter(stream)
 
-    def execute(self, container: str, command: list[str]) -> Any:
-        """A socket to a command in the container: what it reads and writes."""
+    async def speak(
+        self, container: str, command: list[str], channel: web.WebSocketResponse
+    ) -> None:
+        """Run a command in a container: what it reads and writes goes through the channel."""
+        socket = await asyncio.to_thread(self._execute, container, command)
+
+        async def forward() -> None:
+            with contextlib.suppress(OSError):  # the other side has heard enough
+                while header := await asyncio.to_thread(read, socket, 8):
+                    data = await asyncio.to_thread(read, socket, int.from_bytes(header[4:], "big"))
+                    await channel.send_bytes(bytes([header[0]]) + data)
+                await channel.send_bytes(b"\x03" + b'{"status": "Success"}')
+                await channel.close()
+
+        task = asyncio.create_task(forward())
+        async for message in channel:
+            data = message.data.encode() if isinstance(message.data, str) else message.data
+            if data[:1] == b"\x00":
+                await asyncio.to_thread(socket.sendall, data[1:])
+        with contextlib.suppress(OSError):
+            socket.shutdown(SHUT_RDWR)
+        await task
+        socket.close()
+
+    def _execute(self, container: str, command: list[str]) -> Any:
         api = engine().api
         made = api.exec_create(self.containers[container].id, command, stdin=True)
         return api.exec_start(made["Id"], socket=True)._sock
@@ -212,8 +236,9 @@ class Pod:
 class Cluster:
     """The objects of the cluster, and the HTTP handlers that show them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: type[Pod] = Pod) -> None:
         self.folder = folder
+        self.kind_of_pods = kind
         self.pods: dict[str, Pod] = {}
         self.deleting: dict[str, asyncio.Task[None]] = {}
         self.objects: dict[str, dict[str, Json]] = {}  # of other kinds, by plural and name
@@ -272,7 +297,9 @@ class Cluster:
         (self.folder / f"pod-{name}.json").write_text(text, encoding="utf-8")
         self.note("made", name)
         secrets = self.objects.get("secrets", {})
-        self.pods[name] = pod = await asyncio.to_thread(Pod, manifest, self.folder, secrets)
+        self.pods[name] = pod = await asyncio.to_thread(
+            self.kind_of_pods, manifest, self.folder, secrets
+        )
         return web.json_response(await asyncio.to_thread(pod.as_json), status=201)
 
     async def get_pod(self, request: web.Request) -> web.Response:
@@ -316,27 +343,9 @@ class Cluster:
     async def execute(self, request: web.Request) -> web.WebSocketResponse:
         """Channels of v4.channel.k8s.io: 0 input, 1 output, 2 errors, 3 how it ended."""
         pod, query = self.pod(request), request.query
-        socket = await asyncio.to_thread(pod.execute, query["container"], query.getall("command"))
         channel = web.WebSocketResponse(protocols=["v4.channel.k8s.io"])
         await channel.prepare(request)
-
-        async def forward() -> None:
-            with contextlib.suppress(OSError):  # the other side has heard enough
-                while header := await asyncio.to_thread(read, socket, 8):
-                    data = await asyncio.to_thread(read, socket, int.from_bytes(header[4:], "big"))
-                    await channel.send_bytes(bytes([header[0]]) + data)
-                await channel.send_bytes(b"\x03" + b'{"status": "Success"}')
-                await channel.close()
-
-        task = asyncio.create_task(forward())
-        async for message in channel:
-            data = message.data.encode() if isinstance(message.data, str) else message.data
-            if data[:1] == b"\x00":
-                await asyncio.to_thread(socket.sendall, data[1:])
-        with contextlib.suppress(OSError):
-            socket.shutdown(SHUT_RDWR)
-        await task
-        socket.close()
+        await pod.speak(query["container"], query.getall("command"), channel)
         return channel
 
     # --- other objects -------------------------------------------------------------------------
@@ -488,10 +497,10 @@ def service_account(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def serve(folder: Path) -> None:
+async def serve(folder: Path, kind: type[Pod] = Pod) -> None:
     application = web.Application(middlewares=[guard])
     application["denied"] = folder / "denied"
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, kind)
     application.add_routes(cluster.routes())
     runner = web.AppRunner(application)
     await runner.setup()
@@ -511,9 +520,11 @@ async def serve(folder: Path) -> None:
             pod.delete()
 
 
-if __name__ == "__main__":
-    import signal
-
+def main(kind: type[Pod] = Pod) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(Path(sys.argv[1])))
+        asyncio.run(serve(Path(sys.argv[1]), kind))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""A team's Airflow: DAGs from branches of the projects' repositories, pods in its own cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from benchmarks.airflow_api import AirflowApi
+from tests.stack.conftest import execute, free_block, person, wait_for
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+LIMIT = 180.0  # seconds, for what takes a few on a quiet machine
+
+
+class Repository:
+    """A project's repository: a clone that somebody works in, and the remote that Airflow reads."""
+
+    def __init__(self, name: str, root: Path, remotes: Path, python: Path) -> None:
+        self.name = name
+        self.root = root
+        self._python = python
+        remote = remotes / f"{name}.git"
+        self.git("init", "--quiet", "--bare", str(remote))
+        self.git("remote", "add", "origin", str(remote))
+
+    def git(self, *arguments: str) -> str:
+        done = execute("git", "-C", self.root, *arguments, cwd=self.root)
+        assert done.code == 0, done
+        return done.out.strip()
+
+    def write_dag(self, text: str) -> None:
+        for file in (self.root / "dags").glob("*.py"):
+            file.unlink()
+        (self.root / "dags" / f"{self.name}.py").write_text(text, encoding="utf-8")
+
+    def release(self, tag: str, image: str) -> str:
+        """Commit, tag and deploy; the commit that production gets."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", tag)
+        self.git("tag", tag)
+        self.git("push", "--quiet", "origin", "HEAD", "--tags")
+        self._branches(f"stage({tag!r}, {image!r})")
+        return self.move_prod()
+
+    def move_prod(self, *commit: str) -> str:
+        return self._branches(f"move_prod{commit!r}")
+
+    def _branches(self, call: str) -> str:
+        code = "import pathlib; from gaiaflow.release.branches import Branches; "
+        code += f"print(Branches(pathlib.Path.cwd()).{call})"
+        done = execute(self._python, "-c", code, cwd=self.root)
+        assert done.code == 0, done
+        return done.out.strip()
+
+
+class TeamAirflow:
+    """Airflow from the lock for production, as processes of this machine."""
+
+    def __init__(self, home: Path, environment: Path, settings: dict[str, str]) -> None:
+        self.home = home
+        self._airflow = environment / "bin" / "airflow"
+        self._port = free_block()
+        password = secrets.token_hex()
+        login = {"AIRFLOW_PORT": self._port, "AIRFLOW_USER": "admin", "AIRFLOW_PASSWORD": password}
+        text = "".join(f"{name}={value}\n" for name, value in login.items())
+        (home / ".env").write_text(text, encoding="utf-8")
+        self._env = person(
+            PATH=f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            AIRFLOW_HOME=str(home),
+            AIRFLOW__CORE__LOAD_EXAMPLES="False",
+            AIRFLOW__CORE__EXECUTOR="LocalExecutor",
+            AIRFLOW__CORE__PARALLELISM="2",
+            AIRFLOW__CORE__AUTH_MANAGER=(
+                "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+            ),
+            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"http://127.0.0.1:{self._port}/execution/",
+            AIRFLOW__API__PORT=str(self._port),
+            AIRFLOW__API__HOST="127.0.0.1",
+            AIRFLOW__API__WORKERS="1",
+            AIRFLOW__API__SECRET_KEY=secrets.token_hex(),
+            AIRFLOW__API_AUTH__JWT_SECRET=secrets.token_hex(),
+            AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME="0.2",
+            AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT=str(self._port + 1),
+            AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(self._port + 2),
+            **settings,
+        )
+        self._password = password
+        self.api: AirflowApi
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        self._run("db", "migrate")
+        names = ("--firstname=A", "--lastname=B", "--email=a@b.org", "--role=Admin")
+        self._run("users", "create", "--username=admin", f"--password={self._password}", *names)
+        with contextlib.ExitStack() as stack:
+            for name in COMPONENTS:
+                stack.enter_context(self._process(name))
+            wait_for(self._answers, LIMIT)
+            self.api = AirflowApi(self.home)
+            yield
+
+    def _run(self, *arguments: str) -> None:
+        done = execute(self._airflow, *arguments, cwd=self.home, env=self._env)
+        assert done.code == 0, done
+
+    @contextlib.contextmanager
+    def _process(self, name: str) -> Iterator[None]:
+        log = (self.home / f"{name}.log").open("w")
+        process = subprocess.Popen(
+            [self._airflow, name],
+            cwd=self.home,
+            env=self._env,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, 9)
+
+    def _answers(self) -> bool:
+        try:
+            url = f"http://127.0.0.1:{self._port}/api/v2/monitor/health"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                states = json.loads(answer.read())
+        except OSError:
+            return False
+        parts = ("scheduler", "dag_processor", "triggerer")
+        return all(states.get(part, {}).get("status") == "healthy" for part in parts)
+
+    def wait_for_commit(self, dag: str, commit: str) -> None:
+        """Wait until a DAG comes from a commit, and can be run."""
+
+        def comes() -> bool:
+            dags = self.api.get(f"/dags?dag_id_pattern={dag}")["dags"]
+            return any(item["bundle_version"] == commit for item in dags)
+
+        self._wait(comes)
+
+    def trigger(self, dag: str) -> str:
+        self.api.patch(f"/dags/{dag}", {"is_paused": False})
+        run = self.api.post(f"/dags/{dag}/dagRuns", {"logical_date": None})
+        return str(run["dag_run_id"])
+
+    def wait_for_tasks(self, dag: str, run: str, state: str) -> list[dict[str, Any]]:
+        """Wait until a task is in this state; all of the run's tasks."""
+
+        def found() -> list[dict[str, Any]]:
+            tasks = self.tasks(dag, run)
+            states = {task["state"] for task in tasks}
+            assert state == "failed" or "failed" not in states, self.home
+            return tasks if state in states else []
+
+        return list(self._wait(found))
+
+    def results(self, dag: str, run: str) -> dict[str, Any]:
+        """Wait for the end of a run; what its tasks have returned."""
+        path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}"
+        state = self._wait(lambda: self.api.get(path)["state"] in {"success", "failed"})
+        assert state and self.api.get(path)["state"] == "success", self.tasks(dag, run)
+        return {
+            task["task_id"]: self.api.get(
+                f"{path}/taskInstances/{task['task_id']}/xcomEntries/return_value?stringify=false"
+            )["value"]
+            for task in self.tasks(dag, run)
+        }
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances"
+        return list(self.api.get(path)["task_instances"])
+
+    def _wait(self, what: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + LIMIT
+        while not (found := what()):
+            if time.monotonic() > deadline:
+                logs = {
+                    name: (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
+                    for name in COMPONENTS
+                }
+                raise AssertionError(f"not within {LIMIT} s; {logs}")
+            time.sleep(0.2)
+        return found
+
+
+def make_environment(uv: str, lock: Path, folder: Path) -> Path:
+    """Install the lock for production."""
+    for command in (
+        ("venv", "--quiet", "--python", "3.13", folder),
+        ("pip", "sync", "--quiet", "--require-hashes", "--python", folder / "bin/python", lock),
+    ):
+        done = execute(uv, *command, cwd=lock.parent)
+        assert done.code == 0, done
+    return folder
