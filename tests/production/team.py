@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -200,7 +201,7 @@ class TeamAirflow:
 def make_environment(uv: str, lock: Path, folder: Path) -> Path:
     """Install the lock for production."""
     for command in (
-        ("venv", "--quiet", "--python", "3.13", folder),
+        ("venv", "--quiet", "--python", sys.executable, folder),
         ("pip", "sync", "--quiet", "--require-hashes", "--python", folder / "bin/python", lock),
     ):
         done = execute(uv, *command, cwd=lock.parent)

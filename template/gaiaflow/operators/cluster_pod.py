@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
@@ -94,17 +94,23 @@ class ClusterPodOperator(PodOperator):
                     f"The pod {event['name']} is gone: its node has failed, or it was deleted."
                 )
             self.pod = self.pod_manager.read_pod(self.pod)  # not allowed to: the trigger neither
-            if self._is_late(context):
-                self.on_kill()
-                raise AirflowTaskTimeout(f"Timed out after {self.execution_timeout}")
-            if not self._has_started(context):
-                self._leave(context)
             metadata = self.pod.metadata
             container = (metadata.namespace, metadata.name, self.base_container_name)
             if known := event.get("last_log_time"):
                 self.pod_manager.container_log_times[container] = known
+            if self._is_late(context):
+                self._end_late(self.pod)
+            if not self._has_started(context):
+                self._leave(context)
             result = self.execute_sync(context)
         return self.finish(result, context)
+
+    def _end_late(self, pod: k8s.V1Pod) -> NoReturn:
+        self.pod_manager.fetch_requested_container_logs(
+            pod, self.base_container_name, container_name_log_prefix_enabled=False
+        )
+        self.on_kill()
+        raise AirflowTaskTimeout(f"Timed out after {self.execution_timeout}")
 
     def _has_started(self, context: Context) -> bool:
         try:
