@@ -106,9 +106,10 @@ class ClusterPodOperator(PodOperator):
         return self.finish(result, context)
 
     def _end_late(self, pod: k8s.V1Pod) -> NoReturn:
-        self.pod_manager.fetch_requested_container_logs(
-            pod, self.base_container_name, container_name_log_prefix_enabled=False
-        )
+        if self.pod_manager.container_is_running(pod, self.base_container_name):
+            self.pod_manager.fetch_requested_container_logs(
+                pod, self.base_container_name, container_name_log_prefix_enabled=False
+            )
         self.on_kill()
         raise AirflowTaskTimeout(f"Timed out after {self.execution_timeout}")
 
