@@ -42,6 +42,7 @@ class Repository:
         for file in (self.root / "dags").glob("*.py"):
             file.unlink()
         (self.root / "dags" / f"{self.name}.py").write_text(text, encoding="utf-8")
+        (self.root / ".airflowignore").write_text("/*\n!/dags\n", encoding="utf-8")
 
     def release(self, tag: str, image: str) -> str:
         """Commit, tag and deploy; the commit that production gets."""
