@@ -28,10 +28,10 @@ class Repository:
     def __init__(self, name: str, root: Path, remotes: Path, python: Path) -> None:
         self.name = name
         self.root = root
+        self.remote = remotes / f"{name}.git"
         self._python = python
-        remote = remotes / f"{name}.git"
-        self.git("init", "--quiet", "--bare", str(remote))
-        self.git("remote", "add", "origin", str(remote))
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
+        self.git("remote", "add", "origin", str(self.remote))
 
     def git(self, *arguments: str) -> str:
         done = execute("git", "-C", self.root, *arguments, cwd=self.root)
@@ -44,12 +44,18 @@ class Repository:
         (self.root / "dags" / f"{self.name}.py").write_text(text, encoding="utf-8")
         (self.root / ".airflowignore").write_text("/*\n!/dags\n", encoding="utf-8")
 
-    def release(self, tag: str, image: str) -> str:
-        """Commit, tag and deploy; the commit that production gets."""
+    def push(self, message: str) -> str:
+        """Commit everything and push it; the commit."""
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", tag)
+        self.git("commit", "--quiet", "--message", message)
+        self.git("push", "--quiet", "origin", "HEAD:main")
+        return self.git("rev-parse", "HEAD")
+
+    def release(self, tag: str, image: str) -> str:
+        """Push, tag and deploy; the commit that production gets."""
+        self.push(tag)
         self.git("tag", tag)
-        self.git("push", "--quiet", "origin", "HEAD", "--tags")
+        self.git("push", "--quiet", "origin", tag)
         self._branches(f"stage({tag!r}, {image!r})")
         return self.move_prod()
 
@@ -64,10 +70,33 @@ class Repository:
         return done.out.strip()
 
 
-class TeamAirflow:
-    """Airflow from the lock for production, as processes of this machine."""
+def bundle(repository: Repository, branch: str) -> dict[str, Any]:
+    """Airflow's setting for the DAGs of a repository."""
+    kwargs = {"repo_url": str(repository.remote), "tracking_ref": branch, "refresh_interval": 3}
+    classpath = "airflow.providers.git.bundles.git.GitDagBundle"
+    return {"name": repository.name, "classpath": classpath, "kwargs": kwargs}
 
-    def __init__(self, home: Path, environment: Path, settings: dict[str, str]) -> None:
+
+class TeamAirflow:
+    """Airflow from the lock for production, as processes of this machine.
+
+    Args:
+        home: a folder for its files.
+        environment: what `make_environment` has made.
+        bundles: its DAG bundles.
+        api: host and port of the cluster's API, as a pod finds them.
+        settings: more environment variables.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        environment: Path,
+        bundles: list[dict[str, Any]],
+        api: tuple[str, str],
+        **settings: str,
+    ) -> None:
+        home.mkdir()
         self.home = home
         self._airflow = environment / "bin" / "airflow"
         self._port = free_block()
@@ -93,6 +122,12 @@ class TeamAirflow:
             AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME="0.2",
             AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT=str(self._port + 1),
             AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(self._port + 2),
+            AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps(bundles),
+            AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL="1",
+            KUBERNETES_SERVICE_HOST=api[0],
+            KUBERNETES_SERVICE_PORT=api[1],
+            GAIAFLOW_MODE="prod",
+            MLFLOW_TRACKING_URI="http://mlflow:5000",
             **settings,
         )
         self._password = password
@@ -145,12 +180,12 @@ class TeamAirflow:
         parts = ("scheduler", "dag_processor", "triggerer")
         return all(states.get(part, {}).get("status") == "healthy" for part in parts)
 
-    def wait_for_commit(self, dag: str, commit: str) -> None:
-        """Wait until a DAG comes from a commit, and can be run."""
+    def wait_for_dag(self, dag: str, commit: str | None = None) -> None:
+        """Wait until a DAG is there, and from this commit."""
 
         def comes() -> bool:
             dags = self.api.get(f"/dags?dag_id_pattern={dag}")["dags"]
-            return any(item["bundle_version"] == commit for item in dags)
+            return any(commit in {None, item["bundle_version"]} for item in dags)
 
         self._wait(comes)
 
@@ -170,17 +205,27 @@ class TeamAirflow:
 
         return list(self._wait(found))
 
-    def results(self, dag: str, run: str) -> dict[str, Any]:
-        """Wait for the end of a run; what its tasks have returned."""
+    def states(self, dag: str, run: str) -> dict[str, str]:
+        """Wait for the end of a run; the state of each task."""
         path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}"
-        state = self._wait(lambda: self.api.get(path)["state"] in {"success", "failed"})
-        assert state and self.api.get(path)["state"] == "success", self.tasks(dag, run)
-        return {
-            task["task_id"]: self.api.get(
-                f"{path}/taskInstances/{task['task_id']}/xcomEntries/return_value?stringify=false"
-            )["value"]
-            for task in self.tasks(dag, run)
-        }
+        self._wait(lambda: self.api.get(path)["state"] in {"success", "failed"})
+        return {task["task_id"]: task["state"] for task in self.tasks(dag, run)}
+
+    def results(self, dag: str, run: str) -> dict[str, Any]:
+        """Wait for the end of a run that succeeds; what each task has returned."""
+        states = self.states(dag, run)
+        assert set(states.values()) == {"success"}, states
+        return {task: self.result(dag, run, task) for task in states}
+
+    def result(self, dag: str, run: str, task: str) -> Any:
+        """What a task that has not been mapped has returned."""
+        path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/{task}"
+        return self.api.get(f"{path}/xcomEntries/return_value?stringify=false")["value"]
+
+    def log(self, dag: str, run: str, task: str) -> str:
+        """The messages of a task's only try."""
+        path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/{task}/logs/1"
+        return "\n".join(str(line["event"]) for line in self.api.get(path)["content"])
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LOCKS = ROOT / "template" / "gaiaflow" / "locks"
 COMPOSE = [
     ROOT / "template" / "docker-compose.yml",
     *sorted((ROOT / "template" / "dockerfiles" / "object-store").glob("*.yml")),
@@ -24,9 +25,6 @@ def test_the_version_is_the_same_everywhere() -> None:
     ours = found("pyproject.toml", r'^version = "(.+)"')
     assert found("template/gaiaflow/__init__.py", r'^__version__ = "(.+)"') == ours
     assert found("CHANGES.md", r"^## (\S+)") == ours
-
-
-LOCKS = ROOT / "template" / "gaiaflow" / "locks"
 
 
 def images() -> dict[str, str]:
