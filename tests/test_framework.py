@@ -83,7 +83,8 @@ def test_framework(module: str, airflow_python: Path, tmp_path: Path) -> None:
 
 
 def test_types(airflow_python: Path, tmp_path: Path) -> None:
-    checked = ("template/gaiaflow", "template/mlops_manager.py", "tests/framework")
+    ours = ("template/gaiaflow", "template/mlops_manager.py", "template/dockerfiles/airflow")
+    checked = (*ours, "tests/framework")
     # What builds on other packages' classes is checked where they are, by test_generated.py.
     options = (f"--cache-dir={tmp_path / 'mypy'}", "--exclude=gaiaflow/(monitoring|serving|stac)/")
     run(airflow_python, "mypy", *options, *checked, home=tmp_path)

@@ -32,8 +32,9 @@ from gaiaflow.operators import pod as pod_operator
 from gaiaflow.operators.pod_manager import Pods
 from gaiaflow.operators.pod_troubles import ROLE, refusal, why_stuck
 
-DOUBLE = Path(__file__).resolve().parents[1] / "kubernetes" / "double.py"
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOUBLE = ROOT / "tests" / "kubernetes" / "double.py"
+DOCS = ROOT / "docs"
 IMAGE = "forest-watch:today"
 
 
@@ -45,6 +46,7 @@ class Cluster:
         self.config = config_file
         self.core = client.CoreV1Api(config.new_client_from_config(str(config_file)))
         self.states: dict[str, dict[str, str]] = {}
+        self.deferred = 0  # times
 
     def task(self, mode: str, **options: Any) -> Any:
         with DAG("pipeline", schedule=None) as dag:
@@ -75,7 +77,9 @@ class Cluster:
 
     def resume(self, task: Any, context: dict[str, Any], deferred: TaskDeferred) -> Any:
         """What the triggerer does, and then the task, until it is over."""
+        self.deferred += 1
         trigger: Any = deferred.trigger
+        assert trigger.serialize()[0] == "gaiaflow_triggers.PodTrigger"
         trigger.__dict__["hook"] = AsyncKubernetesHook(
             conn_id=None, in_cluster=False, config_dict=json.loads(self.config.read_text())
         )
@@ -128,8 +132,6 @@ def cluster(
     config_file.write_bytes((double / "kubeconfig.json").read_bytes())
     monkeypatch.setattr(pod_operator, "_KUBE_CONFIG", config_file)
     monkeypatch.setattr(cluster_pod, "ROOT", project_root)
-    monkeypatch.setattr(cluster_pod, "_POLL", 0.1)
-    monkeypatch.setattr(cluster_pod, "_START", 1)
     monkeypatch.setattr(Pods._list.retry, "sleep", lambda _: None)
     monkeypatch.setenv("GAIAFLOW_IMAGE", IMAGE)
     monkeypatch.setenv("GAIAFLOW_NAME", "forest-watch-123")
@@ -245,6 +247,31 @@ def test_what_no_node_of_minikube_has_is_told_at_once(
     assert f"{name} {value}" in str(caught.value)
     assert "Insufficient" in str(caught.value)
     assert "MINIKUBE_MEMORY" in str(caught.value)
+
+
+@pytest.fixture
+def deferring(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in Airflow's image for production, but without its patience."""
+    monkeypatch.syspath_prepend(ROOT / "template" / "dockerfiles" / "airflow")
+    monkeypatch.setattr(importlib.import_module("gaiaflow_triggers"), "_NOT_BEFORE", 0)
+    for name, seconds in {"_SOON": 0, "_POLL": 0.1, "_START": 1}.items():
+        monkeypatch.setattr(cluster_pod, name, seconds)
+    yield
+    del sys.modules["gaiaflow_triggers"]
+
+
+@pytest.mark.usefixtures("deferring")
+def test_a_deferred_task_tells_what_is_wrong_with_its_pod(cluster: Cluster) -> None:
+    with pytest.raises(AirflowFailException, match="secret 'earthdata' does not exist"):
+        cluster.run(cluster.task("prod", secrets=["earthdata"]))
+    assert cluster.deferred > 0
+    task = cluster.task("prod", resources={"memory": "512Gi"})
+    task.patience = 0.5
+    with pytest.raises(RuntimeError, match="No node has what the task asks for"):
+        cluster.run(task)
+    cluster.deny("get pods")
+    with pytest.raises(AirflowFailException, match="does not let Airflow get pods"):
+        cluster.run(cluster.task("prod", resources={"memory": "512Gi"}))
 
 
 def test_a_node_that_does_not_come_is_told_after_a_while(cluster: Cluster) -> None:

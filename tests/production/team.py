@@ -16,9 +16,11 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.airflow_api import AirflowApi
+from tests.conftest import ROOT
 from tests.stack.conftest import execute, free_block, person, wait_for
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+TRIGGERS = ROOT / "template" / "dockerfiles" / "airflow"
 LIMIT = 180.0  # seconds, for what takes a few on a quiet machine
 
 
@@ -107,6 +109,7 @@ class TeamAirflow:
         self._env = person(
             PATH=f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
             AIRFLOW_HOME=str(home),
+            PYTHONPATH=str(TRIGGERS),  # where Airflow's image has it
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
             AIRFLOW__CORE__EXECUTOR="LocalExecutor",
             AIRFLOW__CORE__PARALLELISM="2",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import time
 from collections.abc import Mapping
@@ -11,13 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
-from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from kubernetes.client import models as k8s
 
 from gaiaflow.operators.pod import Hook, PodOperator
 from gaiaflow.operators.pod_manager import seconds_waited
-from gaiaflow.operators.pod_troubles import Stuck, StuckError
+from gaiaflow.operators.pod_troubles import Stuck, StuckError, terminated, why_stuck
 from gaiaflow.project import clients, released, variables
 from gaiaflow.project.identity import read_toml
 from gaiaflow.project.paths import ROOT
@@ -25,6 +26,8 @@ from gaiaflow.project.paths import ROOT
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_TRIGGERS = "gaiaflow_triggers"  # a module of Airflow's image for production
+_SOON = 10.0  # seconds for which a task waits itself: resuming it takes longer
 _POLL = 5.0  # seconds between two looks at a pod: hundreds share one triggerer
 _LOGS = 10  # seconds between two looks at its log
 _START = 30  # seconds until the task itself looks why a pod that has a node doesn't start
@@ -35,7 +38,8 @@ class ClusterPodOperator(PodOperator):
     """Pods in the cluster where Airflow runs, with the servers in Airflow's settings.
 
     The task creates its pod and defers: Airflow's triggerer watches the pod and writes its log. At
-    the end, the task is resumed as if it had survived a crash of Airflow.
+    the end, the task is resumed as if it had survived a crash of Airflow. A task waits for its pod
+    itself if that ends soon, or if the triggerer lacks our trigger.
     """
 
     credentials_are_optional = True  # the cluster may give pods a role instead
@@ -70,10 +74,23 @@ class ClusterPodOperator(PodOperator):
         return released.image(ROOT) or super().project_image()
 
     def run_pod(self, context: Context) -> Any:
-        """Make the pod, and leave it to the triggerer."""
-        self.pod_request_obj = self.build_pod_request_obj(context)
-        self.pod = self.get_or_create_pod(self.pod_request_obj, context)
-        self._leave(context)
+        """Make the pod, and leave it to the triggerer unless it ends soon."""
+        if importlib.util.find_spec(_TRIGGERS):
+            self.pod_request_obj = self.build_pod_request_obj(context)
+            self.pod = self.get_or_create_pod(self.pod_request_obj, context)
+            if not self._ends_soon(self.pod):
+                self._leave(context)
+        return self.execute_sync(context)
+
+    def _ends_soon(self, pod: k8s.V1Pod) -> bool:
+        deadline = time.monotonic() + _SOON
+        while time.monotonic() < deadline:
+            found = self.pod_manager.read_pod(pod)
+            stuck = why_stuck(found)
+            if terminated(found, self.base_container_name) or (stuck and stuck.part != "node"):
+                return True
+            time.sleep(1)
+        return False
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:
         """Return the function's result; called when the triggerer has seen the pod's end.
@@ -129,7 +146,7 @@ class ClusterPodOperator(PodOperator):
         metadata, limit = pod.metadata, self.execution_timeout
         deadline = {"_execution_deadline": self._deadline(context)} if limit else {}
         self.defer(
-            trigger=KubernetesPodTrigger(
+            trigger=importlib.import_module(_TRIGGERS).PodTrigger(
                 pod_name=metadata.name,
                 pod_namespace=metadata.namespace,
                 trigger_start_time=datetime.now(UTC),

@@ -119,11 +119,12 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         """Set what depends on the run."""
         self.image = self.spec.image or self.project_image()
         self.cmds = ["python", "-m", "gaiaflow.runner", self.spec.function]
-        self.env_vars = {**self.reach(), **self.call_env(context), variables.RESULT: _RESULT}
+        temporary = self._add_scratch()
+        call = {**self.call_env(context), variables.RESULT: _RESULT}
+        self.env_vars = {**self.reach(), **temporary, **call}
         self.env_from = [_secret(clients.CREDENTIALS_SECRET, self.credentials_are_optional)]
         self.env_from += [_secret(name, False) for name in self.spec.secrets]
         self.container_resources = _kubernetes(self.spec.resources)
-        self._add_scratch()
         name = os.environ.get(variables.NAME, "gaiaflow")
         ours = {"app.kubernetes.io/managed-by": "gaiaflow", "gaiaflow.project": name}
         self.labels = {**self.spec.resources.labels, **ours}
@@ -146,10 +147,10 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
             )
         return image
 
-    def _add_scratch(self) -> None:
-        """Mount a volume for temporary files, if the task asks for one."""
+    def _add_scratch(self) -> dict[str, str]:
+        """Mount a volume if the task asks for one; the variables that say where it is."""
         if not (size := self.spec.resources.scratch):
-            return
+            return {}
         # Not an emptyDir: rasters may be larger than a node's own disk.
         claim = k8s.V1PersistentVolumeClaimSpec(
             access_modes=["ReadWriteOnce"],
@@ -159,7 +160,7 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
         source = k8s.V1EphemeralVolumeSource(volume_claim_template=template)
         self.volumes = [k8s.V1Volume(name="scratch", ephemeral=source)]
         self.volume_mounts = [k8s.V1VolumeMount(name="scratch", mount_path=_SCRATCH)]
-        self.env_vars = {"TMPDIR": _SCRATCH, "CPL_TMPDIR": _SCRATCH, **self.env_vars}
+        return {"TMPDIR": _SCRATCH, "CPL_TMPDIR": _SCRATCH}
 
     def run_pod(self, context: Context) -> Any:
         """Make the pod, wait for its end, and return the function's result."""
