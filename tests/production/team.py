@@ -228,7 +228,7 @@ class TeamAirflow:
     def log(self, dag: str, run: str, task: str) -> str:
         """The messages of a task's only try."""
         path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/{task}/logs/1"
-        return "\n".join(str(line["event"]) for line in self.api.get(path)["content"])
+        return "\n".join(json.dumps(line) for line in self.api.get(path)["content"])
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances"
