@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 import shutil
 import sys
@@ -41,10 +42,11 @@ class Ready:
     """
 
     def __init__(self, folder: Path, inside: str = "") -> None:
-        self.clone, self.remote = folder / "Wälder und Seen", folder / "remote.git"
+        self._place(folder, inside)
         self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
         self.git("clone", "--quiet", str(self.remote), str(self.clone))
-        self.root = self.clone / inside
+        self.git("config", "user.name", "me")
+        self.git("config", "user.email", "me@localhost")
         self.root.mkdir(exist_ok=True)
         skip = shutil.ignore_patterns("__pycache__")
         shutil.copytree(TEMPLATE / "gaiaflow", self.root / "gaiaflow", ignore=skip)
@@ -60,6 +62,19 @@ class Ready:
         python.chmod(0o755)
         self.make_environment()
         self.commit()
+
+    def _place(self, folder: Path, inside: str) -> None:
+        self.clone, self.remote = folder / "Wälder und Seen", folder / "remote.git"
+        self.root = self.clone / inside
+
+    def copied(self, folder: Path) -> Ready:
+        """A copy, which is made sooner than another one."""
+        made = copy.copy(self)
+        made._place(folder, self.root.relative_to(self.clone).as_posix())
+        for source, target in ((self.clone, made.clone), (self.remote, made.remote)):
+            shutil.copytree(source, target)
+        made.git("remote", "set-url", "origin", str(made.remote))
+        return made
 
     def git(self, *arguments: str) -> str:
         """What git says in the clone, if there is one."""

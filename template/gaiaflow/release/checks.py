@@ -21,7 +21,8 @@ from gaiaflow.project.environments import MANAGERS
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import read_toml
 from gaiaflow.project.project import Project
-from gaiaflow.release import changes, running, tags
+from gaiaflow.release import running, tags
+from gaiaflow.release.changes import Section, section
 from gaiaflow.release.git import Git, Remote
 
 _SHOWN = 10  # failed tests
@@ -48,7 +49,7 @@ class Candidate:
     @property
     def message(self) -> str:
         """The text of the tag: the version, and what CHANGES.md says about it."""
-        return f"{self.version}\n\n{self.section.text if self.section else ''}\n"
+        return f"{self.version}\n\n{self.notes.text if self.notes else ''}\n"
 
     @cached_property
     def remote(self) -> Remote | None:
@@ -59,11 +60,11 @@ class Candidate:
             return None
 
     @cached_property
-    def section(self) -> changes.Section | None:
+    def notes(self) -> Section | None:
         """The version's section in CHANGES.md."""
         path = self.project.root / "CHANGES.md"
         text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
-        return changes.section(text, self.version)
+        return section(text, self.version)
 
 
 def examine(project: Project, version: str = "") -> Candidate:
@@ -151,7 +152,7 @@ def version(candidate: Candidate) -> Finding:
     return Finding(check, OK, f"{wanted} comes after {last}" if last else f"{wanted} is the first")
 
 
-def declared(candidate: Candidate) -> Finding | None:
+def pyproject(candidate: Candidate) -> Finding | None:
     """Check that pyproject.toml has the version."""
     if not candidate.version:
         return None
@@ -164,9 +165,9 @@ def declared(candidate: Candidate) -> Finding | None:
     return Finding("pyproject", PROBLEM, f"has version {candidate.declared or 'none'}", fix)
 
 
-def notes(candidate: Candidate) -> Finding | None:
+def changes(candidate: Candidate) -> Finding | None:
     """Check that CHANGES.md says what is new in the version."""
-    check, found = "changes", candidate.section
+    check, found = "changes", candidate.notes
     if not candidate.version:
         return None
     heading = f"## {candidate.version} ({datetime.date.today()})"
@@ -229,8 +230,7 @@ def tests(candidate: Candidate) -> Finding | None:
 
 # In the order in which to fix problems; the slow one comes last.
 CHECKS: tuple[Callable[[Candidate], Finding | None], ...] = (
-    *(tree, remote, branch, version, declared, notes, tag, lock, environment),
-    tests,
+    *(tree, remote, branch, version, pyproject, changes, tag, lock, environment, tests),
 )
 
 
