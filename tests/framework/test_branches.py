@@ -145,7 +145,7 @@ def test_a_release_is_named_by_its_tag_or_a_commit(clone: Clone, tmp_path: Path)
     local["git"]("clone", *options, str(tmp_path / "shallow"))
     there = Branches(Git(tmp_path / "shallow"))
     assert there.move_prod("v2").after.commit == second
-    assert there.stage("v2", IMAGES[0]).after.release == clone.commit("v2")
+    assert there.stage("v2", IMAGES[0]).after.tag_commit == clone.commit("v2")
 
 
 def test_what_has_moved_is_told(clone: Clone) -> None:
@@ -153,7 +153,7 @@ def test_what_has_moved_is_told(clone: Clone) -> None:
     move = clone.branches.stage("v1", IMAGES[0])
     assert (move.branch, move.before) == (STAGING, None)
     assert (move.after.tag, move.after.image) == ("v1", IMAGES[0])
-    assert move.after.release == clone.commit("v1")
+    assert move.after.tag_commit == clone.commit("v1")
     clone.move_prod()
     clone.release("v2")
     second = clone.branches.stage("v2", IMAGES[1])

@@ -87,7 +87,8 @@ class Deploy(cli.Application):
         "--image", str, argname="NAME", help="staging: the release's image, with its digest"
     )
     as_json = cli.Flag(
-        "--json", help="print {branch, before, after} instead, each {commit, tag, image, release}"
+        "--json",
+        help="print {branch, before, after} instead, each {commit, tag, tag_commit, image}",
     )
 
     def main(self, environment: str, commit: str = "") -> int:

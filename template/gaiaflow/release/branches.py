@@ -28,15 +28,12 @@ _SHOWN = 5  # deployments in an error
 
 @dataclass(frozen=True)
 class Deployment:
-    """A commit of a deployment branch: a release's tag and the name of its image, by digest.
-
-    `release` is the commit of the tag.
-    """
+    """A commit of a deployment branch: a release's tag, that tag's commit, and the image's name."""
 
     commit: str
     tag: str
+    tag_commit: str
     image: str
-    release: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class Branches:
         commit = self._git.run("commit-tree", tree, *parents, f"-m{_SUBJECT}{tag}")
         # Not forced: if somebody else has deployed meanwhile, git refuses.
         self._git.run("push", "--quiet", self._git.remote, f"{commit}:refs/heads/{STAGING}")
-        return Move(STAGING, before, Deployment(commit, tag, image, base))
+        return Move(STAGING, before, Deployment(commit, tag, base, image))
 
     def move_prod(self, to: str | None = None) -> Move:
         """Move `deploy/prod`, forward or back.
@@ -123,7 +120,7 @@ class Branches:
         commit = next((one.commit for one in history if one.tag == name), None)
         commit = commit or self._git.commit(name)
         for one in history:
-            if commit in {one.commit, one.release}:
+            if commit in {one.commit, one.tag_commit}:
                 return one
         known = [f"  {one.tag}  {one.commit[:12]}" for one in history[:_SHOWN]]
         raise GaiaflowError(
@@ -139,7 +136,7 @@ class Branches:
         )
         image = self._git.run("show", f"{commit}:{self._file}") if made else ""
         tag = subject.removeprefix(_SUBJECT) if made else ""
-        return Deployment(commit, tag, image, parents.split()[-1] if made else "")
+        return Deployment(commit, tag, parents.split()[-1] if made else "", image)
 
     def _refuse_another_project(self, tip: str) -> None:
         """A repository can have several projects, but its branches belong to one."""

@@ -91,7 +91,9 @@ def tree(candidate: Candidate) -> Finding:
     if dirty is None:
         return Finding("tree", PROBLEM, "git can't tell what is committed", "git status")
     if dirty:
-        fix = f"git status    # then commit, ignore or remove what it lists\n{_COMMIT}"
+        fix = (
+            "git status    # shows which\ngit add --all && git commit    # unless some don't belong"
+        )
         return Finding("tree", PROBLEM, "some files of the project are not committed", fix)
     return Finding("tree", OK, f"all is in commit {candidate.commit[:12]}")
 

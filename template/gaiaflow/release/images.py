@@ -19,7 +19,7 @@ from gaiaflow.release.git import Git
 _REGISTRIES = {"github.com": "ghcr.io", "gitlab.com": "registry.gitlab.com"}
 _REMOTE = re.compile(
     r"(?:https://|ssh://)?(?:[^@/]+@)?(?P<host>[\w.-]+)(?::\d+)?[:/]"
-    r"(?P<path>[\w.-]+(?:/[\w.-]+)+?)(?:\.git)?/?"
+    r"(?P<path>[\w.-]+(?:/[\w.-]+)+)/?"
 )
 _REPOSITORY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
 _SETTING = """\
@@ -53,7 +53,7 @@ def repository(root: Path, git: Git) -> str:
     except GaiaflowError:
         remote = None
     if remote and (registry := _REGISTRIES.get(remote["host"])):
-        return f"{registry}/{remote['path']}".lower()
+        return f"{registry}/{remote['path'].removesuffix('.git')}".lower()
     raise GaiaflowError(f"It is not known to which registry the images go.\n{_SETTING}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from plumbum.commands.base import BaseCommand
 
@@ -18,7 +19,7 @@ class Done:
 
 def run(command: BaseCommand, stdin: str = "") -> Done:
     """Run a program and wait for it. If this process is interrupted, the program ends first."""
-    process = command.popen()
+    process: Any = command.popen()
     try:
         out, err = process.communicate(stdin.encode())
     except BaseException:
