@@ -61,6 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(re.sub(r"^/v[\d.]+", "", self.path))
         self._answer(*(self.server.says if "/push" in self.path else [{}]), status=201)
 
+    def do_DELETE(self) -> None:
+        assert isinstance(self.server, Engine)
+        self.server.asked.append("remove " + self.path.rpartition("/")[2])
+        self._answer({})
+
     def _answer(self, *lines: dict[str, object], status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Transfer-Encoding", "chunked")
@@ -146,6 +151,7 @@ def test_both_images_are_those_of_the_tag(ready: Ready, engine: Engine, builds: 
         f"/images/{pushed}/push?tag=v1.2.0",
         f"/images/sha256:2/tag?{query}-airflow&force=0",
         f"/images/{pushed}-airflow/push?tag=v1.2.0",
+        f"remove {name}-release-airflow?force=False&noprune=False",
     ]
     assert engine.looked_at == [f"{pushed}:v1.2.0", f"{name}-release-airflow"]
     assert worktrees(ready) == 1 and ready.git("status", "--porcelain") == ""

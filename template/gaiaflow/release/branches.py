@@ -112,8 +112,8 @@ class Branches:
 
     def _history(self, tip: str) -> list[Deployment]:
         """What was deployed to staging, the newest first."""
-        log = self._git.run("log", "--first-parent", "--format=%H", f"--grep=^{_SUBJECT}", tip)
-        read = (self._read(commit) for commit in log.splitlines())
+        listed = self._git.run("rev-list", "--first-parent", f"--grep=^{_SUBJECT}", tip)
+        read = (self._read(commit) for commit in listed.splitlines())
         return [found for found in read if found.image]
 
     def _find(self, name: str, history: list[Deployment]) -> Deployment:
@@ -123,20 +123,18 @@ class Branches:
             if commit in {one.commit, one.tag_commit}:
                 return one
         known = [f"  {one.tag}  {one.commit[:12]}" for one in history[:_SHOWN]]
-        raise GaiaflowError(
-            "\n".join([f"{name} was never deployed to staging.", "What was, latest first:", *known])
-        )
+        what = f"{name} is not a release that was in staging. These were, latest first:"
+        raise GaiaflowError("\n".join([what, *known]))
 
     def _read(self, commit: str) -> Deployment:
         """A commit of a branch; without an image if nothing of ours has made it."""
-        said = self._git.run("show", "--no-patch", "--format=%P%n%s", commit)
-        parents, _, subject = said.partition("\n")
-        made = subject.startswith(_SUBJECT) and self._git.succeeds(
-            "cat-file", "-e", f"{commit}:{self._file}"
-        )
-        image = self._git.run("show", f"{commit}:{self._file}") if made else ""
-        tag = subject.removeprefix(_SUBJECT) if made else ""
-        return Deployment(commit, tag, parents.split()[-1] if made else "", image)
+        header, _, message = self._git.run("cat-file", "commit", commit).partition("\n\n")
+        subject, file = message.partition("\n")[0], f"{commit}:{self._file}"
+        if not subject.startswith(_SUBJECT) or not self._git.succeeds("cat-file", "-e", file):
+            return Deployment(commit, "", "", "")
+        *_, base = re.findall(r"(?m)^parent (\w+)$", header)
+        image = self._git.run("cat-file", "blob", file)
+        return Deployment(commit, subject.removeprefix(_SUBJECT), base, image)
 
     def _refuse_another_project(self, tip: str) -> None:
         """A repository can have several projects, but its branches belong to one."""

@@ -7,6 +7,7 @@ reports the cause. To add a check, write a function and list it in CHECKS.
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,9 +117,9 @@ def branch(candidate: Candidate) -> Finding | None:
     if found is None:
         return None
     here = git.run("branch", "--show-current") or "HEAD"
+    push = shlex.join(["git", "push", git.remote, here])
     if not found.tip:
-        fix = f"git push --set-upstream {git.remote} {here}"
-        return Finding("branch", PROBLEM, f"{git.remote} has no default branch", fix)
+        return Finding("branch", PROBLEM, f"{git.remote} has no default branch", push)
     default = f"{git.remote}/{found.branch}"
     if found.tip == commit:
         return Finding("branch", OK, f"{default} has the commit")
@@ -128,10 +129,11 @@ def branch(candidate: Candidate) -> Finding | None:
         what = f"the release leaves out {newer} newer commits of {default}"
         return Finding("branch", WARNING, what, "git pull    # to include them")
     if here == found.branch:
-        what, fix = f"{default} lacks the commit", f"git push {git.remote} {here}"
+        what, fix = f"{default} lacks the commit", push
     else:
         what = f"the commit is on {here}, not on {default}"
-        fix = f"# Merge it into {found.branch}, then:\ngit switch {found.branch} && git pull"
+        fix = f"# Merge it into {found.branch}, then:\n"
+        fix += f"git switch {shlex.quote(found.branch)} && git pull"
     return Finding("branch", PROBLEM, what, fix)
 
 

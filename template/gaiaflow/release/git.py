@@ -75,13 +75,13 @@ class Git:
         """The commit of a tag. If it isn't here, as in CI's clones, the remote is asked for it.
 
         Raises:
-            GaiaflowError: there is no such tag here and on the remote.
+            GaiaflowError: it is not on the remote either, or the remote does not answer.
         """
         ref = f"refs/tags/{tag}"
-        if not self.succeeds("show-ref", "--verify", "--quiet", ref) and not self.succeeds(
-            "fetch", "--quiet", "--no-tags", self.remote, f"{ref}:{ref}"
-        ):
-            raise GaiaflowError(f"There is no tag {tag!r}, neither here nor on {self.remote}.")
+        if not self.succeeds("show-ref", "--verify", "--quiet", ref):
+            if not self.run("ls-remote", self.remote, ref):
+                raise GaiaflowError(f"There is no tag {tag!r}, neither here nor on {self.remote}.")
+            self.run("fetch", "--quiet", "--no-tags", self.remote, f"{ref}:{ref}")
         return self.commit(ref)
 
     def prefix(self) -> str:

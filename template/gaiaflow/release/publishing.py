@@ -50,13 +50,14 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
                 "commit it, and release again."
             )
         backend = ComposeBackend(there, notify)
-        built = {repository: backend.build_package()}
-        built[f"{repository}-airflow"] = backend.build_airflow()
+        package, airflow = backend.build_package(), backend.build_airflow()
         pushed = []
-        for target, name in built.items():
+        for name, target in ((package, repository), (airflow, f"{repository}-airflow")):
             notify(f"push {target}", "running", "")
             pushed.append(images.push(client, name, target, label))
             notify(f"push {target}", "done", "")
+        with engine.answering():
+            client.images.remove(airflow)  # it has the name by which it was pushed
     return Published(tag, commit, *pushed)
 
 

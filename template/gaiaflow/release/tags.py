@@ -25,7 +25,7 @@ def newest(tags: Iterable[str]) -> str | None:
 
 def local(git: Git) -> list[str]:
     """The tags of a clone."""
-    return git.run("tag", "--list").splitlines()
+    return git.run("for-each-ref", "--format=%(refname:strip=2)", "refs/tags").splitlines()
 
 
 def last(git: Git) -> str:
