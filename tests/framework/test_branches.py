@@ -124,7 +124,7 @@ def test_only_what_was_in_staging_gets_to_production(clone: Clone) -> None:
     with pytest.raises(GaiaflowError, match="is not a release that was in staging") as raised:
         clone.move_prod("v2")
     assert f"v1  {first[:12]}" in str(raised.value)
-    with pytest.raises(GaiaflowError, match="no commit or tag 'v9'"):
+    with pytest.raises(GaiaflowError, match="v9 is not a release that was in staging"):
         clone.move_prod("v9")
     assert clone.tip(PROD) is None
 
@@ -146,6 +146,10 @@ def test_a_release_is_named_by_its_tag_or_a_commit(clone: Clone, tmp_path: Path)
     there = Branches(Git(tmp_path / "shallow"))
     assert there.move_prod("v2").after.commit == second
     assert there.stage("v2", IMAGES[0]).after.tag_commit == clone.commit("v2")
+    options = ("--quiet", "--depth=1", f"--branch={STAGING}", f"file://{clone.remote}")
+    local["git"]("clone", *options, str(tmp_path / "cut"))
+    with pytest.raises(GaiaflowError, match="fetch --unshallow"):
+        Branches(Git(tmp_path / "cut")).move_prod("v1")
 
 
 def test_what_has_moved_is_told(clone: Clone) -> None:

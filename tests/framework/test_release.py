@@ -71,6 +71,11 @@ FAULTS: dict[str, tuple[Callable[[Ready], object], str, str]] = {
     "no remote": (lambda r: r.git("remote", "remove", "origin"), "remote", "no remote origin"),
     "a remote that is gone": (lambda r: r.remote.rename(r.remote.parent / "x"), "remote", "answer"),
     "a commit that is not pushed": (lambda r: r.commit(push=False), "branch", "main lacks"),
+    "a remote without a branch": (
+        lambda r: local["git"]("-C", str(r.remote), "update-ref", "-d", "refs/heads/main"),
+        "branch",
+        "no default branch",
+    ),
     "another branch": (
         lambda r: (r.git("switch", "--quiet", "--create", "mine"), r.commit()),
         "branch",

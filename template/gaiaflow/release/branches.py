@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class Branches:
         if tip:
             self._refuse_another_project(tip)
         tree = self._tree(base, image)
-        if tip and before and self._git.run("rev-parse", f"{tip}^{{tree}}") == tree:
+        if before and before.image and self._git.run("rev-parse", f"{tip}^{{tree}}") == tree:
             return Move(STAGING, before, before)
         parents = [f"-p{parent}" for parent in (tip, base) if parent]
         commit = self._git.run("commit-tree", tree, *parents, f"-m{_SUBJECT}{tag}")
@@ -101,7 +102,7 @@ class Branches:
                 f"The branch {STAGING} does not exist: nothing has been deployed to staging.\n"
                 "Deploy a release there first: python3 mlops_manager.py deploy staging TAG"
             )
-        after = self._find(to or tip, self._history(tip))
+        after = self._find(to or tip, tip)
         at = self._git.tip(PROD)
         before = self._read(at) if at else None
         if at != after.commit:
@@ -110,21 +111,28 @@ class Branches:
             self._git.run("push", "--quiet", lease, self._git.remote, refs)
         return Move(PROD, before, after)
 
-    def _history(self, tip: str) -> list[Deployment]:
-        """What was deployed to staging, the newest first."""
+    def _history(self, tip: str) -> Iterator[Deployment]:
+        """What was deployed to staging, the latest first."""
         listed = self._git.run("rev-list", "--first-parent", f"--grep=^{_SUBJECT}", tip)
         read = (self._read(commit) for commit in listed.splitlines())
-        return [found for found in read if found.image]
+        return (found for found in read if found.image)
 
-    def _find(self, name: str, history: list[Deployment]) -> Deployment:
-        commit = next((one.commit for one in history if one.tag == name), None)
-        commit = commit or self._git.commit(name)
-        for one in history:
-            if commit in {one.commit, one.tag_commit}:
+    def _find(self, name: str, tip: str) -> Deployment:
+        """The last deployment of a tag or a commit."""
+        try:
+            commit = self._git.commit(name)
+        except GaiaflowError:  # in CI's clones, tags may be missing
+            commit = ""
+        known = []
+        for one in self._history(tip):
+            if one.tag == name or commit in {one.commit, one.tag_commit}:
                 return one
-        known = [f"  {one.tag}  {one.commit[:12]}" for one in history[:_SHOWN]]
+            known.append(f"  {one.tag}  {one.commit[:12]}")
         what = f"{name} is not a release that was in staging. These were, latest first:"
-        raise GaiaflowError("\n".join([what, *known]))
+        lines = [what, *known[:_SHOWN]]
+        if self._git.run("rev-parse", "--is-shallow-repository") == "true":
+            lines.append("This clone may lack some: git fetch --unshallow")
+        raise GaiaflowError("\n".join(lines))
 
     def _read(self, commit: str) -> Deployment:
         """A commit of a branch; without an image if nothing of ours has made it."""

@@ -39,7 +39,7 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
     """
     commit = git.released(tag)
     repository = images.repository(project.root, git)
-    label = re.sub(r"[^\w.-]", "-", tag)  # what an image's tag may have
+    label = re.sub(r"[^A-Za-z0-9_.-]", "-", tag)  # what an image's tag may have
     with contextlib.closing(engine.connect()) as client, checked_out(project, git, tag) as folder:
         there = _at(folder, project, f"{repository}:{label}")
         there.environment.lock()
