@@ -119,7 +119,7 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"""for last; do :; done
 if [ "$last" = json ]; then echo '{config}'"$COMPOSE_PROJECT_NAME"'-airflow"}}}}}}'; exit; fi
 code="$GAIAFLOW_COMMIT $GAIAFLOW_DIRTY $(cd "$3"; ls later.txt 2>&1)"
-echo "$last $PACKAGE_IMAGE $code" >>{told}""",
+echo "${{*##*plain }} $PACKAGE_IMAGE $code" >>{told}""",
     )
     script(folder / "uv", "exit 0")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -142,8 +142,10 @@ def test_both_images_are_those_of_the_tag(ready: Ready, engine: Engine, builds: 
         "airflow_image": f"localhost:5000/team/forest-airflow@{DIGEST}",
     }
     package, airflow = builds.read_text(encoding="utf-8").splitlines()
-    assert package.startswith(f"package localhost:5000/team/forest:v1.2.0 {commit} false ls: ")
-    assert airflow.startswith("airflow-init ")
+    assert package.startswith(
+        f"build package localhost:5000/team/forest:v1.2.0 {commit} false ls: "
+    )
+    assert airflow.startswith("build --build-arg LOCK=production airflow-init ")
     pushed = "localhost:5000/team/forest"
     query = "tag=v1.2.0&repo=localhost%3A5000%2Fteam%2Fforest"
     assert engine.asked == [

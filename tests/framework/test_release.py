@@ -212,6 +212,14 @@ def test_a_refused_tag_does_not_stay(ready: Ready) -> None:
     assert ready.tags() == ([], [])
 
 
+def test_a_password_in_the_remotes_address_is_not_shown(ready: Ready) -> None:
+    ready.git("remote", "set-url", "origin", "https://me:canary@127.0.0.1:9/forest.git")
+    for call in (ready.asked.ask_remote, lambda: tags.create(ready.asked, "v1", "HEAD", "text")):
+        with pytest.raises(GaiaflowError, match=r"127\.0\.0\.1:9") as raised:
+            call()
+        assert "canary" not in str(raised.value)
+
+
 def test_a_tag_that_was_made_meanwhile_stays(ready: Ready) -> None:
     ready.git("tag", "v1.2.0")
     with pytest.raises(GaiaflowError, match=r"a tag v1\.2\.0 already"):

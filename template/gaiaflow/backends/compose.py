@@ -382,14 +382,16 @@ class ComposeBackend(Backend):
         return name
 
     def build_airflow(self) -> str:
-        """Build Airflow's image and return its name.
+        """Build the image of Airflow for a team's cluster and return its name.
+
+        It gets the name of the image for the services here: give the project a different one.
 
         Raises:
             GaiaflowError: the build failed.
         """
         self._answers()
         service = _IMAGES["airflow"]
-        self._follow("airflow", self._compose("build", service))
+        self._follow("airflow", self._compose("build", "--build-arg", "LOCK=production", service))
         return str(self._config[service]["image"])
 
     def _answers(self) -> None:
