@@ -54,6 +54,7 @@ ORDER = (
     "test_update",  # before this changes what the release changes, too
     "test_deps",
     "test_build",
+    "test_publish",
     "test_crash",
     "test_failures",
     "test_two_projects",

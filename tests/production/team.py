@@ -66,7 +66,10 @@ class Repository:
 
     def _branches(self, call: str) -> str:
         code = "import pathlib; from gaiaflow.release.branches import Branches; "
-        code += f"print(Branches(pathlib.Path.cwd()).{call})"
+        code += (
+            "from gaiaflow.release.git import Git; branches = Branches(Git(pathlib.Path.cwd())); "
+        )
+        code += f"print(branches.{call}.after.commit)"
         done = execute(self._python, "-c", code, cwd=self.root)
         assert done.code == 0, done
         return done.out.strip()

@@ -29,10 +29,12 @@ ROOMS = {
     "minikube": {"project", "backends"},
     "doctor": {"project", "services", "console"},
     "update": {"project", "console"},
+    "release": {"project", "backends", "doctor"},
     "notifying": {"project"},  # also inside Airflow
     "cli": {
         *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
         *("services", "backends", "minikube", "doctor", "update", "notifying"),
+        "release",
     },
     # The project's environment, and that of the map.
     "web": set[str](),

@@ -375,12 +375,28 @@ class ComposeBackend(Backend):
         Raises:
             GaiaflowError: the build failed.
         """
-        with engine.answering():
-            self._engine.ping()  # if Docker is down, our message is better than Compose's
+        self._answers()
         self.project.environment.lock()
         name = image.package_image(self.project)
         self._follow(name, self._compose("build", "package"))
         return name
+
+    def build_airflow(self) -> str:
+        """Build the image of Airflow for a team's cluster and return its name.
+
+        It gets the name of the image for the services here: give the project a different one.
+
+        Raises:
+            GaiaflowError: the build failed.
+        """
+        self._answers()
+        service = _IMAGES["airflow"]
+        self._follow("airflow", self._compose("build", "--build-arg", "LOCK=production", service))
+        return str(self._config[service]["image"])
+
+    def _answers(self) -> None:
+        with engine.answering():
+            self._engine.ping()  # if Docker is down, our message is better than Compose's
 
     def _compose(self, *arguments: str) -> Any:
         return engine.compose(self.project, *arguments)

@@ -7,12 +7,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from gaiaflow import doctor
-from gaiaflow.doctor.finding import OK, PROBLEM, WARNING
+from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 
 _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "bold red")}
 
@@ -24,16 +24,22 @@ def report(root: Path, as_json: bool = False) -> int:
         found = list(doctor.diagnose(subject))
         _print(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
-        found = []
-        for finding in doctor.diagnose(subject, _say_waiting):
-            found.append(finding)
-            mark, style = _MARKS[finding.level]
-            _print(f"{mark} {finding.check:<20} {finding.found}", style)
-            for line in finding.fix.splitlines():
-                _print(f"    {line}")
-        counts = {level: sum(finding.level == level for finding in found) for level in _MARKS}
-        _print(f"\n{counts[OK]} ok, {counts[WARNING]} to look at, {counts[PROBLEM]} to fix.")
+        found = show(doctor.diagnose(subject, _say_waiting))
     return int(any(finding.level == PROBLEM for finding in found))
+
+
+def show(findings: Iterable[Finding]) -> list[Finding]:
+    """Print findings for people, each as soon as it is there, and how many there are."""
+    found = []
+    for finding in findings:
+        found.append(finding)
+        mark, style = _MARKS[finding.level]
+        _print(f"{mark} {finding.check:<20} {finding.found}", style)
+        for line in finding.fix.splitlines():
+            _print(f"    {line}")
+    counts = {level: sum(finding.level == level for finding in found) for level in _MARKS}
+    _print(f"\n{counts[OK]} ok, {counts[WARNING]} to look at, {counts[PROBLEM]} to fix.")
+    return found
 
 
 def main(root: Path, arguments: Sequence[str]) -> int:

@@ -1,1 +1,1 @@
-"""From a tag to the branches that Airflow tracks in production."""
+"""From a commit to the branches that Airflow tracks in production."""

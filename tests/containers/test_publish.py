@@ -1,0 +1,95 @@
+"""The images of a release get to a registry: a real one, from Debian's package docker-registry."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+
+import docker
+import pytest
+
+from .conftest import Project, execute, free_block, name_of, wait_for
+
+TAG = "v7.0.0"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """The address of an empty registry, without a log-in."""
+    program = shutil.which("docker-registry")
+    if not program:
+        pytest.skip("there is no docker-registry (Debian has a package)")
+    address = f"127.0.0.1:{free_block()}"
+    config = tmp_path / "registry.yml"
+    storage = f"storage: {{filesystem: {{rootdirectory: {tmp_path}/objects}}}}"
+    config.write_text(f'version: 0.1\n{storage}\nhttp: {{addr: "{address}"}}\n', encoding="utf-8")
+    with (tmp_path / "registry.log").open("w") as log:
+        process = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
+    try:
+        wait_for(lambda: status(f"http://{address}/v2/") == 200)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def status(url: str) -> int:
+    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json, */*"}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(urllib.request.Request(url, headers=accept), timeout=10) as answer:
+            return int(answer.status)
+    except URLError as error:
+        return int(getattr(error, "code", 0))
+
+
+@pytest.fixture
+def tagged(containers: Project, registry: str) -> Iterator[str]:
+    """The commit of a tag. Where its images go is only in the working tree."""
+
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=me", "-c", "user.email=me@localhost")
+        done = execute("git", *who, *arguments, cwd=containers.root)
+        assert done.code == 0, done
+        return done.out.strip()
+
+    git("add", "--all")
+    git("commit", "--quiet", "--allow-empty", "--message", TAG)
+    git("tag", TAG)
+    declared = containers.root / "pyproject.toml"
+    before = declared.read_text(encoding="utf-8")
+    setting = f'\n[tool.gaiaflow.release]\nimage = "{registry}/eo/forest"\n'
+    declared.write_text(before + setting, encoding="utf-8")
+    yield git("rev-parse", "HEAD")
+    declared.write_text(before, encoding="utf-8")
+    git("tag", "--delete", TAG)
+
+
+@pytest.mark.slow
+def test_both_images_are_pushed(
+    containers: Project, engine: docker.DockerClient, registry: str, tagged: str
+) -> None:
+    used = engine.images.get(f"{name_of(containers)}-airflow").id
+    done = containers.manage("publish", TAG, "--json")
+    assert done.code == 0, done
+    said = done.json()
+    assert (said["tag"], said["commit"]) == (TAG, tagged)
+    for name, repository in (("image", "eo/forest"), ("airflow_image", "eo/forest-airflow")):
+        where, _, digest = said[name].partition("@")
+        assert where == f"{registry}/{repository}"
+        assert status(f"http://{registry}/v2/{repository}/manifests/{digest}") == 200
+        engine.images.remove(f"{where}:{TAG}")
+        engine.images.pull(said[name])
+    show = ["python", "-c", "import os, forest_watch; print(os.environ['GAIAFLOW_COMMIT'])"]
+    assert engine.containers.run(said["image"], show, remove=True).decode().strip() == tagged
+    # The services here go on with their own image, and nothing else is left.
+    assert engine.images.get(f"{name_of(containers)}-airflow").id == used
+    assert not list(Path(containers.root, ".gaiaflow").glob("release-*"))
+    assert len(execute("git", "worktree", "list", cwd=containers.root).out.splitlines()) == 1
+    for name in ("image", "airflow_image"):
+        engine.images.remove(said[name])
+    assert not engine.images.list(name=f"{name_of(containers)}-release-airflow")
