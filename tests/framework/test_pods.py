@@ -274,6 +274,15 @@ def test_a_deferred_task_tells_what_is_wrong_with_its_pod(cluster: Cluster) -> N
         cluster.run(cluster.task("prod", resources={"memory": "512Gi"}))
 
 
+@pytest.mark.usefixtures("deferring")
+def test_a_task_is_not_resumed_at_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["gaiaflow_triggers"], "_NOT_BEFORE", 3)
+    began = time.monotonic()
+    with pytest.raises(AirflowFailException, match="secret 'earthdata' does not exist"):
+        cluster.run(cluster.task("prod", secrets=["earthdata"]))
+    assert time.monotonic() - began >= 3 * cluster.deferred > 0
+
+
 def test_a_node_that_does_not_come_is_told_after_a_while(cluster: Cluster) -> None:
     task = cluster.task("prod", resources={"memory": "512Gi"})
     task.patience = 0.5
