@@ -74,7 +74,7 @@ def test_a_deployed_commit_is_a_tag_with_its_image(clone: Clone, tmp_path: Path)
     deployed = clone.stage("v1", IMAGES[0])
     assert clone.tip(STAGING) == deployed
     assert clone.show(deployed, "code.py") == clone.show(tagged, "code.py")
-    assert clone.show(deployed, "deploy/image") == f"{IMAGES[0]}\n"
+    assert clone.show(deployed, "deploy/release/image") == f"{IMAGES[0]}\n"
     assert clone.git("status", "--porcelain") == "" and clone.commit("HEAD") == tagged
     assert clone.tip(PROD) is None
     local["git"](
@@ -188,7 +188,7 @@ def test_a_project_in_a_folder_of_its_repository(tmp_path: Path, identity: None)
     clone = Clone(tmp_path, "Wälder 1")
     clone.release("v1")
     deployed = clone.stage("v1", IMAGES[0])
-    assert clone.show(deployed, "Wälder 1/deploy/image") == f"{IMAGES[0]}\n"
+    assert clone.show(deployed, "Wälder 1/deploy/release/image") == f"{IMAGES[0]}\n"
     assert clone.move_prod("v1") == deployed
     options = ("--quiet", "--branch", PROD, str(clone.remote), str(tmp_path / "there"))
     local["git"]("clone", *options)
