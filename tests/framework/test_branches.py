@@ -53,7 +53,7 @@ def test_a_deployed_commit_is_a_tag_with_its_image(clone: Clone, tmp_path: Path)
     deployed = clone.branches.stage("v1", IMAGES[0])
     assert clone.branches.tip(STAGING) == deployed
     assert clone.show(deployed, "code.py") == clone.show(tagged, "code.py")
-    assert clone.show(deployed, "deploy/image") == f"{IMAGES[0]}\n"
+    assert clone.show(deployed, "deploy/release/image") == f"{IMAGES[0]}\n"
     assert clone.git("status", "--porcelain") == "" and clone.commit("HEAD") == tagged
     assert clone.branches.tip(PROD) is None
     local["git"](

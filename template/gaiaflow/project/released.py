@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-IMAGE_FILE = Path("deploy", "image")
+IMAGE_FILE = Path("deploy", "release", "image")
 
 
 def image(root: Path) -> str | None:
