@@ -42,6 +42,7 @@ def test_the_names_are_those_of_the_chart(official: Path) -> None:
         ("airflow/values.yaml", r"--version (\S+)"),
         ("argocd.yaml", r"targetRevision: (\d\S+)"),
         ("flux.yaml", r"version: (\d\S+)"),
+        ("../../.github/workflows/ci.yml", r"helm pull airflow .*--version (\S+)"),
     ],
 )
 def test_all_name_the_same_release(file: str, pattern: str) -> None:
@@ -71,6 +72,14 @@ def test_secrets_are_only_named() -> None:
         assert not [name for name in given if re.search("PASS|SECRET|TOKEN|KEY|CONN", name)]
     for each in DEPLOY.rglob("*.env.jinja"):
         assert not re.search("PASS|SECRET|TOKEN|KEY", each.read_text(encoding="utf-8"))
+
+
+def test_connections_are_documented() -> None:
+    how_to = (TEMPLATE.parent / "docs" / "how-to" / "airflow-on-a-cluster.md").read_text("utf-8")
+    texts = [(DEPLOY / "airflow" / file).read_text(encoding="utf-8") for file in FILES]
+    used = {name for text in texts for name in re.findall(r"conn_id: (\w+)", text)}
+    assert used == {"git_project", "logs"}
+    assert all(f"`AIRFLOW_CONN_{name.upper()}`" in how_to for name in used)
 
 
 def test_placeholders_are_marked() -> None:
