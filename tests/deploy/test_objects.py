@@ -190,7 +190,7 @@ def _config(science: Objects, start: str) -> Iterable[dict[str, str]]:
 
 
 def test_tasks_let_nobody_in(science: Objects) -> None:
-    policy = only(science, "NetworkPolicy", "nobody")["spec"]
+    policy = only(science, "NetworkPolicy", "default-deny")["spec"]
     assert policy == {"podSelector": {}, "policyTypes": ["Ingress"]}
 
 
