@@ -51,6 +51,7 @@ def test_a_session_of_questions(
     answer("Which S3 object store", DOWN + ENTER)
     answer("Kubernetes", "y")
     answer("Where should continuous integration run?", DOWN + ENTER)
+    answer("Where should releases", DOWN + ENTER)
     answer("Which license", DOWN + ENTER)
     answer("What should happen right after", "\x1b[A" + ENTER)
     session.expect_exact("python3 mlops_manager.py start")
@@ -69,6 +70,7 @@ def test_a_session_of_questions(
         "object_store": "rustfs",
         "kubernetes": True,
         "ci": "gitlab",
+        "deploy": "kubernetes",
         "license": "Apache-2.0",
         "setup": "none",
     }

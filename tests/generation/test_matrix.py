@@ -30,6 +30,7 @@ CHOICES: dict[str, list[Any]] = {
     "object_store": ["seaweedfs", "rustfs", "minio"],
     "kubernetes": [False, True],
     "ci": ["github", "gitlab", "none"],
+    "deploy": ["none", "kubernetes"],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"],
 }
 HOSTILE = 'quotes """ \' back\\slash # {{ x }} {% y %} 🌍 <b>&amp; 1*2*3'
@@ -237,7 +238,7 @@ def test_answers_file(project: Path, answers: Answers) -> None:
     stored = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
     questions = """
         project_name project_description author_name author_email package_name show_examples
-        environment_manager object_store kubernetes ci license setup creation_date
+        environment_manager object_store kubernetes ci deploy license setup creation_date
     """.split()
     assert set(stored) == {*questions, "_commit", "_src_path"}
     assert {key: stored[key] for key in answers} == answers

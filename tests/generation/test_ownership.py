@@ -47,7 +47,7 @@ def test_every_rendered_file_has_one_owner(
 
 
 def test_every_pattern_is_used(render: Render) -> None:
-    rendered = files_of(render(environment_manager="conda", kubernetes=True))
+    rendered = files_of(render(environment_manager="conda", kubernetes=True, deploy="kubernetes"))
     rendered |= files_of(render(ci="gitlab"))
     for name in ["framework_files", "shared_files", "user_files", "example_files"]:
         for pattern in patterns(name):

@@ -38,6 +38,7 @@ def test_questions_in_their_order() -> None:
         "object_store",
         "kubernetes",
         "ci",
+        "deploy",
         "license",
         "setup",
         "backend",

@@ -228,6 +228,7 @@ CHOICES: dict[str, list[Any]] = {
     "license": ["MIT", "proprietary"],
     "object_store": ["seaweedfs", "rustfs"],
     "ci": ["github", "gitlab", "none"],
+    "deploy": ["none", "kubernetes"],
 }
 COMBINATIONS = [
     dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())
