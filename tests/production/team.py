@@ -44,7 +44,6 @@ class Repository:
         for file in (self.root / "dags").glob("*.py"):
             file.unlink()
         (self.root / "dags" / f"{self.name}.py").write_text(text, encoding="utf-8")
-        (self.root / ".airflowignore").write_text("/*\n!/dags\n", encoding="utf-8")
 
     def push(self, message: str) -> str:
         """Commit everything and push it; the commit."""

@@ -52,7 +52,7 @@ def team(
     python, cluster = environment / "bin" / "python", account.parent
     repositories = {}
     for name, image in zip(("forest", "coast"), IMAGES[:2], strict=True):
-        project, _ = generate(name, package_name=name, show_examples="false")
+        project, _ = generate(name, package_name=name, show_examples="false", deploy="kubernetes")
         repositories[name] = Repository(name, project.root, folder, python)
         repositories[name].write_dag(DAG.format(name=name, code="1"))
         repositories[name].release("v1", image)

@@ -1,4 +1,4 @@
-"""Tasks of mode `prod` in a real cluster, with exactly the rights that the documentation names.
+"""Tasks of mode `prod` in a real cluster, with exactly the rights that deploy/ gives Airflow.
 
 The cluster is the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image that
 GAIAFLOW_TEST_IMAGE names, as tests/stack/test_modes.py makes it. Airflow runs on this machine and
@@ -11,13 +11,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT
 from tests.stack.conftest import execute, wait_for
 
 from .conftest import HERE, Generate
@@ -25,6 +23,7 @@ from .team import Repository, TeamAirflow, bundle
 
 pytestmark = pytest.mark.cluster
 
+LAUNCHER = Path("deploy", "tasks", "launcher.yaml")
 NAMESPACE = "gaiaflow-test-production"  # of namespace.py
 DAG = """
 from datetime import timedelta
@@ -64,12 +63,15 @@ def team(
 ) -> Iterator[TeamAirflow]:
     folder = tmp_path_factory.mktemp("team")
     python = environment / "bin" / "python"
-    project, _ = generate("real", package_name="forest_watch", show_examples="false")
+    project, _ = generate(
+        "real", package_name="forest_watch", show_examples="false", deploy="kubernetes"
+    )
+    role = next(yaml.safe_load_all((project.root / LAUNCHER).read_text(encoding="utf-8")))
     repository = Repository("real", project.root, folder, python)
     repository.write_dag(DAG)
     repository.push("a DAG")
     try:
-        made = json.loads(ask(python, kubeconfig, "make", json.dumps(documented_rules())))
+        made = json.loads(ask(python, kubeconfig, "make", json.dumps(role["rules"])))
         account.mkdir()
         for name, text in (("token", made["token"]), ("ca.crt", made["ca"])):
             (account / name).write_text(text, encoding="utf-8")
@@ -92,14 +94,6 @@ def ask(python: Path, *arguments: str) -> str:
     done = execute(python, HERE / "namespace.py", *arguments, cwd=HERE)
     assert done.code == 0, done
     return done.out
-
-
-def documented_rules() -> list[dict[str, Any]]:
-    text = (ROOT / "docs" / "how-to" / "modes.md").read_text(encoding="utf-8")
-    [block] = [
-        part.partition("```")[0] for part in text.split("```yaml\n") if "kind: Role\n" in part
-    ]
-    return list(next(yaml.safe_load_all(block))["rules"])
 
 
 def test_a_pipeline_in_a_real_cluster(

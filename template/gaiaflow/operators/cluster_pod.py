@@ -144,7 +144,7 @@ class ClusterPodOperator(PodOperator):
         """End this process; go on in `resume`."""
         pod: Any = self.pod
         metadata, limit = pod.metadata, self.execution_timeout
-        deadline = {"_execution_deadline": self._deadline(context)} if limit else {}
+        deadline = self._deadline(context)
         self.defer(
             trigger=importlib.import_module(_TRIGGERS).PodTrigger(
                 pod_name=metadata.name,
@@ -159,20 +159,22 @@ class ClusterPodOperator(PodOperator):
                 startup_check_interval=_POLL,
                 on_finish_action="keep_pod",
                 termination_grace_period=self.termination_grace_period,
-                trigger_kwargs=deadline,
+                trigger_kwargs={"_execution_deadline": deadline} if deadline else {},
                 log_events_on_startup=False,
             ),
             method_name="resume",
             timeout=limit and limit + _PADDING,
         )
 
-    def _deadline(self, context: Context) -> float:
-        """When the task's time is up; its start stays the same when it is resumed."""
-        limit = self.execution_timeout or timedelta.max
-        return float((context["ti"].start_date + limit).timestamp())
+    def _deadline(self, context: Context) -> float | None:
+        """When the task's time is up, if ever; its start stays the same when it is resumed."""
+        if not self.execution_timeout:
+            return None
+        return float((context["ti"].start_date + self.execution_timeout).timestamp())
 
     def _is_late(self, context: Context) -> bool:
-        return bool(self.execution_timeout) and time.time() >= self._deadline(context)
+        deadline = self._deadline(context)
+        return deadline is not None and time.time() >= deadline
 
     def reach(self) -> dict[str, str]:
         """The variables with which Airflow itself finds MLflow and the object store."""
