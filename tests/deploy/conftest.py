@@ -94,7 +94,7 @@ def kustomize() -> Render:
 @pytest.fixture(scope="session")
 def science(kustomize: Render, project: Path, stage: str) -> Objects:
     """The project's objects."""
-    return objects(kustomize(project / "deploy" / stage))
+    return objects(kustomize(project / "deploy" / f"project-{stage}"))
 
 
 def objects(text: str) -> Objects:

@@ -201,7 +201,7 @@ def test_without_a_release_nothing_is_rendered(
     copy = shutil.copytree(project, tmp_path / "copy")
     (copy / "deploy" / "release" / "image").unlink()
     with pytest.raises(ProcessExecutionError, match="image"):
-        kustomize(copy / "deploy" / stage)
+        kustomize(copy / "deploy" / f"project-{stage}")
 
 
 def test_flux_gets_the_same_values(kustomize: Render, project: Path) -> None:
