@@ -19,6 +19,7 @@ from scipy import stats
 from gaiaflow.monitoring.findings import Finding, Steps, judged
 from gaiaflow.monitoring.profiles import PREDICTION
 from gaiaflow.stac import folder
+from gaiaflow.stac.tables import parquet_file
 
 ROWS = 50_000  # that are kept, chosen at random
 _INPUT, _OUTPUT = "input.", "output"
@@ -140,7 +141,7 @@ def _parts(place: str, since: datetime, until: datetime) -> Iterator[pd.DataFram
         with ThreadPoolExecutor(_AT_ONCE) as threads:  # they are many and small
             for data in threads.map(files.read, names):
                 if data:
-                    part = pd.read_parquet(io.BytesIO(data))
+                    part = pd.read_parquet(parquet_file(data))
                     time = pd.to_datetime(part["time"], utc=True)
                     yield part[(time >= since) & (time < until)]
         day += timedelta(days=1)
@@ -152,7 +153,10 @@ def _labels(place: str) -> pd.DataFrame:
     found = [pd.DataFrame(columns=[*_KEYS, "class"])]
     for name in files.names():
         if data := files.read(name):
-            read = pd.read_parquet if name.endswith(".parquet") else pd.read_csv
-            found.append(read(io.BytesIO(data))[[*_KEYS, "class"]])
+            if name.endswith(".parquet"):
+                table = pd.read_parquet(parquet_file(data))
+            else:
+                table = pd.read_csv(io.BytesIO(data))
+            found.append(table[[*_KEYS, "class"]])
     table = pd.concat(found).astype({"id": str, "row": int})
     return table.drop_duplicates(_KEYS, keep="last")

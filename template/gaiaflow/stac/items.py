@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -44,13 +43,15 @@ def read_items(place: str | Path, ids: Sequence[str] | None = None) -> list[Item
     import pyarrow.parquet
     import stac_geoparquet.arrow
 
+    from gaiaflow.stac.tables import parquet_file
+
     data = folder(place).read(TABLE)
     if data is None:
         raise LookupError(f"There is no {TABLE} in {place}: the search has not ended.")
     if not data:
         return []
     filters = None if ids is None else [("id", "in", list(ids))]
-    table = pyarrow.parquet.read_table(io.BytesIO(data), filters=filters)
+    table = pyarrow.parquet.read_table(parquet_file(data), filters=filters)
     items = list(stac_geoparquet.arrow.stac_table_to_items(table))
     items = [_without_gaps(item) for item in items]
     for item in items:

@@ -7,6 +7,7 @@ the object store, and only the keys travel through Airflow.
 import io
 import os
 import secrets
+import tempfile
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -72,5 +73,12 @@ def put_table(key: str, table: pd.DataFrame) -> str:
 
 def get_table(key: str) -> pd.DataFrame:
     """The table stored under `key`; places in it are bytes (WKB)."""
-    data = io.BytesIO(get(key))
-    return pd.read_parquet(data) if key.endswith(".parquet") else pd.read_csv(data)
+    data = get(key)
+    if not key.endswith(".parquet"):
+        return pd.read_csv(io.BytesIO(data))
+    # From a file, as Arrow's threads may hold Python's bytes a moment longer than the read takes,
+    # and abort a Python that ends meanwhile (apache/arrow#33975).
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        file.write(data)
+        file.flush()
+        return pd.read_parquet(file.name)

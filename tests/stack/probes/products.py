@@ -15,6 +15,7 @@ from matplotlib.image import imread
 from rasterio.io import MemoryFile
 
 import gaiaflow
+from gaiaflow.stac.tables import parquet_file
 
 gaiaflow.connect()
 BUCKET = os.environ["S3_BUCKET"]
@@ -53,7 +54,7 @@ for key in [key for prefix in sys.argv[2:] or ["landcover/"] for key in listed(p
     elif key.endswith(".png"):
         found["shape"] = list(imread(io.BytesIO(content)).shape)
     elif key.endswith(".parquet"):
-        table = pd.read_parquet(io.BytesIO(content))
+        table = pd.read_parquet(parquet_file(content))
         found |= {"columns": list(table.columns), "rows": len(table)}
     elif key.endswith(".json"):
         found["json"] = json.loads(content)

@@ -5,7 +5,6 @@ Usage: serve_models.py ROOT again|broken|rows NAME [REQUEST...]
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 import gaiaflow
+from gaiaflow.stac.tables import parquet_file
 
 gaiaflow.connect()
 
@@ -38,7 +38,7 @@ def main() -> Any:
     rows = []
     for entry in found:
         content = store.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-        rows += pq.read_table(io.BytesIO(content)).to_pylist()
+        rows += pq.read_table(parquet_file(content)).to_pylist()
     return [row for row in rows if row["id"] in wanted]
 
 
