@@ -27,11 +27,12 @@ from tests.stack.conftest import (  # generate and uv: fixtures
     execute,
     free_block,
     generate,
+    person,
     uv,
     wait_for,
 )
 
-__all__ = ["Generate", "Project", "execute", "free_block", "generate", "uv", "wait_for"]
+__all__ = ["Generate", "Project", "execute", "free_block", "generate", "person", "uv", "wait_for"]
 
 HERE = Path(__file__).resolve().parent
 SERVICES = {

@@ -207,7 +207,7 @@ def test_a_worktree_goes_whatever_happens(tmp_path: Path) -> None:
         ("git@github.com:team/forest.git", "ghcr.io/team/forest"),
         ("git@github.com:123/forest.git", "ghcr.io/123/forest"),
         ("ssh://git@github.com:22/team/forest/", "ghcr.io/team/forest"),
-        ("https://gitlab.com/eo/team/forest.git", "registry.gitlab.com/eo/team/forest"),
+        ("https://gitlab.com/eo/team/forest.git", "registry.gitlab.com/eo/team/forest/image"),
         ("https://git.example.org/team/forest", None),
         ("https://github.com.example.org/team/forest", None),
         ("/srv/github.com/team/forest", None),

@@ -28,13 +28,21 @@ rules:
 ZIZMOR = """
 rules:
   unpinned-uses: {config: {policies: {"*": ref-pin}}}
+  self-repository: {disable: true} # GitHub Enterprise Server does not know "$/" yet
 """
 
 
 OURS = sorted(path.name for path in (ROOT / ".github" / "workflows").glob("*.yml"))
 
-# The jobs that may write, and what.
-WRITES = {
+# The jobs that may do more than read, and what.
+PERMISSIONS = {
+    ("release.yml", "publish"): {"contents": "read", "packages": "write"},
+    ("release.yml", "scan"): {
+        "contents": "read",
+        **dict.fromkeys(("packages", "id-token", "attestations"), "write"),
+    },
+    ("release.yml", "staging"): {"contents": "write"},
+    ("release.yml", "prod"): {"contents": "write"},
     ("ci.yml", "release"): {"contents": "write"},
     ("docs.yml", "publish"): {"contents": "write"},
     ("locks.yml", "locks"): {"contents": "write", "pull-requests": "write"},
@@ -42,11 +50,14 @@ WRITES = {
 }
 
 
-@pytest.fixture(params=[*OURS, "uv", "pixi", "conda", "update"])
+@pytest.fixture(params=[*OURS, "uv", "pixi", "conda", "update", "release", "ci of releases"])
 def workflow(request: pytest.FixtureRequest, render: Render) -> Path:
     """A workflow of this repository, or of a project."""
     if request.param in OURS:
         return ROOT / ".github" / "workflows" / str(request.param)
+    if request.param in ("release", "ci of releases"):
+        name = f"{request.param.partition(' ')[0]}.yml"
+        return render(deploy="kubernetes") / ".github" / "workflows" / name
     if request.param == "update":  # the same for all
         return render() / ".github" / "workflows" / "update.yml"
     return render(environment_manager=request.param) / ".github" / "workflows" / "ci.yml"
@@ -90,17 +101,22 @@ def test_permissions_and_a_time_limit(workflow: Path) -> None:
     loaded = yaml.safe_load(workflow.read_text(encoding="utf-8"))
     assert loaded["permissions"] in ({}, {"contents": "read"})
     for name, job in loaded["jobs"].items():
-        assert job.get("permissions", {}) == WRITES.get((workflow.name, name), {})
-        assert job["timeout-minutes"] <= 60
+        assert job.get("permissions", {}) == PERMISSIONS.get((workflow.name, name), {})
+        assert "uses" in job or job["timeout-minutes"] <= 60
 
 
 # How a program of the project's environment is run.
 RUN = {"uv": "uv run ", "pixi": "pixi run ", "conda": ".conda/bin/"}
 
 
+RELEASES = {"publish", "sbom", "scan", "staging", "prod"}  # jobs of tags only
+
+
 @pytest.fixture(params=RUN)
 def gitlab(request: pytest.FixtureRequest, render: Render) -> Path:
-    return render(environment_manager=request.param, ci="gitlab") / ".gitlab-ci.yml"
+    # What the manager changes does not depend on where releases run.
+    deploy = "kubernetes" if request.param == "uv" else "none"
+    return render(environment_manager=request.param, ci="gitlab", deploy=deploy) / ".gitlab-ci.yml"
 
 
 def test_gitlabs_schema(gitlab: Path, tmp_path: Path) -> None:
@@ -112,13 +128,21 @@ def test_yamllint_of_gitlabs(gitlab: Path, tmp_path: Path) -> None:
 
 
 def test_gitlabs_jobs(gitlab: Path) -> None:
-    jobs = {name: job for name, job in loaded(gitlab).items() if "script" in job}
-    assert jobs.keys() == {"check", "package-image", "update"}
+    found = loaded(gitlab)
+    jobs = {name: job for name, job in found.items() if "script" in job}
+    assert jobs.keys() - RELEASES == {"check", "package-image", "update"}
     for name, job in jobs.items():
-        assert job["timeout"] in {"15 minutes", "30 minutes"}
-        [rule] = job["rules"]  # the update has a schedule to itself
-        on_schedule = rule["if"].startswith('$CI_PIPELINE_SOURCE == "schedule"')
-        assert on_schedule is (name == "update")
+        assert job["timeout"] in {"15 minutes", "30 minutes", "1 hour"}
+        [rule] = job.get("rules") or found[".release"]["rules"]
+        condition = rule["if"]
+        if name in RELEASES:
+            assert condition == "$CI_COMMIT_TAG"
+        else:  # the update has a schedule to itself
+            on_schedule = condition.startswith('$CI_PIPELINE_SOURCE == "schedule"')
+            assert on_schedule is (name == "update")
+    if jobs.keys() >= RELEASES:
+        assert jobs["prod"]["rules"][0]["when"] == "manual"
+        assert "$CI_COMMIT_TAG == null" in jobs["package-image"]["rules"][0]["if"]
 
 
 def loaded(path: Path) -> Any:
@@ -145,6 +169,24 @@ def test_both_sites_run_the_same_commands(render: Render, manager: str) -> None:
         "python3 mlops_manager.py deps",
         *(f"{RUN[manager]}{command}" for command in checks),
     ]
+
+
+def test_both_sites_release_by_the_same_commands(render: Render) -> None:
+    answers = {"deploy": "kubernetes"}
+    github = loaded(render(**answers) / ".github" / "workflows" / "release.yml")["jobs"]
+    gitlab = loaded(render(ci="gitlab", **answers) / ".gitlab-ci.yml")
+    for job in ("publish", "staging", "prod"):
+        steps = [step["run"] for step in github[job]["steps"] if "run" in step]
+        both = [_ours(lines(scripts)) for scripts in (steps, gitlab[job]["script"])]
+        assert both[0] == both[1] != []
+
+
+def _ours(commands: list[str]) -> list[str]:
+    """Calls of the manager, by names of variables that both sites have."""
+    found = [line for line in commands if "mlops_manager.py" in line]
+    for theirs, name in (("$GITHUB_REF_NAME", "$TAG"), ("$CI_COMMIT_TAG", "$TAG")):
+        found = [line.replace(theirs, name) for line in found]
+    return [line.replace("$image", "$IMAGE") for line in found]
 
 
 @pytest.mark.parametrize(

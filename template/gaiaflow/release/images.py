@@ -15,8 +15,8 @@ from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import read_toml
 from gaiaflow.release.git import Git
 
-# Hosts that have a registry for each repository.
-_REGISTRIES = {"github.com": "ghcr.io", "gitlab.com": "registry.gitlab.com"}
+# Hosts that have a registry for each repository. GitLab's takes only names below the repository's.
+_REGISTRIES = {"github.com": "ghcr.io/{}", "gitlab.com": "registry.gitlab.com/{}/image"}
 _REMOTE = re.compile(
     r"(?:https://|ssh://)?(?:[^@/]+@)?(?P<host>[\w.-]+)(?::\d+)?[:/]"
     r"(?P<path>[\w.-]+(?:/[\w.-]+)+)/?"
@@ -53,7 +53,7 @@ def repository(root: Path, git: Git) -> str:
     except GaiaflowError:
         remote = None
     if remote and (registry := _REGISTRIES.get(remote["host"])):
-        return f"{registry}/{remote['path'].removesuffix('.git')}".lower()
+        return registry.format(remote["path"].removesuffix(".git")).lower()
     raise GaiaflowError(f"It is not known to which registry the images go.\n{_SETTING}")
 
 
