@@ -13,7 +13,10 @@ import jinja2
 import yaml
 
 TEMPLATE = Path(__file__).parents[1] / "template"
-FILES = {"github": ".github/workflows/release.yml", "gitlab": ".gitlab-ci.yml"}
+FILES = {
+    "github": (".github/workflows/release.yml.jinja", ".github/workflows/deploy.yml"),
+    "gitlab": (".gitlab-ci.yml.jinja",),
+}
 PROGRAMS = {
     "pipx": "exit 0",  # uv is there, or not needed
     "gh": '[ "$*" = "auth setup-git" ]',
@@ -32,10 +35,14 @@ class Workflow:
 
     def __init__(self, site: str, tag: str, folder: Path) -> None:
         self._site, self._tag, self._bin = site, tag, folder
-        text = (TEMPLATE / f"{FILES[site]}.jinja").read_text(encoding="utf-8")
         answers = {"environment_manager": "uv", "ci": site, "deploy": "kubernetes"}
-        loaded = yaml.safe_load(jinja2.Template(text).render(answers))
-        self._jobs: dict[str, Any] = loaded["jobs"] if site == "github" else loaded
+        self._jobs: dict[str, Any] = {}
+        for name in FILES[site]:
+            text = (TEMPLATE / name).read_text(encoding="utf-8")
+            if name.endswith(".jinja"):
+                text = jinja2.Template(text).render(answers)
+            loaded = yaml.safe_load(text)
+            self._jobs |= loaded["jobs"] if site == "github" else loaded
         folder.mkdir(exist_ok=True)
         for program, does in PROGRAMS.items():
             path = folder / program

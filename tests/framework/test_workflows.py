@@ -29,13 +29,15 @@ def test_a_tag_reaches_production_and_goes_back(tmp_path: Path, site: str) -> No
     def run(job: str, tag: str, image: str) -> str:
         """Run a job in a new, shallow clone; the commit of its branch."""
         checkout, remote = tempfile.mkdtemp(dir=tmp_path), ready.remote.as_uri()
-        ready.git("clone", "--quiet", "--depth=1", f"--branch={tag}", remote, checkout)
+        branch = "main" if (site, job) == ("github", "prod") else tag
+        ready.git("clone", "--quiet", "--depth=1", f"--branch={branch}", remote, checkout)
         ready.git("-C", checkout, "config", f"url.{remote}.insteadOf", URL)
         machine = {**os.environ, "PYTHONPATH": checkout}
         known = {
             "github": {
                 "secrets.GAIAFLOW_TOKEN || github.token": "secret",
                 "needs.publish.outputs.image": image,
+                "inputs.release": tag,
             },
             "gitlab": {"CI_JOB_TOKEN": "secret", "CI_PROJECT_PATH": "eo/forest", "image": image},
         }
@@ -53,5 +55,5 @@ def test_a_tag_reaches_production_and_goes_back(tmp_path: Path, site: str) -> No
         assert ready.git("show", f"{commits[-1]}:deploy/release/image") == image
         assert run("prod", tag, image) == commits[-1]
     assert commits[0] != commits[1]
-    assert run("prod", "v1.2.0", FIRST) == commits[0]  # the job, once more: a rollback
+    assert run("prod", "v1.2.0", FIRST) == commits[0]  # a rollback
     assert ready.asked.tip(STAGING) == commits[1]

@@ -42,7 +42,7 @@ PERMISSIONS = {
         **dict.fromkeys(("packages", "id-token", "attestations"), "write"),
     },
     ("release.yml", "staging"): {"contents": "write"},
-    ("release.yml", "prod"): {"contents": "write"},
+    ("deploy.yml", "prod"): {"contents": "write"},
     ("ci.yml", "release"): {"contents": "write"},
     ("docs.yml", "publish"): {"contents": "write"},
     ("locks.yml", "locks"): {"contents": "write", "pull-requests": "write"},
@@ -50,12 +50,15 @@ PERMISSIONS = {
 }
 
 
-@pytest.fixture(params=[*OURS, "uv", "pixi", "conda", "update", "release", "ci of releases"])
+OF_RELEASES = ["release", "deploy", "ci of releases"]
+
+
+@pytest.fixture(params=[*OURS, "uv", "pixi", "conda", "update", *OF_RELEASES])
 def workflow(request: pytest.FixtureRequest, render: Render) -> Path:
     """A workflow of this repository, or of a project."""
     if request.param in OURS:
         return ROOT / ".github" / "workflows" / str(request.param)
-    if request.param in ("release", "ci of releases"):
+    if request.param in OF_RELEASES:
         name = f"{request.param.partition(' ')[0]}.yml"
         return render(deploy="kubernetes") / ".github" / "workflows" / name
     if request.param == "update":  # the same for all
@@ -173,7 +176,8 @@ def test_both_sites_run_the_same_commands(render: Render, manager: str) -> None:
 
 def test_both_sites_release_by_the_same_commands(render: Render) -> None:
     answers = {"deploy": "kubernetes"}
-    github = loaded(render(**answers) / ".github" / "workflows" / "release.yml")["jobs"]
+    folder = render(**answers) / ".github" / "workflows"
+    github = {**loaded(folder / "release.yml")["jobs"], **loaded(folder / "deploy.yml")["jobs"]}
     gitlab = loaded(render(ci="gitlab", **answers) / ".gitlab-ci.yml")
     for job in ("publish", "staging", "prod"):
         steps = [step["run"] for step in github[job]["steps"] if "run" in step]
@@ -184,8 +188,8 @@ def test_both_sites_release_by_the_same_commands(render: Render) -> None:
 def _ours(commands: list[str]) -> list[str]:
     """Calls of the manager, by names of variables that both sites have."""
     found = [line for line in commands if "mlops_manager.py" in line]
-    for theirs, name in (("$GITHUB_REF_NAME", "$TAG"), ("$CI_COMMIT_TAG", "$TAG")):
-        found = [line.replace(theirs, name) for line in found]
+    for name in ("$GITHUB_REF_NAME", "$CI_COMMIT_TAG", "$RELEASE"):
+        found = [line.replace(name, "$TAG") for line in found]
     return [line.replace("$image", "$IMAGE") for line in found]
 
 
