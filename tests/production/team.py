@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
+
 from benchmarks.airflow_api import AirflowApi
 from tests.conftest import ROOT
 from tests.stack.conftest import execute, free_block, person, wait_for
@@ -89,6 +91,7 @@ class TeamAirflow:
         environment: what `make_environment` has made.
         bundles: its DAG bundles.
         api: host and port of the cluster's API, as a pod finds them.
+        slots: how many tasks may have a pod, as in deploy/airflow/values.yaml.
         settings: more environment variables.
     """
 
@@ -98,6 +101,7 @@ class TeamAirflow:
         environment: Path,
         bundles: list[dict[str, Any]],
         api: tuple[str, str],
+        slots: int = 128,
         **settings: str,
     ) -> None:
         home.mkdir()
@@ -111,6 +115,7 @@ class TeamAirflow:
         self._env = person(
             PATH=f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
             AIRFLOW_HOME=str(home),
+            AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH=str(home / "bundles"),
             PYTHONPATH=str(TRIGGERS),  # where Airflow's image has it
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
             AIRFLOW__CORE__EXECUTOR="LocalExecutor",
@@ -136,6 +141,8 @@ class TeamAirflow:
             **settings,
         )
         self._password = password
+        self._slots = slots
+        self._processes: dict[str, psutil.Process] = {}
         self.api: AirflowApi
 
     @contextlib.contextmanager
@@ -143,6 +150,7 @@ class TeamAirflow:
         self._run("db", "migrate")
         names = ("--firstname=A", "--lastname=B", "--email=a@b.org", "--role=Admin")
         self._run("users", "create", "--username=admin", f"--password={self._password}", *names)
+        self._run("pools", "set", "default_pool", str(self._slots), "pods", "--include-deferred")
         with contextlib.ExitStack() as stack:
             for name in COMPONENTS:
                 stack.enter_context(self._process(name))
@@ -165,6 +173,7 @@ class TeamAirflow:
             stderr=log,
             start_new_session=True,
         )
+        self._processes[name] = psutil.Process(process.pid)
         try:
             yield
         finally:
@@ -192,7 +201,7 @@ class TeamAirflow:
             dags = self.api.get(f"/dags?dag_id_pattern={dag}")["dags"]
             return any(commit in {None, item["bundle_version"]} for item in dags)
 
-        self._wait(comes)
+        self.wait_for(comes)
 
     def trigger(self, dag: str) -> str:
         self.api.patch(f"/dags/{dag}", {"is_paused": False})
@@ -208,12 +217,12 @@ class TeamAirflow:
             assert state == "failed" or "failed" not in states, self.home
             return tasks if state in states else []
 
-        return list(self._wait(found))
+        return list(self.wait_for(found))
 
     def states(self, dag: str, run: str) -> dict[str, str]:
         """Wait for the end of a run; the state of each task."""
         path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}"
-        self._wait(lambda: self.api.get(path)["state"] in {"success", "failed"})
+        self.wait_for(lambda: self.api.get(path)["state"] in {"success", "failed"})
         return {task["task_id"]: task["state"] for task in self.tasks(dag, run)}
 
     def results(self, dag: str, run: str) -> dict[str, Any]:
@@ -236,15 +245,31 @@ class TeamAirflow:
         path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances"
         return list(self.api.get(path)["task_instances"])
 
-    def _wait(self, what: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + LIMIT
+    def count(self, dag: str, run: str, state: str) -> int:
+        """How many tasks of a run are in a state. A failed one ends the test."""
+
+        def ask(state: str) -> int:
+            path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances"
+            return int(self.api.get(f"{path}?state={state}&limit=1")["total_entries"])
+
+        assert not ask("failed"), self.home
+        return ask(state)
+
+    def memory(self, component: str) -> float:
+        """The memory of a component's processes, in MiB, with their share of what is shared."""
+        process = self._processes[component]
+        family = [process, *process.children(recursive=True)]
+        return sum(one.memory_full_info().pss for one in family) / 2**20
+
+    def wait_for(self, what: Callable[[], Any], limit: float = LIMIT) -> Any:
+        deadline = time.monotonic() + limit
         while not (found := what()):
             if time.monotonic() > deadline:
                 logs = {
                     name: (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
                     for name in COMPONENTS
                 }
-                raise AssertionError(f"not within {LIMIT} s; {logs}")
+                raise AssertionError(f"not within {limit} s; {logs}")
             time.sleep(0.2)
         return found
 
