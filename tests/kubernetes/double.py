@@ -463,10 +463,19 @@ async def guard(request: web.Request, handler: Any) -> Any:
         if (scheme.lower(), token) != ("bearer", TOKEN):
             raise Refused(401, "Unauthorized")
         allow(request, request.app["denied"])
+        note_call(request)
         return await handler(request)
     except Refused as error:
         body = {"kind": "Status", "status": "Failure", "message": str(error), "code": error.status}
         return web.json_response(body, status=error.status)
+
+
+def note_call(request: web.Request) -> None:
+    """Count calls, in calls.log: one a line, such as "GET pods/{name}/log"."""
+    resource = request.match_info.route.resource
+    path = resource.canonical.rpartition("{namespace}/")[2] if resource else ""
+    with (request.app["denied"].with_name("calls.log")).open("a", encoding="utf-8") as log:
+        log.write(f"{request.method} {path}\n")
 
 
 def kube_config(port: int, contexts: tuple[str, ...] = ("host", "containers")) -> Json:

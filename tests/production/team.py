@@ -92,6 +92,7 @@ class TeamAirflow:
         bundles: its DAG bundles.
         api: host and port of the cluster's API, as a pod finds them.
         slots: how many tasks may have a pod, as in deploy/airflow/values.yaml.
+        parallelism: processes of tasks at once.
         settings: more environment variables.
     """
 
@@ -102,6 +103,7 @@ class TeamAirflow:
         bundles: list[dict[str, Any]],
         api: tuple[str, str],
         slots: int = 128,
+        parallelism: int = 2,
         **settings: str,
     ) -> None:
         home.mkdir()
@@ -119,7 +121,7 @@ class TeamAirflow:
             PYTHONPATH=str(TRIGGERS),  # where Airflow's image has it
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
             AIRFLOW__CORE__EXECUTOR="LocalExecutor",
-            AIRFLOW__CORE__PARALLELISM="2",
+            AIRFLOW__CORE__PARALLELISM=str(parallelism),
             AIRFLOW__CORE__AUTH_MANAGER=(
                 "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
             ),

@@ -1,12 +1,16 @@
 """Many pods at once: a mapped task holds no more than the pool's slots, and leaves no pod.
 
-GAIAFLOW_TEST_TASKS and GAIAFLOW_TEST_SLOTS make it a load test; docs/explanation/scale.md has what
-1000 and 200 gave. The pods are simulated: they run nothing (tests/kubernetes/simulated.py).
+GAIAFLOW_TEST_TASKS and GAIAFLOW_TEST_SLOTS make it a load test, whose numbers are in `load.json` of
+its folder; docs/explanation/scale.md has those of 1000 and 200. The pods are simulated: they run
+nothing (tests/kubernetes/simulated.py).
 """
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from collections import Counter
 from pathlib import Path
 
 from tests.kubernetes import running_double
@@ -14,8 +18,8 @@ from tests.kubernetes import running_double
 from .conftest import Generate
 from .team import Repository, TeamAirflow, bundle
 
-TASKS = int(os.environ.get("GAIAFLOW_TEST_TASKS", "30"))
-SLOTS = int(os.environ.get("GAIAFLOW_TEST_SLOTS", "10"))
+TASKS = int(os.environ.get("GAIAFLOW_TEST_TASKS", "24"))
+SLOTS = int(os.environ.get("GAIAFLOW_TEST_SLOTS", "8"))
 MEMORY = 1024  # MiB, the limit of the triggerer in deploy/airflow/values.yaml
 DAG = f"""
 from airflow.sdk import DAG
@@ -39,16 +43,30 @@ def test_a_mapped_task_stays_within_its_slots(
     with running_double(python, cluster, "simulated.py"):
         api = ("127.0.0.1", (account / "port").read_text())
         bundles = [bundle(repository, "deploy/prod")]
-        airflow = TeamAirflow(tmp_path / "airflow", environment, bundles, api, slots=SLOTS)
+        airflow = TeamAirflow(
+            tmp_path / "airflow", environment, bundles, api, slots=SLOTS, parallelism=8
+        )
         with airflow.running():
             airflow.wait_for_dag("load")
+            began, limit = time.monotonic(), 60.0 + 20.0 * TASKS
             run = airflow.trigger("load")
-            limit = 30.0 * TASKS
             airflow.wait_for(lambda: airflow.count("load", run, "deferred") == SLOTS, limit)
-            memory = airflow.memory("triggerer")
+            deferred, memory = time.monotonic(), airflow.memory("triggerer")
             hold.unlink()
             airflow.wait_for(lambda: airflow.count("load", run, "success") == TASKS, limit)
+            ended = time.monotonic()
     pods = (cluster / "pods.log").read_text(encoding="utf-8").splitlines()
+    calls = Counter((cluster / "calls.log").read_text(encoding="utf-8").splitlines())
+    numbers = {
+        "tasks": TASKS,
+        "deferred at once": SLOTS,
+        "triggerer, MiB": round(memory),
+        "pods at once": most_at_once(pods),
+        "seconds until all slots are deferred": round(deferred - began),
+        "seconds for the others and the ends of all": round(ended - deferred),
+        "calls of the API": calls,
+    }
+    (tmp_path / "load.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
     assert most_at_once(pods) == SLOTS
     assert len(pods) == 2 * TASKS
     assert memory < MEMORY
