@@ -31,12 +31,6 @@ class Pages:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def run(cls, project: Project) -> Any:
-        """A green run: of all, the newest one."""
-        return project.manage("run", "landcover", "--json").json()
-
-    @pytest.fixture(scope="class")
-    @classmethod
     def browser(cls) -> Iterator[Browser]:
         with pages.chromium_of_a_test() as browser:
             yield browser

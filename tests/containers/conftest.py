@@ -190,6 +190,12 @@ def containers(new_project: Start) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def run(containers: Project) -> Any:
+    """A green run of all tests, as `run` prints it."""
+    return containers.manage("run", "landcover", "--json").json()
+
+
 @pytest.fixture
 def running(containers: Project) -> Project:
     """The same, whatever the test before has done to it."""

@@ -39,12 +39,6 @@ def test_start_when_all_is_up_changes_nothing(
     assert {name: found.id for name, found in containers_of(engine, containers).items()} == before
 
 
-@pytest.fixture(scope="module")
-def run(containers: Project) -> Any:
-    """A green run."""
-    return containers.manage("run", "landcover", "--json").json()
-
-
 def test_every_task_is_green(run: Any) -> None:
     assert run["state"] == "success"
     assert {task["task_id"]: task["state"] for task in run["tasks"]} == dict.fromkeys(
