@@ -22,7 +22,7 @@ from tests.stack.conftest import Project
 
 
 class Pages:
-    """The pages of `project`, after a run of the example."""
+    """The pages of `project`, with `run`, a green run of the example."""
 
     @pytest.fixture(scope="class")
     @classmethod
