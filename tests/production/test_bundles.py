@@ -78,6 +78,7 @@ def test_two_projects_share_an_airflow(team: Team) -> None:
         assert results["second"]["arguments"]["first"] == results["first"]
     assert not airflow.api.get("/importErrors")["import_errors"]
     assert {item["dag_id"] for item in airflow.api.get("/dags")["dags"]} == {*team.repositories}
+    assert_no_pod_is_left(team.cluster)
 
 
 def test_a_deployment_and_its_return_during_a_run(team: Team) -> None:
@@ -105,10 +106,11 @@ def test_a_deployment_and_its_return_during_a_run(team: Team) -> None:
         results = airflow.results("forest", run)
         found = {(item["arguments"]["code"], item["image"]) for item in results.values()}
         assert found == {(code, image)}
+    assert_no_pod_is_left(team.cluster)
 
 
-def test_no_pod_is_left(team: Team) -> None:
-    log = (team.cluster / "pods.log").read_text(encoding="utf-8").splitlines()
+def assert_no_pod_is_left(cluster: Path) -> None:
+    log = (cluster / "pods.log").read_text(encoding="utf-8").splitlines()
     made = [line.removeprefix("made ") for line in log if line.startswith("made ")]
     gone = [line.removeprefix("gone ") for line in log if line.startswith("gone ")]
     assert made and sorted(made) == sorted(gone)

@@ -13,7 +13,7 @@ from tests.browser import pages
 
 from .conftest import Project, wait_for
 
-LIMIT = 300  # seconds until a model is trained, or mapped with
+LIMIT = 600  # seconds until a model is trained, or mapped with
 
 
 @pytest.fixture(scope="module")
