@@ -1,0 +1,206 @@
+"""gaiaflow.promotion, in the environment of a generated project, with two real MLflow servers.
+
+tests/stack/test_generated.py runs these tests there; any other pytest without MLflow passes them
+over.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+if importlib.util.find_spec("mlflow") is None:
+    collect_ignore_glob = ["test_*.py"]
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "template"
+PACKAGE = "forest_watch"
+COMMIT = "c" * 40
+TAGS = {
+    "airflow.dag_id": "landcover",
+    "airflow.run_id": "manual__1",
+    "mlflow.source.git.commit": COMMIT,
+    "gaiaflow.version": "0.8.0",
+    "mlflow.note.content": "The first samples.",
+}
+LIMIT = 60  # seconds until a server answers
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """A real MLflow server, with its own database, files and password."""
+
+    folder: Path
+    env: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return self.env["MLFLOW_TRACKING_URI"]
+
+    @property
+    def files(self) -> Path:
+        return self.folder / "files"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def running(folder: Path, name: str) -> Iterator[Tracking]:
+    """A server that has been started; whether it answers yet is not known."""
+    folder.mkdir()
+    port = free_port()
+    server = Tracking(
+        folder,
+        {
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+            "MLFLOW_TRACKING_USERNAME": name,
+            "MLFLOW_TRACKING_PASSWORD": f"canary-{name}-password",
+        },
+    )
+    options = [
+        f"--port={port}",
+        f"--backend-store-uri=sqlite:///{folder}/mlflow.db",
+        f"--artifacts-destination={server.files}",
+    ]
+    environ = {
+        **os.environ,
+        **server.env,
+        "PYTHONPATH": str(TEMPLATE),
+        "MLFLOW_EXPERIMENT_NAME": PACKAGE,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    command = [sys.executable, "-m", "gaiaflow.entrypoints.mlflow_server", *options]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
+        try:
+            yield server
+        finally:
+            process.terminate()
+            process.wait(LIMIT)
+
+
+def wait_for(server: Tracking) -> None:
+    import httpx
+
+    deadline = time.monotonic() + LIMIT
+    while True:
+        try:
+            httpx.get(f"{server.url}/health", trust_env=False).raise_for_status()
+            return
+        except httpx.HTTPError:
+            log = (server.folder / "log").read_text()
+            assert time.monotonic() < deadline, log
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tracking]]:
+    """This project's own MLflow and that of prod; they start at the same time."""
+    folder = tmp_path_factory.mktemp("servers")
+    with ExitStack() as stack:
+        names = ("own", "prod")
+        found = {name: stack.enter_context(running(folder / name, name)) for name in names}
+        for server in found.values():
+            wait_for(server)
+        yield found
+
+
+@pytest.fixture
+def own(servers: dict[str, Tracking]) -> Tracking:
+    return servers["own"]
+
+
+@pytest.fixture
+def prod(servers: dict[str, Tracking]) -> Tracking:
+    return servers["prod"]
+
+
+@contextmanager
+def using(server: Tracking) -> Iterator[Any]:
+    """Let MLflow's client in this process use a server."""
+    import mlflow
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env.items():
+            patch.setenv(name, value)
+        mlflow.set_tracking_uri(server.url)
+        mlflow.set_registry_uri(server.url)
+        yield mlflow.MlflowClient()
+
+
+@pytest.fixture(scope="session")
+def trained(servers: dict[str, Tracking]) -> tuple[str, str]:
+    """A run in this project's own MLflow as a task makes it, and the URI of its model."""
+    import mlflow
+    import pandas as pd
+    from mlflow.data.pandas_dataset import from_pandas
+    from sklearn.linear_model import LogisticRegression
+
+    from gaiaflow.monitoring import Profile, store_profile
+
+    table = pd.DataFrame({"red": [0.1, 0.2, 0.3, 0.4], "nir": [0.5, 0.1, 0.6, 0.2]})
+    classes = ["Forest", "Water", "Forest", "Water"]
+    with using(servers["own"]):
+        mlflow.set_experiment(PACKAGE)
+        with mlflow.start_run(run_name="landcover", tags=TAGS) as run:
+            mlflow.log_params({"C": 1.0, "folds": 5})
+            for step, loss in enumerate([0.9, 0.5, 0.3]):
+                mlflow.log_metric("loss", loss, step=step)
+            mlflow.log_input(from_pandas(table, "s3://bucket/table", name="features"), "training")
+            info = mlflow.sklearn.log_model(
+                LogisticRegression().fit(table, classes),
+                name="model",
+                input_example=table.head(2),
+                pip_requirements=["scikit-learn"],
+            )
+            mlflow.log_metric("accuracy", 0.93, model_id=info.model_id)
+            store_profile(Profile.of(table), info.model_uri)
+    return run.info.run_id, info.model_uri
+
+
+@pytest.fixture
+def register(own: Tracking, trained: tuple[str, str]) -> Callable[..., int]:
+    """Register the trained model; the version's number."""
+
+    def register(name: str) -> int:
+        import mlflow
+
+        with using(own) as client:
+            version = mlflow.register_model(trained[1], name, tags={"accuracy": "0.93"})
+            client.update_model_version(name, version.version, "Of the **first** samples.")
+            client.update_registered_model(name, "Land cover of pixels.")
+            client.set_registered_model_alias(name, "champion", version.version)
+            client.set_model_version_tag(name, version.version, "champion_since", "2026")
+        return int(version.version)
+
+    return register
+
+
+@pytest.fixture
+def project(own: Tracking, prod: Tracking) -> Any:
+    """A project whose settings name both servers."""
+    stage = {f"PROD_{name}": value for name, value in prod.env.items()}
+    airflow = {"AIRFLOW_USER": "admin", "AIRFLOW_PASSWORD": "canary-airflow"}
+    return SimpleNamespace(
+        root=TEMPLATE,  # where gaiaflow is
+        env={**own.env, **stage, **airflow},
+        url=lambda name: own.url if name == "MLFLOW_PORT" else "http://127.0.0.1:1",
+        identity=SimpleNamespace(package=PACKAGE),
+        environment=SimpleNamespace(python=Path(sys.executable)),
+    )
