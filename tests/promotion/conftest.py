@@ -7,25 +7,20 @@ over.
 from __future__ import annotations
 
 import importlib.util
-import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from .servers import PACKAGE, TEMPLATE, Tracking, running
+
 if importlib.util.find_spec("mlflow") is None:
     collect_ignore_glob = ["test_*.py"]
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "template"
-PACKAGE = "forest_watch"
 COMMIT = "c" * 40
 TAGS = {
     "airflow.dag_id": "landcover",
@@ -34,79 +29,6 @@ TAGS = {
     "gaiaflow.version": "0.8.0",
     "mlflow.note.content": "The first samples.",
 }
-LIMIT = 60  # seconds until a server answers
-
-
-@dataclass(frozen=True)
-class Tracking:
-    """A real MLflow server, with its own database, files and password."""
-
-    folder: Path
-    env: dict[str, str]
-
-    @property
-    def url(self) -> str:
-        return self.env["MLFLOW_TRACKING_URI"]
-
-    @property
-    def files(self) -> Path:
-        return self.folder / "files"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@contextmanager
-def running(folder: Path, name: str) -> Iterator[Tracking]:
-    """A server that has been started; whether it answers yet is not known."""
-    folder.mkdir()
-    port = free_port()
-    server = Tracking(
-        folder,
-        {
-            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
-            "MLFLOW_TRACKING_USERNAME": name,
-            "MLFLOW_TRACKING_PASSWORD": f"canary-{name}-password",
-        },
-    )
-    options = [
-        f"--port={port}",
-        f"--backend-store-uri=sqlite:///{folder}/mlflow.db",
-        f"--artifacts-destination={server.files}",
-    ]
-    environ = {
-        **os.environ,
-        **server.env,
-        "PYTHONPATH": str(TEMPLATE),
-        "MLFLOW_EXPERIMENT_NAME": PACKAGE,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    command = [sys.executable, "-m", "gaiaflow.entrypoints.mlflow_server", *options]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
-        try:
-            yield server
-        finally:
-            process.terminate()
-            process.wait(LIMIT)
-
-
-def wait_for(server: Tracking) -> None:
-    import httpx
-
-    deadline = time.monotonic() + LIMIT
-    while True:
-        try:
-            httpx.get(f"{server.url}/health", trust_env=False).raise_for_status()
-            return
-        except httpx.HTTPError:
-            log = (server.folder / "log").read_text()
-            assert time.monotonic() < deadline, log
-            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +39,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Trac
         names = ("own", "prod")
         found = {name: stack.enter_context(running(folder / name, name)) for name in names}
         for server in found.values():
-            wait_for(server)
+            server.wait()
         yield found
 
 

@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ import pytest
 from gaiaflow.lineage.finding import Finder
 from gaiaflow.mlflow_client import Registry
 from gaiaflow.monitoring import Profile, load_profile, store_profile
-from gaiaflow.project import tracking
+from gaiaflow.project import clients, tracking
 from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.promotion import copying
+from gaiaflow.promotion.copying import CantCopy, Order
 from gaiaflow.release import promoting
 from gaiaflow.release.promoting import Promotion
 
-from .conftest import COMMIT, PACKAGE, TAGS, TEMPLATE, Tracking, using
+from .conftest import COMMIT, TAGS, using
+from .servers import PACKAGE, TEMPLATE, Tracking
 
 Register = Callable[..., int]
 
@@ -112,6 +117,8 @@ def test_a_copy_is_the_same_and_says_where_it_comes_from(
         "Land cover of pixels.",
         {"gaiaflow.project": PACKAGE},
     )
+    for thing in (version.tags, run.data.tags, logged.tags, model.tags):
+        assert "canary" not in json.dumps(thing)
 
 
 def test_a_copy_works(project: Any, prod: Tracking, register: Register) -> None:
@@ -179,19 +186,149 @@ def test_lineage_leads_back(
         Finder(project, lambda _: None, "prod").find("map")
 
 
+@pytest.mark.parametrize("refused", ["PASSWORD", "USERNAME"])
+def test_a_wrong_login(project: Any, register: Register, refused: str) -> None:
+    register("locked")
+    project.env[f"PROD_MLFLOW_TRACKING_{refused}"] = "canary-wrong"
+    with pytest.raises(GaiaflowError, match="The MLflow of prod rejects the log-in") as caught:
+        promote(project, "locked")
+    assert "canary" not in str(caught.value)
+
+
+def test_files_that_are_missing(
+    project: Any, own: Tracking, prod: Tracking, trained: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    with using(own) as client:
+        experiment = client.get_experiment_by_name(PACKAGE).experiment_id
+        logged = client.create_logged_model(experiment, "lost", trained[0])
+        client.log_model_artifacts(logged.model_id, str(tmp_path))
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.create_registered_model("lost")
+        client.create_model_version("lost", f"models:/{logged.model_id}", trained[0])
+    shutil.rmtree(own.files / experiment / "models" / logged.model_id)
+    with pytest.raises(GaiaflowError, match="The files of lost 1 are missing in the store"):
+        promote(project, "lost")
+    assert traces(prod, "lost") == ([], [], [])
+
+
+def test_files_that_arrive_changed(
+    project: Any, prod: Tracking, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("changed")
+    real = copying.MlflowClient.log_model_artifacts
+
+    def change(self: Any, model_id: str, folder: str) -> None:
+        (Path(folder) / "profile.json").write_text("{}")
+        real(self, model_id, folder)
+
+    monkeypatch.setattr(copying.MlflowClient, "log_model_artifacts", change)
+    order = order_of(project, "changed", monkeypatch)
+    with pytest.raises(CantCopy, match="files in the MLflow of prod differ"):
+        copying.copy(Order(**order), lambda _: None)
+    assert traces(prod, "changed") == ([], [], [])
+
+
 # --- interrupted ---------------------------------------------------------------------------------
 
 
 def order_of(project: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `promote` would tell the program that copies."""
-    orders: list[dict[str, Any]] = []
 
-    def keep(_: Any, order: dict[str, Any], __: Any) -> tuple[int, bool]:
-        orders.append(order)
-        return 0, True
+    def keep(_: Any, order: dict[str, Any], __: Any) -> None:
+        raise Ordered(order)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, pytest.raises(Ordered) as caught:
         patch.setattr(promoting, "_copy", keep)
-        patch.setattr(Registry, "history", lambda self, name: [])
         promote(project, name)
-    return orders[0]
+    order: dict[str, Any] = caught.value.args[0]
+    return order
+
+
+class Ordered(Exception):
+    """Carries an order."""
+
+
+@contextmanager
+def copying_until(order: dict[str, Any], said: str) -> Iterator[subprocess.Popen[str]]:
+    """The program that copies, right after it has said something."""
+    command = [sys.executable, "-m", "gaiaflow.promotion"]
+    environ = {
+        **os.environ,
+        **clients.MLFLOW_CLIENT,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    }
+    with subprocess.Popen(
+        command,
+        cwd=TEMPLATE,
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps(order))
+        process.stdin.close()
+        while said not in (line := process.stdout.readline()):
+            assert line, "it has ended"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_killed_copy_leaves_no_version_and_the_next_one_cleans_up(
+    project: Any, prod: Tracking, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("killed")
+    with copying_until(order_of(project, "killed", monkeypatch), "writing") as process:
+        process.kill()
+        process.wait()
+    versions, runs, _ = traces(prod, "killed")
+    assert versions == [] and [run.info.status for run in runs] == ["RUNNING"]
+    assert promote(project, "killed").created
+    assert [len(found) for found in traces(prod, "killed")] == [1, 1, 1]
+
+
+def test_an_interrupted_copy_cleans_up(
+    project: Any, prod: Tracking, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("interrupted")
+    with copying_until(order_of(project, "interrupted", monkeypatch), "writing") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    assert traces(prod, "interrupted") == ([], [], [])
+
+
+def test_a_lost_connection(
+    project: Any, prod: Tracking, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("cut")
+    order = order_of(project, "cut", monkeypatch)
+    with way_to(prod) as (way, address):
+        order["target"]["MLFLOW_TRACKING_URI"] = address
+        with copying_until(order, "writing") as process:
+            way.kill()
+            assert process.stdout
+            last = json.loads(process.stdout.readlines()[-1])
+            assert process.wait(60) == 1
+    assert last["error"].startswith("The MLflow of prod failed: ")
+    assert "canary" not in last["error"]
+    assert traces(prod, "cut")[0] == []
+    assert promote(project, "cut").created
+    assert [len(found) for found in traces(prod, "cut")] == [1, 1, 1]
+
+
+@contextmanager
+def way_to(server: Tracking) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A way to a server that can be cut, as a `kubectl port-forward` can, and its address."""
+    command = [sys.executable, "-m", "gaiaflow.entrypoints.forward", "127.0.0.2", str(server.port)]
+    with subprocess.Popen(command, cwd=TEMPLATE) as way:
+        address = f"http://127.0.0.2:{server.port}"
+        try:
+            dataclasses.replace(server, env={"MLFLOW_TRACKING_URI": address}).wait()
+            yield way, address
+        finally:
+            way.kill()
