@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .servers import PACKAGE, TEMPLATE, Tracking, running
+from .servers import DIRECT, PACKAGE, TEMPLATE, Tracking, running
 
 if importlib.util.find_spec("mlflow") is None:
     collect_ignore_glob = ["test_*.py"]
@@ -59,7 +59,7 @@ def using(server: Tracking) -> Iterator[Any]:
     import mlflow
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.env.items():
+        for name, value in {**server.env, **DIRECT}.items():
             patch.setenv(name, value)
         mlflow.set_tracking_uri(server.url)
         mlflow.set_registry_uri(server.url)

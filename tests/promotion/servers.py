@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "template"
 PACKAGE = "forest_watch"
+DIRECT = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,127.0.0.2")
 LIMIT = 120  # seconds until a server answers; some seconds on a quiet machine
 
 
@@ -79,6 +79,7 @@ def running(folder: Path, name: str, python: str | Path = sys.executable) -> Ite
     environ = {
         **os.environ,
         **server.env,
+        **DIRECT,
         "PYTHONPATH": str(TEMPLATE),
         "MLFLOW_EXPERIMENT_NAME": PACKAGE,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -29,7 +29,7 @@ from gaiaflow.release import promoting
 from gaiaflow.release.promoting import Promotion
 
 from .conftest import COMMIT, TAGS, using
-from .servers import PACKAGE, TEMPLATE, Tracking
+from .servers import DIRECT, PACKAGE, TEMPLATE, Tracking
 
 Register = Callable[..., int]
 
@@ -216,13 +216,13 @@ def test_files_that_arrive_changed(
     project: Any, prod: Tracking, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register("changed")
-    real = copying.MlflowClient.log_model_artifacts
+    real = mlflow.MlflowClient.log_model_artifacts
 
     def change(self: Any, model_id: str, folder: str) -> None:
         (Path(folder) / "profile.json").write_text("{}")
         real(self, model_id, folder)
 
-    monkeypatch.setattr(copying.MlflowClient, "log_model_artifacts", change)
+    monkeypatch.setattr(mlflow.MlflowClient, "log_model_artifacts", change)
     order = order_of(project, "changed", monkeypatch)
     with pytest.raises(CantCopy, match="files in the MLflow of prod differ"):
         copying.copy(Order(**order), lambda _: None)
@@ -256,6 +256,7 @@ def copying_until(order: dict[str, Any], said: str) -> Iterator[subprocess.Popen
     environ = {
         **os.environ,
         **clients.MLFLOW_CLIENT,
+        **DIRECT,
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     }
