@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,14 @@ def test_every_secret_is_documented(rendered: Objects) -> None:
 
 
 @pytest.fixture
-def planted(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def planted(project: Path, tmp_path: Path) -> Iterator[Path]:
     """The project with a canary for every secret, in `.env` and in the environment."""
     copy = shutil.copytree(project, tmp_path / "copy")
     for folder in (copy, *(copy / "deploy" / f"project-{stage}" for stage in STAGES)):
         text = "".join(f"{name}={CANARY}\n" for name in SECRETS)
         (folder / ".env").write_text(text, encoding="utf-8")
-    for name in SECRETS:  # where older releases of Kustomize look, too
-        monkeypatch.setitem(local.env, name, CANARY)
-    return copy
+    with local.env(**dict.fromkeys(SECRETS, CANARY)):  # older releases of Kustomize look there
+        yield copy
 
 
 def test_kustomize_renders_no_secret(planted: Path, kustomize: Render, stage: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,7 +115,7 @@ class Mlflow:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
         path = request.url.path.partition("/api/2.0/mlflow/")[2]
-        answers = {
+        answers: dict[str, Callable[[httpx.Request], Any]] = {
             "registered-models/search": self._models,
             "registered-models/get": self._model,
             "model-versions/search": self._versions,
@@ -165,21 +166,21 @@ class Asked:
         self.own, self.prod = Mlflow(), Mlflow(versions=[])
         self.order: Any = None
 
-        def registry(server: Server) -> Registry:
-            made = Registry(server)
-            double = self.prod if server.stage else self.own
-            made._client = httpx.Client(
-                base_url=server.url, auth=server.login, transport=httpx.MockTransport(double)
-            )
-            return made
-
         def copy(_: Project, order: Any, __: Any) -> tuple[int, bool]:
             self.order = order
             self.prod.versions = [{"version": "4", "run_id": "new", "tags": order["identity"]}]
             return 4, True
 
-        patch.setattr(promoting, "Registry", registry)
+        patch.setattr(promoting, "Registry", self.registry)
         patch.setattr(promoting, "_copy", copy)
+
+    def registry(self, server: Server) -> Registry:
+        made = Registry(server)
+        double = self.prod if server.stage else self.own
+        made._client = httpx.Client(
+            base_url=server.url, auth=server.login, transport=httpx.MockTransport(double)
+        )
+        return made
 
     def promote(self, version: int = 1, **changes: str) -> Promotion:
         project = self.project.replaced(changes)
@@ -302,6 +303,11 @@ def test_what_does_not_answer_as_it_should(
     assert SECRET not in str(caught.value)
 
 
+def test_a_certificate_is_where_the_project_is(project: Project) -> None:
+    changed = with_settings(project, PROD_MLFLOW_TRACKING_SERVER_CERT_PATH="ca.pem")
+    assert tracking.server(changed, "prod", {}).certificate == str(project.root / "ca.pem")
+
+
 def test_a_token(project: Project) -> None:
     changed = with_settings(
         project, PROD_MLFLOW_TRACKING_PASSWORD="", PROD_MLFLOW_TRACKING_TOKEN="abc"
@@ -311,7 +317,7 @@ def test_a_token(project: Project) -> None:
 
 
 def test_hints_name_the_registry(asked: Asked) -> None:
-    there = promoting.Registry(tracking.server(asked.project, "prod", {}))
+    there = asked.registry(tracking.server(asked.project, "prod", {}))
     with pytest.raises(GaiaflowError, match=r"models --in prod$"):
         there.history("landcover")
     asked.prod.versions = [{"version": "1", "run_id": "abc", "tags": {}}]

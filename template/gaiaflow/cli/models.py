@@ -45,6 +45,8 @@ class Models(InRegistry):
         elif versions:
             columns = ["MODEL", "VERSION", "ALIAS", "REGISTERED", "METRICS"]
             console.out.print(console.table(columns, [_row(version) for version in versions]))
+        elif self.stage:
+            console.err.print(f"No model is registered in the MLflow of {self.stage}.")
         else:
             console.err.print(
                 "No model is registered. A run of the example `landcover` registers one."

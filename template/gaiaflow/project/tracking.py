@@ -98,7 +98,10 @@ def server(project: Project, stage: str = "", environ: Mapping[str, str] = os.en
             f"In .env, set {prefix}{_URI}, {prefix}{_USERNAME} and {prefix}{_PASSWORD} "
             f"(or {prefix}{_TOKEN})."
         )
-    return Server(stage, {**given, _URI: _checked(given[_URI], prefix)})
+    given[_URI] = _checked(given[_URI], prefix)
+    if _CERTIFICATE in given:  # else, it would depend on the current folder
+        given[_CERTIFICATE] = str(project.root / given[_CERTIFICATE])
+    return Server(stage, given)
 
 
 def _checked(uri: str, prefix: str) -> str:
