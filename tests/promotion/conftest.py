@@ -53,6 +53,13 @@ def prod(servers: dict[str, Tracking]) -> Tracking:
     return servers["prod"]
 
 
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy leads to these servers."""
+    for name, value in DIRECT.items():
+        monkeypatch.setenv(name, value)
+
+
 @contextmanager
 def using(server: Tracking) -> Iterator[Any]:
     """Let MLflow's client in this process use a server."""
