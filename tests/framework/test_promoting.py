@@ -420,7 +420,7 @@ def test_the_command(
     assert (name, version, source.stage, target.stage) == ("landcover", 7, "staging", "prod")
     shown = capsys.readouterr()
     assert shown.out == "It is version 4 of landcover in prod: https://mlflow.example.com\n"
-    assert "To use it there, instead of version 3: python3 mlops_manager.py" in shown.err
+    assert "Now, version 3 is the champion there. To use this one: python3" in shown.err
     assert "promote landcover 4 --in prod" in shown.err
 
 

@@ -125,10 +125,14 @@ def register(own: Tracking, trained: tuple[str, str]) -> Callable[..., int]:
 def project(own: Tracking, prod: Tracking) -> Any:
     """A project whose settings name both servers."""
     stage = {f"PROD_{name}": value for name, value in prod.env.items()}
-    airflow = {"AIRFLOW_USER": "admin", "AIRFLOW_PASSWORD": "canary-airflow"}
+    others = {
+        **{"AIRFLOW_USER": "admin", "AIRFLOW_PASSWORD": "canary-airflow"},
+        **{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "canary-store"},
+        **{"AWS_DEFAULT_REGION": "us-east-1", "S3_BUCKET": "gaiaflow"},
+    }
     return SimpleNamespace(
         root=TEMPLATE,  # where gaiaflow is
-        env={**own.env, **stage, **airflow},
+        env={**own.env, **stage, **others},
         url=lambda name: own.url if name == "MLFLOW_PORT" else "http://127.0.0.1:1",
         identity=SimpleNamespace(package=PACKAGE),
         environment=SimpleNamespace(python=Path(sys.executable)),

@@ -29,6 +29,11 @@ class InRegistry(cli.Application):
         help="in the MLflow of staging or prod, instead of this project's",
     )
 
+    @property
+    def option(self) -> str:
+        """The same option, for a command to paste."""
+        return f" --in {self.stage}" if self.stage else ""
+
     def registry(self) -> Registry:
         return Registry(tracking.server(common.project(), str(self.stage)))
 
@@ -75,7 +80,7 @@ class Promote(InRegistry):
         if not version.isascii() or not version.isdigit():
             raise WrongUse(
                 f"{version!r} is not a version, such as 3.\n"
-                f"List them: python3 mlops_manager.py models {name}"
+                f"List them: python3 mlops_manager.py models {name}{self.option}"
             )
         if self.to:
             return self._copy(name, int(version))
@@ -126,9 +131,13 @@ def _show(done: Promotion) -> None:
     if done.champion == done.target.version:
         console.err.print("It is the champion there.")
         return
-    now = f"instead of version {done.champion}" if done.champion else "which has no champion yet"
+    now = f"version {done.champion}" if done.champion else "no version"
     use = f"python3 mlops_manager.py promote {done.name} {done.target.version}"
-    console.err.print(f"To use it there, {now}: {use} --in {done.target.stage}", soft_wrap=True)
+    console.err.print(
+        f"Now, {now} is the champion there. To use this one: {use} --in {done.target.stage}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _row(version: Version) -> list[str]:
