@@ -1,4 +1,4 @@
-"""The registered models in this project's MLflow, and which version is the champion.
+"""The registered models in an MLflow, and which version is the champion.
 
 Uses its REST API (https://mlflow.org/docs/latest/rest-api.html): MLflow's own client is not in the
 managers' environment, and takes more than a second to import.
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
+import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,16 +18,15 @@ from typing import Any
 
 import httpx
 
+from gaiaflow.project import inherited
 from gaiaflow.project.errors import GaiaflowError
-from gaiaflow.project.project import Project
+from gaiaflow.project.tracking import CHAMPION_SINCE, Server
 
 CHAMPION = "champion"  # the alias of the version that is served and makes maps
-SINCE = "champion_since"  # the tag of versions that are or were the champion: ISO 8601, UTC
 
 _MODELS = ("registered-models/search", "registered_models")
 _PAGE = 200  # entries; MLflow allows more
 _START_IT = "Start it: python3 mlops_manager.py start --service mlflow"
-_LIST = "List all: python3 mlops_manager.py models"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Run:
     run_id: str
     name: str
     url: str
+    experiment_id: str
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
@@ -72,12 +75,34 @@ class Run:
 
 
 class Registry:
-    """A client of this project's model registry."""
+    """A client of a model registry: this project's own, or that of a stage.
 
-    def __init__(self, project: Project) -> None:
-        self.url = project.url("MLFLOW_PORT")
-        login = (project.env["MLFLOW_TRACKING_USERNAME"], project.env["MLFLOW_TRACKING_PASSWORD"])
-        self._client = httpx.Client(base_url=self.url, auth=login, timeout=30, trust_env=False)
+    Raises:
+        GaiaflowError: the certificate in its settings can't be read.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.url = server, server.url
+        bearer = {"Authorization": f"Bearer {server.token}"} if server.token else {}
+        try:
+            certificate = server.certificate
+            verify = ssl.create_default_context(cafile=certificate) if certificate else True
+        except OSError as error:
+            raise GaiaflowError(f"The certificate {certificate} can't be read: {error}") from None
+        self._client = httpx.Client(
+            base_url=server.url,
+            auth=server.login,
+            headers={} if server.login else bearer,
+            timeout=httpx.Timeout(30, connect=10),
+            verify=verify,
+            # Proxies; those of SOCKS need a package that isn't there.
+            trust_env=not server.is_local and not inherited.without_socks(os.environ),
+        )
+
+    @property
+    def option(self) -> str:
+        """The option of commands that chooses this registry, with a space in front."""
+        return f" --in {self.server.stage}" if self.server.stage else ""
 
     def versions(self, name: str = "") -> list[Version]:
         """The versions of a model, or of all models, with metrics; those of a model newest first.
@@ -99,13 +124,34 @@ class Registry:
         if name and name not in names:
             near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise GaiaflowError(f"There is no model {name!r}.{hint}\n{_LIST}")
+            raise GaiaflowError(
+                f"There is no model {name!r}{self._there}.{hint}\n"
+                f"List all: python3 mlops_manager.py models{self.option}"
+            )
         return [
             version
             for model in models
             if name in {"", model["name"]}
             for version in self._versions_of(model)
         ]
+
+    def version(self, name: str, version: int) -> Version:
+        """One version, without metrics.
+
+        Raises:
+            GaiaflowError: there is no such version, or MLflow does not answer.
+        """
+        return self._find(self.history(name), name, version)
+
+    def tags(self, name: str) -> dict[str, str] | None:
+        """The tags of a registered model; None if there is no such model."""
+        answer = self._ask("GET", "registered-models/get", params={"name": name}, missing_ok=True)
+        return _pairs(answer["registered_model"].get("tags", [])) if answer else None
+
+    def experiment(self, experiment_id: str) -> str:
+        """The name of an experiment."""
+        answer = self._ask("GET", "experiments/get", params={"experiment_id": experiment_id})
+        return str(answer["experiment"]["name"])
 
     def promote(self, name: str, version: int) -> Version | None:
         """Make a version the champion, and return the previous one.
@@ -114,15 +160,15 @@ class Registry:
             GaiaflowError: there is no such version, or MLflow does not answer.
         """
         versions = self.history(name)
-        if version not in {found.version for found in versions}:
-            known = ", ".join(str(found.version) for found in versions) or "none"
-            raise GaiaflowError(f"{name} has no version {version}. It has: {known}.")
+        self._find(versions, name, version)
         previous = next((found for found in versions if found.is_champion), None)
         if previous is None or previous.version != version:
             self._make_champion(name, version)
-            self._tag(name, version, SINCE, datetime.now(UTC).isoformat(timespec="seconds"))
-            if previous and SINCE not in previous.tags:  # promoted by an older release
-                self._tag(name, previous.version, SINCE, previous.registered)
+            self._tag(
+                name, version, CHAMPION_SINCE, datetime.now(UTC).isoformat(timespec="seconds")
+            )
+            if previous and CHAMPION_SINCE not in previous.tags:  # promoted by an older release
+                self._tag(name, previous.version, CHAMPION_SINCE, previous.registered)
         return previous
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
@@ -141,20 +187,20 @@ class Registry:
         if current is None:
             raise GaiaflowError(
                 f"{name} has no champion.\n"
-                f"Choose one: python3 mlops_manager.py promote {name} VERSION"
+                f"Choose one: python3 mlops_manager.py promote {name} VERSION{self.option}"
             )
-        before = [found for found in versions if SINCE in found.tags and found != current]
-        if until := current.tags.get(SINCE):
-            before = [found for found in before if found.tags[SINCE] <= until]
+        before = [found for found in versions if CHAMPION_SINCE in found.tags and found != current]
+        if until := current.tags.get(CHAMPION_SINCE):
+            before = [found for found in before if found.tags[CHAMPION_SINCE] <= until]
         if not before:
             raise GaiaflowError(
                 f"No version of {name} is known to have been the champion before {current.version}."
-                f"\nChoose one: python3 mlops_manager.py promote {name} VERSION"
+                f"\nChoose one: python3 mlops_manager.py promote {name} VERSION{self.option}"
             )
-        previous = max(before, key=lambda found: (found.tags[SINCE], found.version))
+        previous = max(before, key=lambda found: (found.tags[CHAMPION_SINCE], found.version))
         self._make_champion(name, previous.version)
-        if SINCE in current.tags:
-            gone = {"name": name, "version": str(current.version), "key": SINCE}
+        if CHAMPION_SINCE in current.tags:
+            gone = {"name": name, "version": str(current.version), "key": CHAMPION_SINCE}
             self._ask("DELETE", "model-versions/delete-tag", json=gone)
         return current, previous
 
@@ -204,6 +250,7 @@ class Registry:
             run_id,
             str(info.get("run_name", "")),
             f"{self.url}/#/experiments/{info['experiment_id']}/runs/{run_id}",
+            str(info["experiment_id"]),
             _pairs(data.get("tags", [])),
             _pairs(data.get("params", [])),
             {str(metric["key"]): float(metric["value"]) for metric in data.get("metrics", [])},
@@ -227,21 +274,55 @@ class Registry:
             if not token:
                 return entries
 
+    @property
+    def _there(self) -> str:
+        return f" in {self.server.name}" if self.server.stage else ""
+
+    def _find(self, versions: Sequence[Version], name: str, version: int) -> Version:
+        for found in versions:
+            if found.version == version:
+                return found
+        known = ", ".join(str(found.version) for found in versions) or "none"
+        raise GaiaflowError(f"{name} has no version {version}{self._there}. It has: {known}.")
+
     def _ask(self, method: str, path: str, missing_ok: bool = False, **content: Any) -> Any:
         try:
             answer = self._client.request(method, f"/api/2.0/mlflow/{path}", **content)
         except httpx.HTTPError as error:
-            raise GaiaflowError(f"MLflow does not answer at {self.url}.\n{_START_IT}") from error
+            raise GaiaflowError(self._no_answer(error)) from error
         if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
             return {}
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            raise GaiaflowError(
+            raise GaiaflowError(self._rejected())
+        if not answer.is_success:
+            name = self.server.name if self.server.stage else "MLflow"
+            what = f"{answer.status_code} {answer.text[:500]}".strip()
+            raise GaiaflowError(f"{name[0].upper()}{name[1:]} failed: {what}")
+        try:
+            return answer.json()
+        except ValueError:
+            raise GaiaflowError(f"What answers at {self.url} is not MLflow.") from None
+
+    def _no_answer(self, error: httpx.HTTPError) -> str:
+        if not self.server.stage:
+            return f"MLflow does not answer at {self.url}.\n{_START_IT}"
+        setting = f"{self.server.stage.upper()}_MLFLOW_TRACKING_URI"
+        return (
+            f"The MLflow of {self.server.stage} does not answer at {self.url}: {error}\n"
+            f"Check {setting} in .env and the way there, such as a `kubectl port-forward`."
+        )
+
+    def _rejected(self) -> str:
+        if not self.server.stage:
+            return (
                 "MLflow rejects the password in .env: did it change while MLflow was running?\n"
                 "Restart it: python3 mlops_manager.py restart"
             )
-        if answer.is_error:
-            raise GaiaflowError(f"MLflow failed: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
+        setting = f"{self.server.stage.upper()}_MLFLOW_TRACKING"
+        return (
+            f"The MLflow of {self.server.stage} rejects the log-in.\n"
+            f"Check {setting}_USERNAME and {setting}_PASSWORD (or {setting}_TOKEN) in .env."
+        )
 
 
 def _pairs(entries: list[dict[str, Any]]) -> dict[str, str]:

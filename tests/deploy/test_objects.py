@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
-from plumbum import ProcessExecutionError
+from plumbum import ProcessExecutionError, local
+
+from gaiaflow.project.clients import CREDENTIALS
 
 from tests.deploy.conftest import (
     IMAGE,
+    STAGES,
     TAKE_SECRETS,
     Objects,
     Render,
@@ -29,6 +32,13 @@ from tests.kubernetes.releases import RELEASES
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "airflow-on-a-cluster.md"
 DOCUMENTED = set(re.findall(r"^\| `([a-z-]+)` \|", HOW_TO.read_text(encoding="utf-8"), re.M))
+
+CANARY = "canary-9f3b"
+SECRETS = (
+    *CREDENTIALS,
+    *("SERVING_KEY", "MLFLOW_BACKEND_STORE_URI", "AIRFLOW_CONN_LOGS", "GITHUB_TOKEN"),
+    *("PROD_MLFLOW_TRACKING_PASSWORD", "STAGING_MLFLOW_TRACKING_TOKEN"),
+)
 
 
 @pytest.fixture(params=["airflow", "science"])
@@ -66,6 +76,25 @@ def test_every_secret_is_documented(rendered: Objects) -> None:
     assert named, "pods need secrets"
     assert named <= DOCUMENTED
     assert not [each for each in rendered if each["kind"] == "Secret"]
+
+
+@pytest.fixture
+def planted(project: Path, tmp_path: Path) -> Iterator[Path]:
+    """The project with a canary for every secret, in `.env` and in the environment."""
+    copy = shutil.copytree(project, tmp_path / "copy")
+    for folder in (copy, *(copy / "deploy" / f"project-{stage}" for stage in STAGES)):
+        text = "".join(f"{name}={CANARY}\n" for name in SECRETS)
+        (folder / ".env").write_text(text, encoding="utf-8")
+    with local.env(**dict.fromkeys(SECRETS, CANARY)):  # older releases of Kustomize look there
+        yield copy
+
+
+def test_kustomize_renders_no_secret(planted: Path, kustomize: Render, stage: str) -> None:
+    assert CANARY not in kustomize(planted / "deploy" / f"project-{stage}")
+
+
+def test_helm_renders_no_secret(planted: Path, helm: Render, stage: str) -> None:
+    assert CANARY not in helm(stage)
 
 
 def test_selectors_find_pods(rendered: Objects) -> None:

@@ -37,14 +37,16 @@ object_store = "seaweedfs"
 kubernetes = false
 """
 
+# Settings with a value of their own in each project that isn't secret.
+PUBLIC = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
+
 
 def secrets_of(project: Project) -> list[str]:
     """The values in a project's `.env` that nobody else may see."""
     from gaiaflow.project.settings import SETTINGS
 
-    public = {"COMPOSE_PROJECT_NAME", "CONTAINER_UID", "MLFLOW_TRACKING_USERNAME"}
     made = [setting.name for setting in SETTINGS if setting.make]
-    return [project.env[name] for name in made if name not in public]
+    return [project.env[name] for name in made if name not in PUBLIC]
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from gaiaflow.mlflow_client import Registry, Version
 from gaiaflow.objects import Object
 from gaiaflow.project import request_files
 from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.tracking import Server
 
 from .commands import manage
 
@@ -105,6 +107,8 @@ def mlflow(request: httpx.Request) -> httpx.Response:
         return httpx.Response(
             200, json={"registered_models": [{"name": "landcover", "aliases": aliases}]}
         )
+    if path == "registered-models/get":
+        return httpx.Response(200, json={"registered_model": {"name": "landcover"}})
     if path == "model-versions/search":
         found = [
             version(1, "old", NOON, champion_since="2026-11-27T12:00:01+00:00"),
@@ -279,6 +283,106 @@ def test_what_there_is_not(finder: Finder, thing: str, says: str) -> None:
     with pytest.raises(GaiaflowError) as caught:
         finder.find(thing)
     assert says in str(caught.value)
+
+
+PROMOTED = {
+    "gaiaflow.promoted.registry": "https://staging.example.com",
+    "gaiaflow.promoted.model": "models:/landcover/2",
+    "gaiaflow.promoted.run_id": "new",
+    "gaiaflow.promoted.by": "anna",
+    "gaiaflow.promoted.at": "2026-11-27T12:30:00+00:00",
+}
+
+
+def promoted_from(answers: bool) -> Callable[[Server], Registry]:
+    """Registries: that of prod has a copy of the version that staging has, if that answers."""
+
+    def copies(request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api/2.0/mlflow/")
+        if path == "registered-models/search":
+            return httpx.Response(200, json={"registered_models": [{"name": "landcover"}]})
+        if path == "model-versions/search":
+            found = [version(5, "new", NOON + 1800, **PROMOTED)]
+            return httpx.Response(200, json={"model_versions": found})
+        return mlflow(request)
+
+    def originals(request: httpx.Request) -> httpx.Response:
+        if not answers:
+            raise httpx.ConnectError("refused")
+        return mlflow(request)
+
+    def registry(server: Server) -> Registry:
+        made = Registry(server)
+        double = {"prod": copies, "staging": originals}.get(server.stage, empty)
+        made._client = httpx.Client(
+            base_url=server.url, transport=httpx.MockTransport(double), trust_env=False
+        )
+        return made
+
+    def empty(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, json={})
+
+    return registry
+
+
+@pytest.fixture
+def stages(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Finder]:
+    """Look in prod, where staging is known, too."""
+
+    def look(answers: bool) -> Finder:
+        monkeypatch.setattr(finding, "Registry", promoted_from(answers))
+        for stage in ("staging", "prod"):
+            monkeypatch.setenv(
+                f"{stage.upper()}_MLFLOW_TRACKING_URI", f"https://{stage}.example.com"
+            )
+        return Finder(finder._project, lambda _: None, "prod")
+
+    return look
+
+
+def test_a_promoted_model(stages: Callable[[bool], Finder]) -> None:
+    found = stages(True).find("landcover")
+    assert found.model and found.model.promoted and found.uses is None
+    origin = found.model.promoted.origin
+    assert (
+        origin
+        and origin.training
+        and (origin.uri, origin.aliases)
+        == (
+            "models:/landcover/2",
+            ("champion",),
+        )
+    )
+    text = shown(found)
+    for words in (
+        "promoted from  models:/landcover/2 (champion), registered",
+        "in https://staging.example.com, 2026-11-27",
+        "by anna",
+        "https://staging.example.com/#/experiments/1/runs/new",
+        "landcover, a copy  https://prod.example.com/#/experiments/1/runs/new",
+        "DAG run  landcover, manual__1  in the Airflow of where it was trained",
+    ):
+        assert words in text
+    assert text.count(COMMIT) == 1
+    assert json.loads(json.dumps(found.as_json()))["model"]["promoted"]["missing"] is None
+
+
+def test_a_promoted_model_whose_origin_does_not_answer(
+    stages: Callable[[bool], Finder],
+) -> None:
+    text = shown(stages(False).find("landcover/5"))
+    for words in (
+        "promoted from  models:/landcover/2 in https://staging.example.com, 2026-11-27",
+        "not read  this project's MLflow does not have it; The MLflow of staging does not answer",
+        f"commit  {COMMIT}, with uncommitted changes",
+        "data  features, digest 1234abcd",
+    ):
+        assert words in text
+
+
+def test_a_stage_has_models_only(stages: Callable[[bool], Finder]) -> None:
+    with pytest.raises(GaiaflowError, match="There is no model 'Anna-7' in the MLflow of prod"):
+        stages(True).find("Anna-7")
 
 
 def test_without_a_champion_it_is_the_newest() -> None:

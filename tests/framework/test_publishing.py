@@ -22,6 +22,7 @@ from gaiaflow.release import images
 from gaiaflow.release.publishing import checked_out
 
 from .commands import manage
+from .conftest import secrets_of
 from .doctor import script
 from .releases import Ready
 
@@ -146,6 +147,8 @@ def test_both_images_are_those_of_the_tag(ready: Ready, engine: Engine, builds: 
         f"build package localhost:5000/team/forest:v1.2.0 {commit} false ls: "
     )
     assert airflow.startswith("build --build-arg LOCK=production airflow-init ")
+    said = done.stdout + done.stderr + package + airflow
+    assert not [secret for secret in secrets_of(ready.project) if secret in said]
     pushed = "localhost:5000/team/forest"
     query = "tag=v1.2.0&repo=localhost%3A5000%2Fteam%2Fforest"
     assert engine.asked == [

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 from .conftest import Project, execute, person
 
-ROOMS = ("monitoring", "rasters", "serving", "stac")  # of the project's environment
+ROOMS = ("monitoring", "promotion", "rasters", "serving", "stac")  # of the project's environment
 PLACES = ("template/gaiaflow", "tests")
 
 

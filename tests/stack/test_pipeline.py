@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from benchmarks.airflow_api import AirflowApi
+from tests.promotion.servers import running
 
 from .conftest import Project, execute, wait_for
 
@@ -185,6 +186,29 @@ def test_the_lineage_of_its_map(
     shown = stack.manage("lineage", "sample-landcover-v1").out
     for words in (head, training["url"], run["url"], training["data"][0]["digest"]):
         assert words in shown
+
+
+def test_the_model_gets_to_production(stack: Project, run: Any, tmp_path: Path) -> None:
+    """By the commands that a person types, to a second MLflow; more of it in tests/promotion."""
+    with running(tmp_path / "prod", "prod", stack.python) as prod:
+        prod.wait()
+        settings = {f"PROD_{name}": value for name, value in prod.env.items()}
+        promote = ("promote", "landcover", "1", "--to", "prod")
+        done = stack.manage(*promote, "--json", **settings)
+        assert done.json()["target"] == {"stage": "prod", "registry": prod.url, "version": 1}
+        assert done.json()["created"] and done.json()["champion"] is None
+        again = stack.manage(*promote, **settings)
+        assert (again.code, again.out) == (0, "")
+        assert "It is version 1 of landcover in prod already." in again.err
+        used = stack.manage("promote", "landcover", "1", "--in", "prod", **settings)
+        [there] = stack.manage("models", "--in", "prod", "--json", **settings).json()
+        found = stack.manage("lineage", "landcover", "--in", "prod", "--json", **settings).json()
+        said = [done, again, used]
+    assert there["aliases"] == ["champion"] and there["metrics"]["accuracy"] > 0.85
+    origin = found["model"]["promoted"]["origin"]
+    assert origin["training"]["dag_run"]["run_id"] == run["run_id"]
+    assert origin["training"]["code"] == found["model"]["training"]["code"]
+    assert prod.password not in "".join(each.out + each.err for each in said) + json.dumps(there)
 
 
 def test_the_map_can_be_taken_out(stack: Project, run: Any, tmp_path: Path) -> None:

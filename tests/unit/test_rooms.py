@@ -29,7 +29,7 @@ ROOMS = {
     "minikube": {"project", "backends"},
     "doctor": {"project", "services", "console"},
     "update": {"project", "console"},
-    "release": {"project", "backends", "doctor"},
+    "release": {"project", "mlflow_client", "backends", "doctor"},
     "notifying": {"project"},  # also inside Airflow
     "cli": {
         *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
@@ -45,6 +45,7 @@ ROOMS = {
     # The project's environment.
     "contracts": set[str](),
     "monitoring": {"stac"},
+    "promotion": {"project"},
     "rasters": {"web"},
     "serving": {"project"},
     "smoke": {"project"},
@@ -64,6 +65,7 @@ PACKAGES = {
         *("titiler", "uvicorn"),
     },
     "monitoring": {"matplotlib", "mlflow", "numpy", "pandas", "scipy"},
+    "promotion": {"mlflow", "requests"},
     "rasters": {
         *("affine", "boto3", "botocore", "geopandas", "numpy", "pandas", "rasterio"),
         *("shapely", "threadpoolctl"),

@@ -14,8 +14,18 @@ from rich.tree import Tree
 from gaiaflow import console
 from gaiaflow.cli import common
 from gaiaflow.cli.common import DONE
+from gaiaflow.cli.models import InRegistry
 from gaiaflow.lineage.finding import Finder
-from gaiaflow.lineage.things import Code, DagRun, Lineage, Model, Product, Training, Uses
+from gaiaflow.lineage.things import (
+    Code,
+    DagRun,
+    Lineage,
+    Model,
+    Product,
+    Promotion,
+    Training,
+    Uses,
+)
 
 _PATIENCE = 2.0  # seconds until progress is shown
 _METRICS = 4
@@ -23,14 +33,15 @@ _PRODUCTS = 20
 _UNKNOWN = "unknown"
 
 
-class Lineages(cli.Application):
+class Lineages(InRegistry):
     """Show what THING was made from and what was made with it: a model, a product, a request id"""
 
     as_json = cli.Flag("--json", help="print {kind, product, answer, model, uses}")
 
     def main(self, thing: str) -> int:
         with console.Progress() as progress:
-            found = Finder(common.project(), _Later(progress, thing)).find(thing)
+            later = _Later(progress, thing)
+            found = Finder(common.project(), later, str(self.stage)).find(thing)
         if self.as_json:
             console.print_json(found.as_json())
         else:
@@ -64,7 +75,7 @@ def tree(lineage: Lineage) -> Tree:
     else:
         model: Any = lineage.model
         top = _tree(_title(model))
-        _add_training(top, model.training)
+        _add_origins(top, model)
     if lineage.uses:
         _add_uses(top, lineage.uses)
     return top
@@ -82,7 +93,28 @@ def _add_model(top: Tree, model: Model | None, uri: str | None) -> None:
     if model is None:
         _line(top, "model", f"{uri}, no longer registered" if uri else _UNKNOWN)
     else:
-        _add_training(_line(top, "model", _title(model)), model.training)
+        _add_origins(_line(top, "model", _title(model)), model)
+
+
+def _add_origins(top: Tree, model: Model) -> None:
+    """What a version was made from; of a copy, what the original was made from."""
+    if promoted := model.promoted:
+        _add_promotion(top, promoted)
+    if promoted and promoted.origin and model.training:
+        _line(top, "MLflow run", f"{model.training.name}, a copy  {model.training.url}")
+    else:
+        _add_training(top, model.training)
+
+
+def _add_promotion(top: Tree, promoted: Promotion) -> None:
+    by = f" by {promoted.by}" if promoted.by else ""
+    when = f"{_local(promoted.at)}{by}"
+    if origin := promoted.origin:
+        line = _line(top, "promoted from", f"{_title(origin)}, in {promoted.registry}, {when}")
+        _add_origins(line, origin)
+    else:
+        line = _line(top, "promoted from", f"{promoted.model} in {promoted.registry}, {when}")
+        _line(line, "not read", f"{promoted.missing}. What follows was copied with it")
 
 
 def _add_training(top: Tree, training: Training | None) -> None:
@@ -108,7 +140,8 @@ def _add_dag_run(top: Tree, run: DagRun | None) -> None:
         _line(top, "DAG run", _UNKNOWN)
         return
     state = f" ({run.state})" if run.state else ""
-    _line(top, "DAG run", f"{run.dag_id}, {run.run_id}{state}  {run.url}")
+    where = run.url or "in the Airflow of where it was trained"
+    _line(top, "DAG run", f"{run.dag_id}, {run.run_id}{state}  {where}")
 
 
 def _add_code(top: Tree, code: Code, *, in_mlflow: bool) -> None:

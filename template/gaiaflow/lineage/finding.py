@@ -18,15 +18,18 @@ from gaiaflow.lineage.things import (
     Lineage,
     Model,
     Product,
+    Promotion,
     Training,
     Uses,
 )
 from gaiaflow.mlflow_client import Registry, Run, Version
 from gaiaflow.objects import Bucket
-from gaiaflow.project import request_files
+from gaiaflow.project import request_files, tracking
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
 from gaiaflow.project.request_files import RequestFile
+from gaiaflow.project.tracking import FILES, PROMOTED
+from gaiaflow.project.variables import STAGES
 
 PRODUCTS = "products/"  # where collections of STAC items are
 
@@ -42,10 +45,12 @@ class Finder:
 
     Args:
         say: is told what is being read.
+        stage: look in the MLflow of a stage, which has models only.
     """
 
-    def __init__(self, project: Project, say: Say) -> None:
-        self._registry = Registry(project)
+    def __init__(self, project: Project, say: Say, stage: str = "") -> None:
+        self._project, self._stage = project, stage
+        self._registry = Registry(tracking.server(project, stage))
         self._bucket = Bucket(project)
         self._airflow = Airflow(project)
         self._say = say
@@ -65,6 +70,11 @@ class Finder:
         names = self._registry.names()
         if (model := named_model(thing, names)) or thing.startswith("models:/"):
             return self._of_model(*(model or split_model(thing)))
+        if self._stage:
+            raise GaiaflowError(
+                f"There is no model {thing!r} in {self._registry.server.name}.\n"
+                f"List models: python3 mlops_manager.py models --in {self._stage}"
+            )
         if thing.endswith(".json") and (file := Path(thing)).is_file():
             return self._of_product(str(file), read_item(file))
         items = self._items()
@@ -80,6 +90,8 @@ class Finder:
     def _of_model(self, name: str, wanted: str) -> Lineage:
         versions = self._registry.history(name)
         version = choose(versions, name, wanted)
+        if self._stage:
+            return Lineage("model", model=self._model(version))
         uri = f"models:/{name}/{version.version}"
         products = [
             item_id(key)
@@ -95,27 +107,77 @@ class Finder:
         )
         return Lineage("model", model=self._model(version), uses=uses)
 
-    def _model(self, version: Version) -> Model:
-        self._say(f"{version.name} {version.version} in MLflow")
-        run = self._registry.run(version.run_id)
+    def _model(self, version: Version, registry: Registry | None = None) -> Model:
+        """A version in this registry, or another one."""
+        registry = registry or self._registry
+        self._say(f"{version.name} {version.version} in {registry.server.name}")
+        run = registry.run(version.run_id)
+        promoted = self._promotion(version, registry)
+        is_here = promoted is None and not registry.server.stage
         return Model(
             f"models:/{version.name}/{version.version}",
             version.name,
             version.version,
             version.aliases,
             version.registered,
-            self._training(run) if run else None,
+            self._training(run, is_here) if run else None,
+            promoted,
         )
 
-    def _training(self, run: Run) -> Training:
+    def _promotion(self, version: Version, registry: Registry) -> Promotion | None:
+        tags = version.tags
+        model, run_id = (tags.get(f"{PROMOTED}{name}") for name in ("model", "run_id"))
+        if not model or not run_id:
+            return None
+        origin, missing = self._origin(model, run_id, registry)
+        return Promotion(
+            tags.get(f"{PROMOTED}registry", ""),
+            model,
+            run_id,
+            tags.get(f"{PROMOTED}commit"),
+            tags.get(f"{PROMOTED}by"),
+            tags.get(f"{PROMOTED}at"),
+            tags.get(FILES),
+            origin,
+            missing,
+        )
+
+    def _origin(self, uri: str, run_id: str, registry: Registry) -> tuple[Model | None, str | None]:
+        """The version that another one is a copy of, or why it can't be read.
+
+        Its registry may have had another address from where it was copied. So any that is known
+        here will do if it has the version with that run: runs have random ids.
+        """
+        name, number = split_model(uri)
+        troubles = []
+        for stage in ("", *STAGES):
+            if stage == registry.server.stage:
+                continue
+            try:
+                other = Registry(tracking.server(self._project, stage))
+                self._say(f"{uri} in {other.server.name}")
+                versions = other.history(name) if other.tags(name) is not None else []
+                for version in versions:
+                    if str(version.version) == number and version.run_id == run_id:
+                        return self._model(version, other), None
+                troubles.append(f"{other.server.name} does not have it")
+            except GaiaflowError as error:
+                troubles.append(str(error).partition("\n")[0].rstrip("."))
+        return None, "; ".join(troubles)
+
+    def _training(self, run: Run, is_here: bool) -> Training:
+        """What is known of a run; if it was not in this project's Airflow, by its tags only."""
         tags = run.tags
+        names = [tags.get(f"airflow.{name}") for name in ("dag_id", "run_id", "task_id")]
+        dag_id, dag_run_id, task_id = names
+        elsewhere = (
+            DagRun(dag_id, dag_run_id, task_id, None, None) if dag_id and dag_run_id else None
+        )
         return Training(
             run.run_id,
             run.name,
             run.url,
-            self._dag_run(
-                tags.get("airflow.dag_id"), tags.get("airflow.run_id"), tags.get("airflow.task_id")
-            ),
+            self._dag_run(*names) if is_here else elsewhere,
             Code.of_run(tags),
             run.datasets,
             run.params,

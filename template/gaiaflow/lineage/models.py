@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gaiaflow.mlflow_client import SINCE, Version
+from gaiaflow.mlflow_client import Version
 from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.tracking import CHAMPION_SINCE
 
 
 def split_model(text: str) -> tuple[str, str]:
@@ -50,7 +51,9 @@ def challengers(versions: Iterable[Version], champion: Version) -> tuple[int, ..
     """The versions that were registered while a version was the champion, by `champion_since`."""
     versions = list(versions)
     reigns = sorted(
-        (version.tags[SINCE], version.version) for version in versions if SINCE in version.tags
+        (version.tags[CHAMPION_SINCE], version.version)
+        for version in versions
+        if CHAMPION_SINCE in version.tags
     )
 
     def champion_at(moment: str) -> int | None:

@@ -49,12 +49,15 @@ class Code:
 
 @dataclass(frozen=True)
 class DagRun:
-    """A DAG run. The state is None if Airflow doesn't answer, or no longer has the run."""
+    """A DAG run. The state is None if Airflow doesn't answer, or no longer has the run.
+
+    url: None if it ran in another Airflow, such as that of staging.
+    """
 
     dag_id: str
     run_id: str
     task_id: str | None
-    url: str
+    url: str | None
     state: str | None
 
 
@@ -73,8 +76,35 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """What a version is a copy of.
+
+    registry: the address of the MLflow that it comes from, as it was when it was copied.
+    model: the URI of the version there.
+    run_id: of the run there.
+    by, at: who copied it and when (ISO 8601, UTC).
+    files: the digest of its files.
+    origin: the version itself; None if it can't be read now.
+    missing: why.
+    """
+
+    registry: str
+    model: str
+    run_id: str
+    commit: str | None
+    by: str | None
+    at: str | None
+    files: str | None
+    origin: Model | None
+    missing: str | None
+
+
+@dataclass(frozen=True)
 class Model:
-    """A version of a registered model. `training` is None if its run was deleted."""
+    """A version of a registered model. `training` is None if its run was deleted.
+
+    promoted: what it is a copy of; then `training` is a copy, too.
+    """
 
     uri: str
     name: str
@@ -82,6 +112,7 @@ class Model:
     aliases: tuple[str, ...]
     registered: str  # ISO 8601, UTC
     training: Training | None
+    promoted: Promotion | None = None
 
 
 @dataclass(frozen=True)

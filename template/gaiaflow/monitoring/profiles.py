@@ -136,8 +136,21 @@ def store_profile(profile: Profile, model: str, *, of: str = "") -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / _file(of)
         path.write_text(profile.to_json(), encoding="utf-8")
-        model_id = mlflow.models.get_model_info(model).model_id
-        mlflow.MlflowClient().log_model_artifact(model_id, str(path))
+        mlflow.MlflowClient().log_model_artifact(_model_id(model), str(path))
+
+
+def _model_id(model: str) -> str:
+    """The id of a logged model. The files of a promoted version name the one they come from."""
+    client, registered = mlflow.MlflowClient(), model.removeprefix("models:/")
+    name, _, version = registered.rpartition("/")
+    found = None
+    if model.startswith("models:/") and "@" in registered:
+        found = client.get_model_version_by_alias(*registered.split("@", 1))
+    elif model.startswith("models:/") and version.isdigit():
+        found = client.get_model_version(name, version)
+    if found and str(found.source).startswith("models:/m-"):
+        return str(found.source).removeprefix("models:/")
+    return str(mlflow.models.get_model_info(model).model_id)
 
 
 def load_profile(model: str, *, of: str = "") -> Profile:

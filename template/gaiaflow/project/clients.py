@@ -65,7 +65,7 @@ def client_env(project: Project) -> dict[str, str]:
         "MAPS_URL": project.url("MAPS_PORT"),  # for links: the browser opens it, not this process
         **MLFLOW_CLIENT,
         **{name: project.env[name] for name in CREDENTIALS},
-        **_no_proxy(),
+        **no_proxy(),
     }
 
 
@@ -124,7 +124,7 @@ def connect(root: Path | None = None) -> None:
     os.environ.update(env)
 
 
-def _no_proxy() -> dict[str, str]:
+def no_proxy() -> dict[str, str]:
     """Variables that bypass a proxy for our servers."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = dict.fromkeys([*filter(None, known.split(",")), "127.0.0.1", "localhost"])

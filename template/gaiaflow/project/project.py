@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from gaiaflow.project import envfile, settings
+from gaiaflow.project import envfile, settings, variables
 from gaiaflow.project.environments import ProjectEnvironment
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import Identity, read_identity
@@ -53,10 +53,11 @@ class Project:
     def own_variables(self) -> dict[str, str]:
         """Variables that the user added to `.env`, which stand in for Kubernetes secrets."""
         ours = {setting.name for setting in settings.SETTINGS}
+        prefixes = ("GAIAFLOW_", *variables.STAGE_PREFIXES)
         return {
             name: value
             for name, value in self.env.items()
-            if name not in ours and not name.startswith("GAIAFLOW_")
+            if name not in ours and not name.startswith(prefixes)
         }
 
     def replaced(self, changes: Mapping[str, str]) -> Project:

@@ -12,6 +12,10 @@ BACKEND = "GAIAFLOW_BACKEND"
 KEEP_FAILED = "GAIAFLOW_KEEP_FAILED"
 NOTIFY_URLS = "NOTIFY_URLS"  # only for Airflow: they contain passwords
 
+# In .env, in front of the names of MLflow's own variables: the servers of staging and production.
+STAGES = ("staging", "prod")
+STAGE_PREFIXES = ("STAGING_MLFLOW_", "PROD_MLFLOW_")
+
 # From a backend or a deployment to Airflow's operators.
 NAME = "GAIAFLOW_NAME"  # labels all containers and pods of the project
 PYTHON = "GAIAFLOW_PYTHON"  # the project's interpreter
