@@ -27,7 +27,7 @@ _NEEDED = {
         ("create", "pods/exec"),
         ("get", "secrets"),
     ),
-    "": (("get", "namespaces"), ("create", "subjectaccessreviews.authorization.k8s.io")),
+    "": (("get", "namespaces"),),
 }
 
 

@@ -65,8 +65,9 @@ def code() -> Part:
 def dns() -> Part:
     """The addresses of the servers' names."""
     urls = [os.environ.get("MLFLOW_TRACKING_URI", ""), os.environ.get("AWS_ENDPOINT_URL", "")]
+    hosts = dict.fromkeys(urlsplit(url).hostname for url in urls)
     found, wrong = [], []
-    for host in filter(None, (urlsplit(url).hostname for url in urls)):
+    for host in filter(None, hosts):
         try:
             address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]
             found.append(f"{host} is {address}")
