@@ -24,6 +24,8 @@ import pytest
 import yaml
 
 from gaiaflow import __version__, cluster
+from gaiaflow.cli.common import WrongUse
+from gaiaflow.cli.doctor import Doctor
 from gaiaflow.cluster import manifest, pods
 from gaiaflow.cluster.api import connect
 from gaiaflow.cluster.stage import Stage
@@ -40,10 +42,11 @@ from .releases import Ready
 Json = dict[str, Any]
 DOCS = TEMPLATE.parent / "docs"
 IMAGE = f"ghcr.io/team/forest@sha256:{64 * '1'}"
+AIRFLOW, TASKS = "airflow-prod", "science-prod"
 COMMIT, TAGGED = 40 * "d", 40 * "a"
 CORE = "/api/v1/namespaces"
+APPS = f"/apis/apps/v1/namespaces/{TASKS}/deployments"
 RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/science-prod"
-AIRFLOW, TASKS = "airflow-prod", "science-prod"
 CANARY = "canary-value-of-a-secret"
 PROFILE = """
 [tool.gaiaflow.resources.default]
@@ -84,6 +87,11 @@ def airflow_pod(name: str, env: dict[str, str]) -> Json:
     }
 
 
+def running(image: str, ready: int = 1) -> Json:
+    template = {"spec": {"containers": [{"name": "server", "image": image}]}}
+    return {"spec": {"template": template}, "status": {"readyReplicas": ready}}
+
+
 def healthy(stage: Stage) -> Json:
     """A cluster in which nothing is wrong."""
     restricted = {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
@@ -108,6 +116,8 @@ def healthy(stage: Stage) -> Json:
     login = json.dumps({"auths": {"ghcr.io": {"auth": CANARY}}})
     objects[f"{CORE}/{TASKS}/secrets/registry"] = secret(**{".dockerconfigjson": login})
     objects[f"{CORE}/{TASKS}/serviceaccounts/forest"] = {"metadata": {}}
+    for name in ("mlflow", "serving"):
+        objects[f"{APPS}/{name}"] = running(IMAGE)
     return {
         "objects": objects,
         "lacks": [],
@@ -233,7 +243,8 @@ def limits(**limit: Any) -> Json:
 
 
 def put(path: str, item: Json) -> Callable[[World], None]:
-    return lambda world: world.known["objects"].update({f"{CORE}/{path}": item})
+    whole = path if path.startswith("/") else f"{CORE}/{path}"
+    return lambda world: world.known["objects"].update({whole: item})
 
 
 def gone(path: str) -> Callable[[World], None]:
@@ -271,7 +282,7 @@ def role_differs(world: World) -> None:
     world.known["lacks"] = ["create subjectaccessreviews"]
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}]
     metadata = {"name": "launcher"}
-    roles = {"roles": {"rules": rules}, "rolebindings": {"subjects": []}}
+    roles: dict[str, Json] = {"roles": {"rules": rules}, "rolebindings": {"subjects": []}}
     for kind, item in roles.items():
         world.known["objects"][f"{RBAC}/{kind}/launcher"] = {"metadata": metadata, **item}
 
@@ -522,6 +533,20 @@ def test_the_command_is_interrupted(released: Ready, double: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert not list((released.root / ".gaiaflow").glob("release-*"))
+
+
+def test_a_task_that_can_not_be_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Json:
+        raise GaiaflowError("ValueError: memory must be a string")
+
+    monkeypatch.setattr(manifest, "build", fail)
+    [found] = wrong(world.find())
+    assert found.check == "profile" and "memory must be a string" in found.found
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(WrongUse, match="production"):
+        Doctor.run(["doctor", "production"], exit=False)
 
 
 def test_a_project_without_deploy(project_root: Path) -> None:

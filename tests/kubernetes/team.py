@@ -73,7 +73,7 @@ class Team(Cluster):
         return [
             web.get("/api/v1/namespaces/{namespace}", self.get_told),
             web.post("/apis/authorization.k8s.io/v1/{kind}", self.review),
-            web.get("/apis/rbac.authorization.k8s.io/v1/{rest:.*}", self.get_told),
+            web.get("/apis/{group:apps|rbac.authorization.k8s.io}/v1/{rest:.*}", self.get_told),
             web.get("/api/v1/namespaces/{namespace}/pods/{name}/exec", self.execute_told),
             web.get(f"{inside}/{{name}}", self.get_told),
             web.get(inside, self.list_told),

@@ -86,9 +86,12 @@ def doctor(
 
 def test_a_real_cluster(doctor: Doctor) -> None:
     found = wait_for(lambda: ready(doctor.find()), 120)
-    good = ("context", "api-server", "clock", "namespaces", "my-rights", "launcher", "secrets")
-    good += ("branch", "pod-security", "quota", "limit-range", "pod")
+    good = [
+        *("branch", "context", "api-server", "clock", "namespaces", "my-rights", "launcher"),
+        *("secrets", "pod-security", "profile", "quota", "limit-range", "pod"),
+    ]
     assert {check: found[check]["level"] for check in good} == dict.fromkeys(good, "ok"), found
+    assert "has no deployment mlflow, serving" in found["servers"]["found"]
     assert "scheduler has no pod" in found["airflow"]["found"]
     # A command was run there, by an image that is not Airflow's.
     assert "apache-airflow" in found["bundle"]["found"], found["bundle"]

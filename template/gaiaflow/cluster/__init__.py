@@ -18,6 +18,7 @@ from gaiaflow.cluster import (
     release,
     room,
     secrets,
+    servers,
     settings,
 )
 from gaiaflow.cluster.api import Refused, UnreachableError
@@ -41,6 +42,8 @@ CHECKS: tuple[Check, ...] = (
     secrets.secrets,
     secrets.pull_secrets,
     namespaces.pod_security,
+    servers.servers,
+    room.profile,
     room.quota,
     room.limit_range,
     airflow.airflow,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import websocket
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
@@ -202,6 +203,7 @@ def connect() -> Api:
     Raises:
         GaiaflowError: there is no kubeconfig, or it has no current context, or is broken.
     """
+    websocket.setdefaulttimeout(_LIMIT[1])  # otherwise, commands in containers wait for ever
     file, known, heard = os.environ.get("KUBECONFIG"), client.Configuration(), _Heard()
     logging.getLogger().addHandler(heard)
     try:

@@ -20,6 +20,7 @@ _NEEDED = {
         ("get", "serviceaccounts"),
         ("list", "resourcequotas"),
         ("list", "limitranges"),
+        ("get", "deployments.apps"),
     ),
     "airflow": (
         ("list", "pods"),

@@ -13,7 +13,7 @@ from gaiaflow.cluster import inside, manifest
 from gaiaflow.cluster.api import Api, Json, Refused, UnreachableError
 from gaiaflow.cluster.starting import BASE, Stuck, doing, examine, look, refused, state
 from gaiaflow.cluster.subject import Subject
-from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
+from gaiaflow.doctor.finding import OK, WARNING, Finding
 
 _POLL = 1.0  # seconds
 _ENDED = 120.0  # seconds for the probe
@@ -41,8 +41,7 @@ def pod(subject: Subject) -> list[Finding]:
         fix = "python3 mlops_manager.py update    # then release and deploy again"
         return [Finding("pod", WARNING, what, fix)]
     if subject.manifest is None:
-        what = f"{deployed.tag} can't make a task's pod: {subject.manifest_trouble}"
-        return [Finding("pod", PROBLEM, what, "# Fix it, then release and deploy again.")]
+        return []
     try:
         with _running(api, subject) as path:
             report = _report(api, path, subject)

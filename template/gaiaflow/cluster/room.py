@@ -12,6 +12,21 @@ from gaiaflow.cluster.subject import Json, Subject
 from gaiaflow.doctor.finding import OK, PROBLEM, Finding
 
 
+def profile(subject: Subject) -> Finding | None:
+    """Check that the release can make the pod of a task that asks for nothing; say what it gets."""
+    pod = subject.manifest if subject.answers else None
+    if subject.manifest_trouble:
+        what = f"the release can't make a task's pod: {subject.manifest_trouble}"
+        return Finding("profile", PROBLEM, what, "# Fix it, then release and deploy again.")
+    if not pod:
+        return None
+    spec = pod["spec"]
+    requests = spec["containers"][0]["resources"]["requests"]
+    parts = [f"{name} {amount}" for name, amount in requests.items()]
+    parts += [f"{name}={value}" for name, value in (spec.get("nodeSelector") or {}).items()]
+    return Finding("profile", OK, f"a task gets {', '.join(parts)}")
+
+
 def quota(subject: Subject) -> Finding | None:
     """Check that the quotas let one more pod in."""
     stage = subject.stage

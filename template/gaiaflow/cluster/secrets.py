@@ -9,6 +9,7 @@ from typing import Any
 
 from gaiaflow.cluster.api import Api, Json
 from gaiaflow.cluster.profile import default_profile
+from gaiaflow.cluster.registries import registry
 from gaiaflow.cluster.stage import Stage
 from gaiaflow.cluster.subject import Subject
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
@@ -54,18 +55,19 @@ def pull_secrets(subject: Subject) -> Finding | None:
     wanted = [one for one in wanted if subject.inside(one[0])]
     if not wanted or not (api := subject.answers):
         return None
-    registry = subject.deployment.image.partition("/")[0] if subject.deployment else ""
+    deployed = subject.deployment
+    host = registry(deployed.image) if deployed and deployed.image else ""
     for namespace, name in wanted:
         found = api.find(f"/api/v1/namespaces/{namespace}/secrets/{name}")
         create = (
             f"kubectl create secret docker-registry {name} --namespace {namespace} "
-            f"--docker-server={registry or 'REGISTRY'} "
+            f"--docker-server={host or 'REGISTRY'} "
             "--docker-username=NAME --docker-password=TOKEN"
         )
         if found is None:
             return Finding("pull-secrets", PROBLEM, f"{namespace} lacks {name}", create)
-        hosts = _registries(found)
-        if hosts is None:
+        known = _registries(found)
+        if known is None:
             what = f"{name} in {namespace} is not a secret for a registry"
             return Finding(
                 "pull-secrets",
@@ -73,10 +75,8 @@ def pull_secrets(subject: Subject) -> Finding | None:
                 what,
                 f"kubectl delete secret {name} --namespace {namespace}\n{create}",
             )
-        if namespace == stage.tasks and registry and not any(registry in host for host in hosts):
-            what = (
-                f"{name} in {namespace} is for {', '.join(hosts) or 'no registry'}, not {registry}"
-            )
+        if namespace == stage.tasks and host and not any(host in one for one in known):
+            what = f"{name} in {namespace} is for {', '.join(known) or 'no registry'}, not {host}"
             return Finding("pull-secrets", WARNING, what, create)
     return Finding("pull-secrets", OK, ", ".join(f"{name} in {where}" for where, name in wanted))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from gaiaflow.cluster.api import Api, Json, Refused
+from gaiaflow.cluster.registries import registry
 from gaiaflow.doctor.finding import PROBLEM, WARNING
 
 BASE = "base"  # the container with the program
@@ -88,11 +89,10 @@ def _config(said: str, namespace: str) -> Stuck:
 
 
 def _image(reason: str, said: str, image: str, namespace: str) -> Stuck:
-    registry = image.partition("/")[0]
     fix = (
         f"docker pull {image}    # is it there?\n"
         f"kubectl create secret docker-registry registry --namespace {namespace} "
-        f"--docker-server={registry} --docker-username=NAME --docker-password=TOKEN\n"
+        f"--docker-server={registry(image)} --docker-username=NAME --docker-password=TOKEN\n"
         "# Then, in pyproject.toml, below [tool.gaiaflow.resources.default]:\n"
         '# image_pull_secrets = ["registry"]'
     )
