@@ -175,7 +175,8 @@ class World:
         return {finding.check: finding for finding in cluster.diagnose(subject)}
 
     def pods(self, what: str) -> list[str]:
-        lines = (self.folder / "pods.log").read_text(encoding="utf-8").splitlines()
+        log = self.folder / "pods.log"
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         return [line.split()[1] for line in lines if line.startswith(what)]
 
 
@@ -416,6 +417,28 @@ def test_whoever_may_see_nothing(world: World) -> None:
     assert "airflow-settings" not in found and found["pod"].level == OK
 
 
+def test_commands_in_pods_are_not_allowed(world: World) -> None:
+    (world.folder / "denied").write_text("create pods/exec\n")
+    try:
+        found = world.find()
+    finally:
+        (world.folder / "denied").unlink()
+    assert [finding.check for finding in wrong(found)] == ["airflow-image", "bundle"]
+    assert found["bundle"].found == f"can't tell: you may not create pods/exec in {AIRFLOW}"
+
+
+def test_what_a_killed_doctor_has_left_is_removed(world: World) -> None:
+    left = build(world.root, TASKS, {"GAIAFLOW_NAMESPACE": TASKS})
+    left["status"] = {"phase": "Failed"}
+    world.known["objects"][f"{CORE}/{TASKS}/pods/{left['metadata']['name']}"] = left
+    world.tell()
+    asked: list[str] = []
+    api = connect()
+    api.delete = lambda path, grace: asked.append(path)  # type: ignore[method-assign]
+    pods._sweep(api, f"{CORE}/{TASKS}/pods")
+    assert asked == [f"{CORE}/{TASKS}/pods/{left['metadata']['name']}"]
+
+
 @pytest.mark.parametrize(
     ("config", "check", "words"),
     [
@@ -509,7 +532,7 @@ def test_the_command_is_interrupted(released: Ready, double: Path) -> None:
     world = World(double, released.root, healthy(Stage("prod", released.root)))
     world.known["said"] = None
     world.tell()
-    before = set(world.pods("made")) if (double / "pods.log").exists() else set()
+    before = set(world.pods("made"))
     code = "from gaiaflow.cli.mlops import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-B", "-c", code, "doctor", "prod", "--json"],

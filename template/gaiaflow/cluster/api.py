@@ -155,16 +155,17 @@ class Api:
             if "Handshake status" not in said:
                 raise UnreachableError(said) from None
             is_forbidden = "status 403" in said
-            what = f"you may not {action}" if is_forbidden else said
+            what = f"you may not create pods/exec in {namespace}" if is_forbidden else said
             raise Refused(403 if is_forbidden else 500, what, action) from None
         with contextlib.closing(channel):
             channel.run_forever(timeout=_EXECUTION)
             out = str(channel.read_stdout(timeout=1) or "")
             complaint = str(channel.read_stderr(timeout=1) or "").strip()
-            if channel.is_open() or channel.returncode:
-                last = complaint.splitlines()[-1] if complaint else "no answer"
-                raise Refused(500, f"{pod} can't run a command: {last}", action)
-        return out
+            with contextlib.suppress(TypeError, KeyError):  # it was cut off
+                if not channel.is_open() and channel.returncode == 0:
+                    return out
+        last = complaint.splitlines()[-1] if complaint else "no answer"
+        raise Refused(500, f"{pod} can't run a command: {last}", action)
 
     def _call(
         self,

@@ -34,8 +34,7 @@ def secrets(subject: Subject) -> Finding | None:
         known = found[namespace, name]
         if known is None:
             wrong.append(f"{namespace} lacks {name}")
-            options = " ".join(f"--from-literal={key}=VALUE" for key in sorted(keys))
-            fix.append(f"kubectl create secret generic {name} --namespace {namespace} {options}")
+            fix.append(_create(namespace, name, keys))
         elif missing := sorted(keys - known):
             wrong.append(f"{name} in {namespace} lacks {', '.join(missing)}")
             fix.append(f"kubectl edit secret {name} --namespace {namespace}    # values in base64")
@@ -142,6 +141,17 @@ def _references(values: Any) -> Iterator[Json]:
     elif isinstance(values, list):
         for value in values:
             yield from _references(value)
+
+
+def _create(namespace: str, name: str, keys: set[str]) -> str:
+    """How to create a secret."""
+    if keys == {"tls.crt", "tls.key"}:
+        return f"kubectl create secret tls {name} --namespace {namespace} --cert=FILE --key=FILE"
+    options = [
+        f"--from-file={key}" if "." in key else f"--from-literal={key}=VALUE"
+        for key in sorted(keys)
+    ]
+    return f"kubectl create secret generic {name} --namespace {namespace} {' '.join(options)}"
 
 
 def _keys(api: Api, namespace: str, name: str) -> set[str] | None:
