@@ -113,7 +113,7 @@ class Api:
             namespace: where; empty for what is in none.
             verb: such as "create".
             resource: such as "pods", "pods/log" or "deployments.apps".
-            user: its name; default: whoever is logged in.
+            user: the name of a service account; default: whoever is logged in.
         """
         kind, _, sub = resource.partition("/")
         kind, _, group = kind.partition(".")
@@ -121,7 +121,9 @@ class Api:
         if namespace:
             attributes["namespace"] = namespace
         which = "SubjectAccessReview" if user else "SelfSubjectAccessReview"
-        spec: Json = {"resourceAttributes": attributes, **({"user": user} if user else {})}
+        spec: Json = {"resourceAttributes": attributes}
+        if user:
+            spec |= {"user": user, "groups": _groups(user)}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": which, "spec": spec}
         answer = self.create(f"/apis/authorization.k8s.io/v1/{which.lower()}s", review)
         return bool(answer["status"]["allowed"])
@@ -226,6 +228,12 @@ class _Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.said.append(record.getMessage())
+
+
+def _groups(account: str) -> list[str]:
+    """The groups of "system:serviceaccount:NAMESPACE:NAME"."""
+    every = "system:serviceaccounts"
+    return ["system:authenticated", every, f"{every}:{account.split(':')[2]}"]
 
 
 def _action(method: str, path: str) -> str:

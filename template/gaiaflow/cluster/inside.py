@@ -22,9 +22,9 @@ def findings(subject: Subject, said: Json, at: float) -> Iterator[Finding]:
     """
     yield _code(subject, said["code"])
     yield _part(subject, "dns", said["dns"])
-    if "error" not in said["dns"]:  # they would only say the same
-        yield _part(subject, "mlflow", said["mlflow"])
-        yield _part(subject, "store", said["store"])
+    for name in ("mlflow", "store"):
+        if name in said:  # otherwise its host is unknown
+            yield _part(subject, name, said[name])
     yield _clock(said, at)
 
 
@@ -73,7 +73,7 @@ def _part(subject: Subject, name: str, part: Json) -> Finding:
 def _clock(said: Json, at: float) -> Finding:
     """The node's clock agrees with this machine's and with the store's: signatures expire."""
     fix = "# Set the clock that is wrong; nodes need NTP."
-    node, store = said["time"] - at, said["store"].get("ahead", 0.0)
+    node, store = said["time"] - at, said.get("store", {}).get("ahead", 0.0)
     if abs(store) > CLOCK_LIMIT:
         return Finding("pod-clock", PROBLEM, f"the store's is {difference(store)} the node's", fix)
     if abs(node) > CLOCK_LIMIT:

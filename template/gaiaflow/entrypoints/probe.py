@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 import urllib.request
 import uuid
@@ -41,8 +42,11 @@ def main() -> None:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(_READ),
     }
-    parts = {"code": code, "dns": dns, "mlflow": mlflow, "store": store}
-    report = {name: _guarded(look) for name, look in parts.items()}
+    report = {"code": _guarded(code), "dns": _guarded(dns)}
+    unknown = report["dns"].get("unknown", [])  # asking again would take as long
+    for look, name in ((mlflow, "MLFLOW_TRACKING_URI"), (store, "AWS_ENDPOINT_URL")):
+        if _host(name) not in unknown:
+            report[look.__name__] = _guarded(look)
     sys.stdout.write(f"{json.dumps({'time': time.time(), **report})}\n")
 
 
@@ -63,19 +67,47 @@ def code() -> Part:
 
 
 def dns() -> Part:
-    """The addresses of the servers' names."""
-    urls = [os.environ.get("MLFLOW_TRACKING_URI", ""), os.environ.get("AWS_ENDPOINT_URL", "")]
-    hosts = dict.fromkeys(urlsplit(url).hostname for url in urls)
-    found, wrong = [], []
+    """The addresses of the servers' names; names without one are `unknown`."""
+    hosts = dict.fromkeys(map(_host, ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL")))
+    found, wrong = [], {}
     for host in filter(None, hosts):
         try:
-            address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]
-            found.append(f"{host} is {address}")
+            found.append(f"{host} is {_resolve(host)}")
         except OSError as error:
-            wrong.append(f"{host}: {error.strerror}")
+            wrong[host] = error.strerror or str(error)
     if wrong:
-        return {"error": "; ".join(wrong)}
+        said = "; ".join(f"{host}: {why}" for host, why in wrong.items())
+        return {"error": said, "unknown": list(wrong)}
     return {"found": ", ".join(found)}
+
+
+def _host(variable: str) -> str:
+    """The host in the address that a variable has."""
+    return urlsplit(os.environ.get(variable, "")).hostname or ""
+
+
+def _resolve(host: str) -> str:
+    """The address of a host, within some seconds: a resolver tries for minutes.
+
+    Raises:
+        OSError: there is none.
+    """
+    answers: list[str | OSError] = []
+
+    def ask() -> None:
+        try:
+            known = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            answers.append(str(known[0][4][0]))
+        except OSError as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_READ)
+    answer = answers[0] if answers else OSError(f"no answer within {_READ} s")
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
 
 
 def mlflow() -> Part:
