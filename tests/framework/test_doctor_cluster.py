@@ -572,6 +572,25 @@ def test_wrong_use() -> None:
         Doctor.run(["doctor", "production"], exit=False)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("airflow/values.yaml", "a: [", "deploy/airflow/values.yaml cannot be read"),
+        ("airflow/values-prod.yaml", None, "values-prod.yaml is missing"),
+        ("tasks/launcher.yaml", "kind: Role\n", "kubectl kustomize deploy/project-prod"),
+        ("project-prod/kustomization.yaml", "3", "kubectl kustomize deploy/project-prod"),
+    ],
+)
+def test_broken_files(files: Path, tmp_path: Path, file: str, text: str | None, words: str) -> None:
+    broken = shutil.copytree(files, tmp_path / "broken")
+    path = broken / "deploy" / file
+    path.unlink()
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(GaiaflowError, match=words):
+        Stage("prod", broken)
+
+
 def test_a_project_without_deploy(project_root: Path) -> None:
     with (
         pytest.raises(GaiaflowError, match="deploy=kubernetes"),

@@ -68,12 +68,8 @@ def pull_secrets(subject: Subject) -> Finding | None:
         known = _registries(found)
         if known is None:
             what = f"{name} in {namespace} is not a secret for a registry"
-            return Finding(
-                "pull-secrets",
-                PROBLEM,
-                what,
-                f"kubectl delete secret {name} --namespace {namespace}\n{create}",
-            )
+            fix = f"kubectl delete secret {name} --namespace {namespace}\n{create}"
+            return Finding("pull-secrets", PROBLEM, what, fix)
         if namespace == stage.tasks and host and not any(host in one for one in known):
             what = f"{name} in {namespace} is for {', '.join(known) or 'no registry'}, not {host}"
             return Finding("pull-secrets", WARNING, what, create)

@@ -15,7 +15,6 @@ from gaiaflow.project.errors import GaiaflowError
 
 Json = dict[str, Any]
 
-STAGES = ("staging", "prod")
 _SUBJECT = re.compile(r"/subjects/(\d+)/(\w+)")
 
 
@@ -26,6 +25,9 @@ class Stage:
     Args:
         name: "staging" or "prod".
         folder: the project's files, as they are on the stage's branch.
+
+    Raises:
+        GaiaflowError: it has no folder deploy/, or a file there cannot be read.
     """
 
     name: str
@@ -37,6 +39,13 @@ class Stage:
                 "This project has no folder deploy/ for a team's cluster.\n"
                 "Get it: copier update --trust -d deploy=kubernetes"
             )
+        try:
+            _ = (self.tasks, self.airflow, self.role, self.settings)
+        except (LookupError, StopIteration, TypeError, AttributeError, ValueError):
+            raise GaiaflowError(
+                "deploy/ has files that Kubernetes would not accept.\n"
+                f"See: kubectl kustomize deploy/project-{self.name}"
+            ) from None
 
     @property
     def branch(self) -> str:
@@ -92,8 +101,8 @@ class Stage:
         return {str(one["name"]): str(one["value"]) for one in entries if "value" in one}
 
     def _launcher(self, kind: str) -> Json:
-        text = (self.folder / "deploy" / "tasks" / "launcher.yaml").read_text(encoding="utf-8")
-        return next(dict(one) for one in yaml.safe_load_all(text) if one and one["kind"] == kind)
+        every = self._load(Path("deploy", "tasks", "launcher.yaml"))
+        return next(dict(one) for one in every if one and one["kind"] == kind)
 
     @cached_property
     def _overlay(self) -> Json:
@@ -108,8 +117,12 @@ class Stage:
                 yield from made if isinstance(made, list) else []
 
     def _read(self, path: Path) -> Json:
+        return dict(self._load(path)[0])
+
+    def _load(self, path: Path) -> list[Any]:
+        """The documents of a file."""
         try:
-            return dict(yaml.safe_load((self.folder / path).read_text(encoding="utf-8")) or {})
+            return list(yaml.safe_load_all((self.folder / path).read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise GaiaflowError(f"{path} is missing: restore it from git.") from None
         except (yaml.YAMLError, ValueError) as error:
