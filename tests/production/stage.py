@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,26 @@ def sleeping(image: str) -> dict[str, Any]:
     }
 
 
+def wait_for_account(core: client.CoreV1Api, limit: float = 60) -> None:
+    """Wait for the account that every new namespace gets: pods are refused without it."""
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            core.read_namespaced_service_account("default", AIRFLOW)
+            return
+        except ApiException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 def main() -> None:
     config.load_kube_config(sys.argv[1])
     core = client.CoreV1Api()
     if sys.argv[2] == "make":
         for item in objects(Path(sys.argv[3]), sys.argv[4]):
+            if item["kind"] == "Pod":
+                wait_for_account(core)
             utils.create_from_dict(client.ApiClient(), item)
     elif sys.argv[2] == "quota":
         body = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}

@@ -32,7 +32,7 @@ Part = dict[str, Any]
 
 _PREFIX = "gaiaflow-doctor"  # in the bucket
 _CONNECT, _READ = 5, 15  # seconds
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def main() -> None:
@@ -127,7 +127,8 @@ def _version(uri: str) -> str:
     login = base64.b64encode(":".join(os.environ.get(name, "") for name in names).encode())
     headers = {"Authorization": f"Basic {login.decode()}"}
     try:
-        request = urllib.request.Request(f"{uri.rstrip('/')}/version", headers=headers)
+        url = _LOGIN.sub("", uri.rstrip("/"))
+        request = urllib.request.Request(f"{url}/version", headers=headers)
         with urllib.request.urlopen(request, timeout=_CONNECT) as answer:
             return str(answer.read(50).decode().strip())
     except (OSError, ValueError):
@@ -178,7 +179,7 @@ def _said(error: Exception) -> str:
 
 def _hidden(text: str) -> str:
     """A text without the values of secrets."""
-    text = _PASSWORD.sub("***@", text)
+    text = _LOGIN.sub("***@", text)
     for name in clients.CREDENTIALS:
         if len(value := os.environ.get(name, "")) > 3:
             text = text.replace(value, "***")
