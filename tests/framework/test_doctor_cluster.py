@@ -43,6 +43,7 @@ Json = dict[str, Any]
 DOCS = TEMPLATE.parent / "docs"
 IMAGE = f"ghcr.io/team/forest@sha256:{64 * '1'}"
 AIRFLOW, TASKS = "airflow-prod", "science-prod"
+AIRFLOW_IMAGE = f"registry.forest.org/team/airflow@sha256:{64 * '2'}"
 COMMIT, TAGGED = 40 * "d", 40 * "a"
 CORE = "/api/v1/namespaces"
 APPS = f"/apis/apps/v1/namespaces/{TASKS}/deployments"
@@ -77,12 +78,12 @@ def secret(*keys: str, **data: str) -> Json:
     return {"metadata": {}, "data": encoded}
 
 
-def airflow_pod(name: str, env: dict[str, str]) -> Json:
+def airflow_pod(name: str, image: str, env: dict[str, str]) -> Json:
     plain = [{"name": key, "value": value} for key, value in env.items()]
     hidden = {"name": "DATABASE", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}
     return {
         "metadata": {"name": f"airflow-{name}-0", "labels": {"tier": "airflow", "component": name}},
-        "spec": {"containers": [{"name": name, "env": [*plain, hidden]}]},
+        "spec": {"containers": [{"name": name, "image": image, "env": [*plain, hidden]}]},
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
 
@@ -97,7 +98,9 @@ def healthy(stage: Stage) -> Json:
     restricted = {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
     objects: Json = {f"{CORE}/{name}": {"metadata": restricted} for name in (AIRFLOW, TASKS)}
     for name in ("scheduler", "triggerer", "dag-processor", "api-server"):
-        objects[f"{CORE}/{AIRFLOW}/pods/{name}"] = airflow_pod(name, dict(stage.settings))
+        objects[f"{CORE}/{AIRFLOW}/pods/{name}"] = airflow_pod(
+            name, AIRFLOW_IMAGE, dict(stage.settings)
+        )
     for namespace, name, keys in (
         (AIRFLOW, "airflow-database", "connection pgbouncer.ini users.txt stats"),
         (AIRFLOW, "airflow-keys", "fernet-key api-secret-key jwt-secret"),
@@ -272,6 +275,10 @@ def setting(name: str, value: str) -> Callable[[World], None]:
     return change
 
 
+def older_image(world: World) -> None:
+    world.object(f"{AIRFLOW}/pods/scheduler")["spec"]["containers"][0]["image"] = "older"
+
+
 def not_ready(world: World) -> None:
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     status = {"conditions": [], "containerStatuses": [{"name": "triggerer", "state": state}]}
@@ -337,6 +344,7 @@ CASES: list[tuple[Callable[[World], None], str, str, str, str]] = [
     (not_ready, "airflow", PROBLEM, "triggerer is not ready: CrashLoopBackOff", "logs"),
     (setting("GAIAFLOW_MODE", "dev"), "airflow-settings", PROBLEM, "GAIAFLOW_MODE=dev", "helm"),
     (setting("S3_BUCKET", "other"), "airflow-settings", WARNING, "S3_BUCKET", "helm upgrade"),
+    (older_image, "airflow-settings", WARNING, "images.airflow", "helm upgrade"),
     (looks(triggers=False), "airflow-image", WARNING, "holds a slot", "publish"),
     (looks(airflow="3.2.0"), "airflow-image", WARNING, "3.2.0", "publish"),
     (looks(bundles={}), "bundle", PROBLEM, "no bundle", "kubectl logs"),

@@ -1,8 +1,8 @@
 """`doctor prod` at a real cluster: what it answers about rights and pods, and what a pod finds.
 
 The cluster is the one in GAIAFLOW_TEST_KUBECONFIG, whose nodes have the image that
-GAIAFLOW_TEST_IMAGE names, as tests/stack/test_modes.py makes it from this commit. Neither Airflow nor MLflow nor a
-store is there: a pod that sleeps stands where the dag-processor would be.
+GAIAFLOW_TEST_IMAGE names, as tests/stack/test_modes.py makes it from this commit. Neither Airflow
+nor MLflow nor a store is there: a pod that sleeps stands where the dag-processor would be.
 """
 
 from __future__ import annotations

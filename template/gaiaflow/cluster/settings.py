@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gaiaflow.cluster.subject import Subject
+from gaiaflow.cluster.subject import Json, Subject
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 from gaiaflow.project import variables
 
 
 def airflow_settings(subject: Subject) -> Finding | None:
     """Check what tells Airflow where tasks run, and with which servers."""
-    stage, has = subject.stage, subject.settings
-    if not subject.component("scheduler"):
+    stage, has, pod = subject.stage, subject.settings, subject.component("scheduler")
+    if not pod:
         return None
     said = stage.settings
     upgrade = (
@@ -26,7 +26,16 @@ def airflow_settings(subject: Subject) -> Finding | None:
             place = "values.yaml" if name == variables.MODE else f"values-{stage.name}.yaml"
             fix = f"# In deploy/airflow/{place}: {{name: {name}, value: {value}}}\n{upgrade}"
             return Finding("airflow-settings", PROBLEM, f"{found}, but needs {value}", fix)
-    if different := [name for name in said if has.get(name) != said[name]]:
+    different = [name for name in said if has.get(name) != said[name]]
+    if stage.airflow_image and stage.airflow_image != _image(pod):
+        different.append("images.airflow")
+    if different:
         what = f"Airflow runs with other values than {stage.branch} has: {', '.join(different)}"
         return Finding("airflow-settings", WARNING, what, upgrade)
     return Finding("airflow-settings", OK, f"those of {stage.branch}; tasks run in {stage.tasks}")
+
+
+def _image(pod: Json) -> str:
+    """The image of Airflow's scheduler."""
+    containers = {one["name"]: str(one["image"]) for one in pod["spec"]["containers"]}
+    return containers.get("scheduler", "")

@@ -100,6 +100,13 @@ class Stage:
         entries = [*self.entries("env"), *self.entries("extraEnv")]
         return {str(one["name"]): str(one["value"]) for one in entries if "value" in one}
 
+    @property
+    def airflow_image(self) -> str:
+        """Airflow's image in its values, by digest; empty if they name none."""
+        known = self.values.get("images", {}).get("airflow", {})
+        repository, digest = known.get("repository"), known.get("digest")
+        return f"{repository}@{digest}" if repository and digest else ""
+
     def _launcher(self, kind: str) -> Json:
         every = self._load(Path("deploy", "tasks", "launcher.yaml"))
         return next(dict(one) for one in every if one and one["kind"] == kind)
