@@ -32,7 +32,7 @@ def enter_airflow_environment(script: str) -> None:
     if first == ["stop"] and not whole and not _anything_runs(path.parent):
         programs.say("Nothing was running.")
         sys.exit(0)  # without creating an environment just for that
-    if first == ["doctor"]:
+    if first == ["doctor"] and not {"staging", "prod"} & set(sys.argv[2:]):  # of this machine
         _doctor_without_environment(path.parent)
     try:
         environments.make_airflow(path.parent)

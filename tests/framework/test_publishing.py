@@ -19,7 +19,7 @@ import pytest
 
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.release import images
-from gaiaflow.release.publishing import checked_out
+from gaiaflow.release.worktrees import checked_out
 
 from .commands import manage
 from .conftest import secrets_of
@@ -194,7 +194,7 @@ def test_a_worktree_goes_whatever_happens(tmp_path: Path) -> None:
     ready.git("tag", "v1.2.0")
     with (
         pytest.raises(KeyboardInterrupt),
-        checked_out(ready.project, ready.asked, "v1.2.0") as folder,
+        checked_out(ready.root, ready.asked, "refs/tags/v1.2.0") as folder,
     ):
         assert folder.name == "Wälder 1" and (folder / "pyproject.toml").is_file()
         (folder / "new.txt").touch()

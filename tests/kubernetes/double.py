@@ -506,10 +506,12 @@ def service_account(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def serve(folder: Path, kind: type[Pod] = Pod) -> None:
+async def serve(
+    folder: Path, kind: type[Pod] = Pod, kind_of_cluster: type[Cluster] = Cluster
+) -> None:
     application = web.Application(middlewares=[guard])
     application["denied"] = folder / "denied"
-    cluster = Cluster(folder, kind)
+    cluster = kind_of_cluster(folder, kind)
     application.add_routes(cluster.routes())
     runner = web.AppRunner(application)
     await runner.setup()
@@ -529,10 +531,10 @@ async def serve(folder: Path, kind: type[Pod] = Pod) -> None:
             pod.delete()
 
 
-def main(kind: type[Pod] = Pod) -> None:
+def main(kind: type[Pod] = Pod, kind_of_cluster: type[Cluster] = Cluster) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(Path(sys.argv[1]), kind))
+        asyncio.run(serve(Path(sys.argv[1]), kind, kind_of_cluster))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from plumbum import local
 
-from .conftest import SERVICES, Project, execute, listens
+from .conftest import SERVICES, Project, execute, listens, person
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -209,3 +209,27 @@ def test_start_when_all_is_up_changes_nothing(stack: Project) -> None:
 def test_a_pod_need_not_reach_the_store_of_mlflow(stack: Project) -> None:
     """MLflow would send it there, to the address that it has itself, if the pod did not object."""
     assert stack.probe("far_store", stack.env["MLFLOW_PORT"]) == "of a pod"
+
+
+@pytest.mark.parametrize("password", ["right", "wrong-secret"])
+def test_what_a_pod_of_the_doctor_finds(stack: Project, password: str) -> None:
+    """`doctor prod` starts this in a pod: the servers are real here, and no secret is told."""
+    names = ("AWS_ACCESS_KEY_ID", "S3_BUCKET", "AWS_DEFAULT_REGION", "MLFLOW_TRACKING_USERNAME")
+    secrets = ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
+    known = {name: stack.env[name] for name in (*names, *secrets)}
+    if password != "right":
+        known |= dict.fromkeys(secrets, password)
+    urls = {"AWS_ENDPOINT_URL": "OBJECT_STORE_PORT", "MLFLOW_TRACKING_URI": "MLFLOW_PORT"}
+    known |= {name: stack.url(port) for name, port in urls.items()}
+    probe = ("-m", "gaiaflow.entrypoints.probe")
+    done = execute(stack.python, *probe, cwd=stack.root, env=person(**known))
+    report = json.loads(done.out.splitlines()[-1])
+    assert not [secret for secret in secrets if known[secret] in done.out], done
+    assert report["code"]["package"] == "forest_watch" and "error" not in report["code"]
+    assert "127.0.0.1 is 127.0.0.1" in report["dns"]["found"]
+    for part in ("mlflow", "store"):
+        assert ("found" if password == "right" else "error") in report[part], report
+    if password == "right":
+        assert re.search(r"server (\d[\d.]+), client \1$", report["mlflow"]["found"])
+        assert abs(report["store"]["ahead"]) < 5
+    assert stack.manage("ls", "gaiaflow-doctor", "--json").json() == []

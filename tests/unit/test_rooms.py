@@ -30,11 +30,12 @@ ROOMS = {
     "doctor": {"project", "services", "console"},
     "update": {"project", "console"},
     "release": {"project", "mlflow_client", "backends", "doctor"},
+    "cluster": {"project", "console", "backends", "doctor", "release"},
     "notifying": {"project"},  # also inside Airflow
     "cli": {
         *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
         *("services", "backends", "minikube", "doctor", "update", "notifying"),
-        "release",
+        *("release", "cluster"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),

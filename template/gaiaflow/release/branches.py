@@ -111,6 +111,15 @@ class Branches:
             self._git.run("push", "--quiet", lease, self._git.remote, refs)
         return Move(PROD, before, after)
 
+    def deployed(self, branch: str) -> Deployment | None:
+        """What a branch of the remote points to; None if it does not exist.
+
+        Raises:
+            GaiaflowError: the remote does not answer.
+        """
+        tip = self._git.tip(branch)
+        return self._read(tip) if tip else None
+
     def _history(self, tip: str) -> Iterator[Deployment]:
         """What was deployed to staging, the latest first."""
         listed = self._git.run("rev-list", "--first-parent", f"--grep=^{_SUBJECT}", tip)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gaiaflow.backends import Notify, engine
-from gaiaflow.backends.base import no_interrupts
 from gaiaflow.backends.compose import ComposeBackend
 from gaiaflow.project import settings, source
 from gaiaflow.project.errors import GaiaflowError
@@ -18,6 +15,7 @@ from gaiaflow.project.identity import read_identity
 from gaiaflow.project.project import Project
 from gaiaflow.release import images
 from gaiaflow.release.git import Git
+from gaiaflow.release.worktrees import checked_out
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,10 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
     commit = git.released(tag)
     repository = images.repository(project.root, git)
     label = re.sub(r"[^A-Za-z0-9_.-]", "-", tag)  # what an image's tag may have
-    with contextlib.closing(engine.connect()) as client, checked_out(project, git, tag) as folder:
+    with (
+        contextlib.closing(engine.connect()) as client,
+        checked_out(project.root, git, f"refs/tags/{tag}") as folder,
+    ):
         there = _at(folder, project, f"{repository}:{label}")
         there.environment.lock()
         if source.is_dirty(folder):
@@ -59,21 +60,6 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
         with engine.answering():
             client.images.remove(airflow)  # it has the name by which it was pushed
     return Published(tag, commit, *pushed)
-
-
-@contextlib.contextmanager
-def checked_out(project: Project, git: Git, tag: str) -> Iterator[Path]:
-    """The project's folder as it is in a tag, in a worktree that is removed afterwards."""
-    project.state.path.mkdir(exist_ok=True)
-    # Not in /tmp: Docker may be unable to read that, or it may be too small.
-    with tempfile.TemporaryDirectory(dir=project.state.path, prefix="release-") as parent:
-        worktree = Path(parent, project.root.name)
-        try:
-            git.run("worktree", "add", "--quiet", "--detach", str(worktree), f"refs/tags/{tag}")
-            yield worktree / git.prefix()
-        finally:
-            with no_interrupts():
-                git.succeeds("worktree", "remove", "--force", str(worktree))
 
 
 def _at(folder: Path, project: Project, image: str) -> Project:
