@@ -307,7 +307,13 @@ CASES: list[tuple[Callable[[World], None], str, str, str, str]] = [
     # What is wrong; the check, its level, what it says, and the fix.
     (gone(TASKS), "namespaces", PROBLEM, TASKS, "kubectl apply -k deploy/project-prod"),
     (tell(ahead=3600), "clock", WARNING, "3600 s ahead of this", "# Set the clock"),
-    (tell(lacks=["create pods/exec"]), "my-rights", WARNING, "pods/exec in airflow-prod", "Ask"),
+    (
+        tell(lacks=["create pods/exec"]),
+        "my-rights",
+        WARNING,
+        "in airflow-prod: create pods/exec",
+        "Ask",
+    ),
     (tell(lacks=["airflow-triggerer create pods"]), "launcher", PROBLEM, "triggerer", "apply -k"),
     (tell(extra=["get secrets"]), "launcher", WARNING, "may do more", "rolebindings"),
     (tell(lacks=["create subjectaccessreviews"]), "launcher", PROBLEM, "has no role", "apply -k"),
@@ -388,6 +394,7 @@ def test_what_is_wrong_is_found(
     findings = world.find()
     assert findings[check].level == level, findings
     assert found in findings[check].found and fix in findings[check].fix, findings[check]
+    assert not [line for line in world.said if "Not removed" in line]
     # Each cause is reported once, except for what a missing right keeps from being seen.
     assert [one.check for one in wrong(findings)] == [check], findings
     made = set(world.pods("made"))

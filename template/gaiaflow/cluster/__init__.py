@@ -68,7 +68,9 @@ def _guarded(name: str, check: Check, subject: Subject) -> list[Finding]:
     try:
         found = check(subject)
     except Refused as error:
-        fix = f"# Ask somebody who may, or for this right: kubectl auth can-i {error.action}"
+        fix = f"# The cluster was asked to {error.action}"
+        if error.status == 403:
+            fix = f"# Ask somebody who may, or for this right: kubectl auth can-i {error.action}"
         return [Finding(name, WARNING, f"can't tell: {error}", fix)]
     except UnreachableError as error:
         return [Finding(name, WARNING, f"can't tell: {error}", "# Try again.")]

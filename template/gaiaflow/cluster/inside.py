@@ -80,4 +80,7 @@ def _clock(said: Json, at: float) -> Finding:
         return Finding(
             "pod-clock", WARNING, f"the node's is {difference(node)} this machine's", fix
         )
-    return Finding("pod-clock", OK, "the node's agrees with this machine's and the store's")
+    others = (
+        "this machine's and the store's" if "ahead" in said.get("store", {}) else "this machine's"
+    )
+    return Finding("pod-clock", OK, f"the node's agrees with {others}")

@@ -61,11 +61,12 @@ def my_rights(subject: Subject) -> Finding | None:
     lacking = [one for one, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed]
     if not lacking:
         return Finding("my-rights", OK, "you may look at everything, and start a pod")
-    what = ", ".join(
-        f"{verb} {resource}{f' in {where}' if where else ''}" for where, verb, resource in lacking
-    )
+    where: dict[str, list[str]] = {}
+    for namespace, verb, resource in lacking:
+        where.setdefault(namespace or "the cluster", []).append(f"{verb} {resource}")
+    what = "; ".join(f"in {name}: {', '.join(rights)}" for name, rights in where.items())
     fix = "# Some checks are left out. Ask whoever runs the cluster for these rights."
-    return Finding("my-rights", WARNING, f"you may not {what}", fix)
+    return Finding("my-rights", WARNING, f"you may not, {what}", fix)
 
 
 def pod_security(subject: Subject) -> Finding | None:

@@ -59,16 +59,19 @@ def _running(api: Api, subject: Subject) -> Iterator[str]:
     namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
     path = f"/api/v1/namespaces/{namespace}/pods"
     _sweep(api, path)
+    exists = True  # from the request on: an interruption may come before the answer
     try:
         try:
             api.create(path, wanted)
         except Refused as error:
+            exists = False
             raise refused(error, wanted) from None
         yield f"{path}/{name}"
     finally:
         with no_interrupts():
             try:
-                api.delete(f"{path}/{name}", _GRACE)
+                if exists:
+                    api.delete(f"{path}/{name}", _GRACE)
             except (Refused, UnreachableError):  # Kubernetes ends it at its deadline
                 subject.say(f"Not removed: kubectl delete pod {name} --namespace {namespace}")
 
