@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pytest
 from gaiaflow.project import request_files
 from gaiaflow.serving import request_log
 from gaiaflow.serving.request_log import Entry, RequestLog, columns, table
+from gaiaflow.stac.tables import parquet_file
 
 SOON = 0.05
 
@@ -34,7 +34,7 @@ class Store:
         self.objects[key] = content
 
     def rows(self) -> list[dict[str, Any]]:
-        tables = [pq.read_table(io.BytesIO(content)) for content in self.objects.values()]
+        tables = [pq.read_table(parquet_file(content)) for content in self.objects.values()]
         return [row for found in tables for row in found.to_pylist()]
 
 

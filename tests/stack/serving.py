@@ -12,14 +12,12 @@ from urllib.parse import quote
 from benchmarks.airflow_api import AirflowApi
 from tests.docs.blocks import blocks, commands_of
 
-from .conftest import Done, Project, person, run_block, wait_for
+from .conftest import LIMIT, Done, Project, person, run_block, wait_for
 from .test_services import ask
 
 BANDS = ["B02", "B03", "B04", "B08"]
 WATER, VEGETATION = [0.06, 0.05, 0.03, 0.01], [0.04, 0.06, 0.04, 0.4]
 ROWS = {"dataframe_split": {"columns": BANDS, "data": [WATER, VEGETATION]}}
-
-LIMIT = 600  # seconds for a training, which has half of this machine at best
 
 
 def key(project: Project) -> dict[str, str]:

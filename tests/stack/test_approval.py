@@ -11,9 +11,7 @@ from playwright.sync_api import Page
 
 from tests.browser import pages
 
-from .conftest import Project, wait_for
-
-LIMIT = 600  # seconds until a model is trained, or mapped with
+from .conftest import LIMIT, Project, wait_for
 
 
 @pytest.fixture(scope="module")
