@@ -394,6 +394,24 @@ class ComposeBackend(Backend):
         self._follow("airflow", self._compose("build", "--build-arg", "LOCK=production", service))
         return str(self._config[service]["image"])
 
+    def build_mlflow(self) -> str:
+        """Build the image of MLflow and return its name.
+
+        Raises:
+            GaiaflowError: the build failed.
+        """
+        self._answers()
+        self._follow("mlflow", self._compose("build", "mlflow"))
+        return str(self._config["mlflow"]["image"])
+
+    def definition(self, service: str) -> dict[str, Any]:
+        """A service in docker-compose.yml, with all settings filled in.
+
+        Raises:
+            GaiaflowError: Compose can't read the file.
+        """
+        return dict(self._config[service])
+
     def _answers(self) -> None:
         with engine.answering():
             self._engine.ping()  # if Docker is down, our message is better than Compose's

@@ -10,7 +10,7 @@ from typing import NoReturn
 from plumbum import cli
 
 from gaiaflow import __version__, console
-from gaiaflow.airflow_client import WrongConf
+from gaiaflow.airflow_client import Airflow, DagRun, Task, WrongConf
 from gaiaflow.project.errors import GaiaflowError, explain
 from gaiaflow.project.project import Project, find_root, prepare
 
@@ -67,6 +67,20 @@ def main(manager: type[Manager]) -> NoReturn:
 def project() -> Project:
     """Load the project that contains this framework; create its `.env` if it is missing."""
     return prepare(find_root())
+
+
+def show_failures(airflow: Airflow, run: DagRun) -> list[Task]:
+    """Print the logs of a run's failed tasks, and return those tasks.
+
+    Of a mapped task, only the first: the others often fail in the same way.
+    """
+    failed = [task for task in run.tasks if task.state == "failed"]
+    failed.sort(key=lambda task: task.started or "")  # the cause before what it causes
+    shown = list({task.task_id: task for task in reversed(failed)}.values())[::-1]
+    for task in shown:
+        console.err.rule(f"log of {task.label}, try {task.try_number}")
+        console.err.print(airflow.task_log(run, task), markup=False, soft_wrap=True)
+    return shown
 
 
 def _interrupt(*_: object) -> NoReturn:

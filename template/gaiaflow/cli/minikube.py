@@ -12,7 +12,7 @@ from plumbum import cli
 
 from gaiaflow import console
 from gaiaflow.cli import common
-from gaiaflow.cli.common import DONE, Manager, WrongUse
+from gaiaflow.cli.common import DONE, FAILED, Manager, WrongUse
 from gaiaflow.minikube import gateway, kubeconfig, program, serving
 from gaiaflow.minikube.cluster import Cluster
 from gaiaflow.project import envfile, image
@@ -21,6 +21,7 @@ from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_REMOVE = "All of it stays, to look at. Remove it: python3 minikube_manager.py production --remove"
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -152,6 +153,44 @@ class Deploy(cli.Application):
         console.out.print("In the cluster: http://serving", markup=False)
         forward = "kubectl --kubeconfig kube_config_inline port-forward service/serving 8000:80"
         console.err.print(f"From here: {forward}", markup=False, soft_wrap=True)
+        return DONE
+
+
+@MinikubeManager.subcommand("production")
+class Production(cli.Application):
+    """Rehearse production: bring up what deploy/ describes, run a DAG there, and remove it all
+
+    It uses the last commit. If something fails, it all stays, so that you can look: repeat the
+    command to go on, or remove it with --remove.
+    """
+
+    dag = cli.SwitchAttr("--dag", str, default="landcover", argname="DAG", help="which DAG to run")
+    chart = cli.SwitchAttr(
+        "--chart", str, argname="PATH", help="Airflow's chart, if its site can't be reached"
+    )
+    keep = cli.Flag("--keep", help="remove nothing at the end")
+    remove = cli.Flag("--remove", help="only remove what an earlier one has left")
+
+    def main(self) -> int:
+        from gaiaflow.rehearsal.stage import Rehearsal
+
+        project = common.project()
+        with console.Progress() as progress:
+            rehearsal = Rehearsal(project, progress.notify)
+            if self.remove:
+                rehearsal.remove()
+                return DONE
+            rehearsal.bring_up(self.chart)
+            with rehearsal.airflow() as airflow:
+                run = rehearsal.run(airflow, self.dag)
+                if run.state != "success":
+                    common.show_failures(airflow, run)
+                    console.print_error(f"{self.dag} failed in the rehearsal.\n{_REMOVE}")
+                    return FAILED
+            rehearsal.wait_for_serving()
+            if not self.keep:
+                rehearsal.remove()
+        console.out.print(f"{self.dag} is green, as it would run in production.", markup=False)
         return DONE
 
 

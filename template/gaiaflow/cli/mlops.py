@@ -181,20 +181,15 @@ class Run(cli.Application):
         return DONE if run.state == "success" else FAILED
 
     def _show(self, airflow: Airflow, run: DagRun, seconds: float) -> None:
-        failed = [task for task in run.tasks if task.state == "failed"]
-        failed.sort(key=lambda task: task.started or "")  # the cause before what it causes
-        # Only the first of a mapped task: the others often fail in the same way.
-        shown = list({task.task_id: task for task in reversed(failed)}.values())[::-1]
-        for task in shown:
-            console.err.rule(f"log of {task.label}, try {task.try_number}")
-            console.err.print(airflow.task_log(run, task), markup=False, soft_wrap=True)
+        shown = common.show_failures(airflow, run)
         if self.as_json:
             console.print_json({**asdict(run), "url": run.url, "seconds": round(seconds, 1)})
         elif run.state == "success":
             console.out.print(f"{run.dag_id} is green after {seconds:.1f} s: {run.url}")
         else:
             where = ", ".join(task.label for task in shown) or "no task"
-            if more := len(failed) - len(shown):
+            failed = sum(task.state == "failed" for task in run.tasks)
+            if more := failed - len(shown):
                 where += f" and {more} more"
             console.print_error(f"{run.dag_id} failed after {seconds:.1f} s in {where}.\n{run.url}")
 

@@ -24,13 +24,13 @@ Expected = dict[tuple[str, str], set[str]]
 def secrets(subject: Subject) -> Finding | None:
     """Check the secrets of Airflow, of MLflow, of predictions and of tasks."""
     stage = subject.stage
-    expected = {which: keys for which, keys in _expected(stage).items() if subject.inside(which[0])}
-    if not expected or not (api := subject.answers):
+    wanted = {which: keys for which, keys in _named(stage).items() if subject.inside(which[0])}
+    if not wanted or not (api := subject.answers):
         return None
-    found = {which: _keys(api, *which) for which in expected}
-    _share_connections(stage, expected, found)
+    found = {which: _keys(api, *which) for which in wanted}
+    _share_connections(stage, wanted, found)
     wrong, fix = [], []
-    for (namespace, name), keys in expected.items():
+    for (namespace, name), keys in wanted.items():
         known = found[namespace, name]
         if known is None:
             wrong.append(f"{namespace} lacks {name}")
@@ -39,7 +39,7 @@ def secrets(subject: Subject) -> Finding | None:
             wrong.append(f"{name} in {namespace} lacks {', '.join(missing)}")
             fix.append(f"kubectl edit secret {name} --namespace {namespace}    # values in base64")
     if not wrong:
-        return Finding("secrets", OK, f"all {len(expected)} exist, with their keys")
+        return Finding("secrets", OK, f"all {len(wanted)} exist, with their keys")
     return Finding("secrets", PROBLEM, "; ".join(wrong), "\n".join([*fix, _GUIDE]))
 
 
@@ -76,12 +76,22 @@ def pull_secrets(subject: Subject) -> Finding | None:
     return Finding("pull-secrets", OK, ", ".join(f"{name} in {where}" for where, name in wanted))
 
 
-def _expected(stage: Stage) -> Expected:
-    expected: Expected = {}
+def expected(stage: Stage) -> Expected:
+    """The secrets that a stage's files name, each with the keys that it must have."""
+    wanted = _named(stage)
+    sources = [one.get("secretRef", {}).get("name") for one in stage.entries("extraEnvFrom")]
+    if known := next(filter(None, sources), None):
+        wanted[stage.airflow, str(known)] |= set(_connections(stage))
+    return wanted
+
+
+def _named(stage: Stage) -> Expected:
+    """The same, without the variables of connections."""
+    wanted: Expected = {}
 
     def need(namespace: str, name: object, *keys: object) -> None:
         if name and name != "none":
-            expected.setdefault((namespace, str(name)), set()).update(map(str, keys))
+            wanted.setdefault((namespace, str(name)), set()).update(map(str, keys))
 
     values, airflow = stage.values, stage.airflow
     need(airflow, values.get("data", {}).get("metadataSecretName"), "connection")
@@ -104,17 +114,17 @@ def _expected(stage: Stage) -> Expected:
     need(stage.tasks, CREDENTIALS_SECRET, *CREDENTIALS)
     need(stage.tasks, "mlflow", "MLFLOW_BACKEND_STORE_URI")
     need(stage.tasks, "serving", "SERVING_KEY")
-    return expected
+    return wanted
 
 
-def _share_connections(stage: Stage, expected: Expected, found: dict[Any, set[str] | None]) -> None:
+def _share_connections(stage: Stage, wanted: Expected, found: dict[Any, set[str] | None]) -> None:
     """Airflow's connections may be in any of the secrets that its environment comes from."""
     names = [one.get("secretRef", {}).get("name") for one in stage.entries("extraEnvFrom")]
     whole = [found.get((stage.airflow, str(name))) for name in names]
     known = set().union(*(keys for keys in whole if keys))
     first = next((name for name in names if found.get((stage.airflow, str(name)))), None)
     if first is not None:
-        expected[stage.airflow, str(first)] |= set(_connections(stage)) - known
+        wanted[stage.airflow, str(first)] |= set(_connections(stage)) - known
 
 
 def _connections(stage: Stage) -> Iterator[str]:

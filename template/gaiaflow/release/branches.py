@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +79,19 @@ class Branches:
         tree = self._tree(base, image)
         if before and before.image and self._git.run("rev-parse", f"{tip}^{{tree}}") == tree:
             return Move(STAGING, before, before)
-        parents = [f"-p{parent}" for parent in (tip, base) if parent]
-        commit = self._git.run("commit-tree", tree, *parents, f"-m{_SUBJECT}{tag}")
+        commit = self._commit(tree, tag, filter(None, (tip, base)))
         # Not forced: if somebody else has deployed meanwhile, git refuses.
         self._git.run("push", "--quiet", self._git.remote, f"{commit}:refs/heads/{STAGING}")
         return Move(STAGING, before, Deployment(commit, tag, base, image))
+
+    def rehearse(self, base: str, image: str) -> str:
+        """A commit as `stage` makes it, which no branch gets.
+
+        Args:
+            base: any commit.
+            image: the image of that commit.
+        """
+        return self._commit(self._tree(base, image), "rehearsal", [base])
 
     def move_prod(self, to: str | None = None) -> Move:
         """Move `deploy/prod`, forward or back.
@@ -163,6 +171,10 @@ class Branches:
                 f"{STAGING} has the image of another project of this repository: {others[0]}.\n"
                 "Move one of the projects to a repository of its own."
             )
+
+    def _commit(self, tree: str, tag: str, parents: Iterable[str]) -> str:
+        of = [f"-p{parent}" for parent in parents]
+        return self._git.run("commit-tree", tree, *of, f"-m{_SUBJECT}{tag}")
 
     def _tree(self, base: str, image: str) -> str:
         """The tree of a commit, with the image's file."""

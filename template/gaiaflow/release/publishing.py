@@ -42,7 +42,8 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
         contextlib.closing(engine.connect()) as client,
         checked_out(project.root, git, f"refs/tags/{tag}") as folder,
     ):
-        there = _at(folder, project, f"{repository}:{label}")
+        name = f"{project.env['COMPOSE_PROJECT_NAME']}-release"
+        there = project_at(folder, project, name, f"{repository}:{label}")
         there.environment.lock()
         if source.is_dirty(folder):
             raise GaiaflowError(
@@ -62,15 +63,16 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
     return Published(tag, commit, *pushed)
 
 
-def _at(folder: Path, project: Project, image: str) -> Project:
+def project_at(folder: Path, project: Project, name: str, image: str) -> Project:
     """A project in another folder, with the settings of this machine.
 
-    Its images have names of their own: those that the services here use stay as they are.
+    Args:
+        folder: a copy of the project at another commit.
+        project: the project here.
+        name: begins the names of its images; those that the services here use stay as they are.
+        image: the name of the project's own image.
     """
     identity = read_identity(folder)
-    names = {
-        "COMPOSE_PROJECT_NAME": f"{project.env['COMPOSE_PROJECT_NAME']}-release",
-        "PACKAGE_IMAGE": image,
-    }
+    names = {"COMPOSE_PROJECT_NAME": name, "PACKAGE_IMAGE": image}
     env = {**project.env, **settings.repeated(identity), **names}
     return replace(project, root=folder, identity=identity, env=env)
