@@ -14,6 +14,7 @@ from tests.deploy.conftest import STAGES, TAKE_SECRETS, TEMPLATE
 
 DEPLOY = TEMPLATE / "deploy"
 FILES = ("values.yaml", *(f"values-{stage}.yaml" for stage in STAGES))
+REHEARSAL = "../../gaiaflow/rehearsal/values.yaml"
 RELEASE, *NAMES = chart.NAMES_FILE.read_text(encoding="utf-8").splitlines()
 KNOWN = set(NAMES)
 
@@ -22,7 +23,7 @@ def read(file: str) -> Any:
     return yaml.safe_load((DEPLOY / "airflow" / file).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [*FILES, REHEARSAL])
 def test_the_chart_knows_every_name(file: str) -> None:
     assert [path for path in chart.paths(read(file)) if not chart.is_known(path, KNOWN)] == []
 
@@ -42,6 +43,7 @@ def test_the_names_are_those_of_the_chart(official: Path) -> None:
         ("airflow/values.yaml", r"--version (\S+)"),
         ("argocd.yaml", r"targetRevision: (\d\S+)"),
         ("flux.yaml", r"version: (\d\S+)"),
+        ("../gaiaflow/cluster/stage.py", r'"--version", "(\S+)"'),
         ("../../.github/workflows/ci.yml", r"helm pull airflow .*--version (\S+)"),
     ],
 )

@@ -31,11 +31,12 @@ ROOMS = {
     "update": {"project", "console"},
     "release": {"project", "mlflow_client", "backends", "doctor"},
     "cluster": {"project", "console", "backends", "doctor", "release"},
+    "rehearsal": {"project", "airflow_client", "backends", "minikube", "release", "cluster"},
     "notifying": {"project"},  # also inside Airflow
     "cli": {
         *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
         *("services", "backends", "minikube", "doctor", "update", "notifying"),
-        *("release", "cluster"),
+        *("release", "cluster", "rehearsal"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gaiaflow.cluster.stage import CHART
 from gaiaflow.cluster.subject import Json, Subject
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 from gaiaflow.project import variables
@@ -15,8 +16,7 @@ def airflow_settings(subject: Subject) -> Finding | None:
     said = stage.settings
     upgrade = (
         f"# Argo CD and Flux do this by themselves; by hand, on {stage.branch}:\n"
-        "helm upgrade airflow airflow --repo https://airflow.apache.org --version 1.22.0 "
-        f"--namespace {stage.airflow} "
+        f"helm upgrade airflow {' '.join(CHART)} --namespace {stage.airflow} "
         f"--values deploy/airflow/values.yaml --values deploy/airflow/values-{stage.name}.yaml"
     )
     needed = {variables.MODE: "prod", variables.NAMESPACE: stage.tasks}

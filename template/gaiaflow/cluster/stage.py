@@ -15,6 +15,9 @@ from gaiaflow.project.errors import GaiaflowError
 
 Json = dict[str, Any]
 
+# The official chart of Airflow, in the release for which deploy/airflow has values.
+CHART = ("airflow", "--repo", "https://airflow.apache.org", "--version", "1.22.0")
+
 _SUBJECT = re.compile(r"/subjects/(\d+)/(\w+)")
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gaiaflow.cluster.stage import Stage
+from gaiaflow.cluster.stage import CHART, Stage
 from gaiaflow.project.project import Project
 from gaiaflow.rehearsal.programs import Kubectl, find, run
 from gaiaflow.rehearsal.servers import STORE
 
-REPOSITORY = "https://airflow.apache.org"
-VERSION = "1.22.0"
 API_SERVER = "deployment/airflow-api-server"
 PORT = 8080
 
@@ -33,17 +31,17 @@ def install(
     Raises:
         GaiaflowError: helm is not installed, or failed.
     """
-    official = ("airflow", "--repo", REPOSITORY, "--version", VERSION)
     folder = stage.folder / "deploy" / "airflow"
     files = [folder / "values.yaml", folder / f"values-{stage.name}.yaml", _VALUES, "-"]
     arguments = ["--kubeconfig", kubectl.config, "--namespace", stage.airflow]
     arguments += [f"--values={file}" for file in files]
-    source = (chart,) if chart else official
+    source = (chart,) if chart else CHART
     command = find("helm")["upgrade", "--install", "airflow", source, arguments]
-    run(command, stdin=json.dumps(_values(stage, project, image)))
+    run(command, stdin=json.dumps(values(stage, project, image)))
 
 
-def _values(stage: Stage, project: Project, image: str) -> dict[str, object]:
+def values(stage: Stage, project: Project, image: str) -> dict[str, object]:
+    """What values.yaml here lacks: image, bundle and servers."""
     repository, _, tag = image.rpartition(":")
     settings = {
         "GAIAFLOW_NAMESPACE": stage.tasks,
