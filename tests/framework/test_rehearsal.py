@@ -1,4 +1,4 @@
-"""What a rehearsal puts into the cluster. tests/stack/test_rehearsal.py runs one in a real cluster."""
+"""What a rehearsal puts into the cluster; tests/stack/test_rehearsal.py runs one in a real one."""
 
 from __future__ import annotations
 
