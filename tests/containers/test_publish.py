@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import URLError
 
@@ -99,7 +99,7 @@ def test_both_images_are_pushed(
     used = engine.images.get(f"{name_of(containers)}-airflow").id
     output = tmp_path / "output"
     workflow = Workflow("github", TAG, tmp_path / "bin")
-    known = {
+    known: dict[str, str | Callable[[], str]] = {
         "vars.REGISTRY || 'ghcr.io'": registry,
         "vars.REGISTRY_USER || github.actor": USER,
         "secrets.REGISTRY_TOKEN || github.token": PASSWORD,

@@ -1,8 +1,7 @@
 """Many pods at once: a mapped task holds no more than the pool's slots, and leaves no pod.
 
 GAIAFLOW_TEST_TASKS and GAIAFLOW_TEST_SLOTS make it a load test, whose numbers are in `load.json` of
-its folder; docs/explanation/scale.md has those of 1000 and 200. The pods are simulated: they run
-nothing (tests/kubernetes/simulated.py).
+its folder. The pods are simulated: they run nothing (tests/kubernetes/simulated.py).
 """
 
 from __future__ import annotations
