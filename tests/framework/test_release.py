@@ -64,6 +64,28 @@ def test_a_project_is_released(ready: Ready) -> None:
     assert "1.1.0" not in text
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        (
+            ".github/workflows/release.yml",
+            "run: python3 mlops_manager.py publish",
+            "release.yml publ",
+        ),
+        (".gitlab-ci.yml", "script: python3 mlops_manager.py publish", ".gitlab-ci.yml publ"),
+        (".gitlab-ci.yml", "script: pytest", "Next: python3 mlops_manager.py publish v1.2.0"),
+    ],
+)
+def test_it_tells_what_follows(ready: Ready, file: str, text: str, told: str) -> None:
+    path = ready.root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ready.write(file, text)
+    ready.commit()
+    done = manage(ready.root, "release")
+    assert done.returncode == 0, done
+    assert told in done.stderr
+
+
 # A change, the check that finds it, and a part of what it says.
 FAULTS: dict[str, tuple[Callable[[Ready], object], str, str]] = {
     "a change": (lambda r: r.write("CHANGES.md", "x"), "tree", "are not committed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 from plumbum import cli
 
@@ -17,6 +18,7 @@ from gaiaflow.release.branches import Branches, Deployment, Move
 from gaiaflow.release.git import Git
 
 _COMMAND = "python3 mlops_manager.py"
+_WORKFLOWS = (".github/workflows/release.yml", ".gitlab-ci.yml")
 _MINIKUBE = "To serve predictions in Minikube: python3 minikube_manager.py deploy"
 
 
@@ -48,7 +50,7 @@ class Release(cli.Application):
             )
         elif released:
             console.out.print(f"Released {candidate.tag}.", markup=False)
-            console.err.print(f"Next: {_COMMAND} publish {candidate.tag}", markup=False)
+            _say_what_follows(find_root(), candidate.tag)
         elif not failed:
             console.err.print("Nothing was tagged (--dry-run).")
         return FAILED if failed else DONE
@@ -111,19 +113,31 @@ class Deploy(cli.Application):
         return DONE
 
 
+def _say_what_follows(root: Path, tag: str) -> None:
+    """Tell what publishes a tag: a workflow that has this step, or a person."""
+    for name in _WORKFLOWS:
+        file = root / name
+        if file.is_file() and "mlops_manager.py publish" in file.read_text(encoding="utf-8"):
+            console.err.print(f"{name} publishes it and deploys it to staging.", markup=False)
+            return
+    console.err.print(f"Next: {_COMMAND} publish {tag}", markup=False)
+
+
 def _show(move: Move) -> None:
     if move.before and move.before.commit == move.after.commit:
         console.err.print(f"{move.branch} has {_name(move.after)} already.", markup=False)
         return
     console.out.print(f"{move.branch} has {_name(move.after)}", markup=False)
     console.out.print(f"    {move.after.image}", markup=False, soft_wrap=True)
-    if not move.before:
-        return
-    console.out.print(f"instead of {_name(move.before)}", markup=False)
-    console.out.print(f"    {move.before.image or 'no image'}", markup=False, soft_wrap=True)
-    if move.branch.endswith("prod"):
+    if move.before:
+        console.out.print(f"instead of {_name(move.before)}", markup=False)
+        console.out.print(f"    {move.before.image or 'no image'}", markup=False, soft_wrap=True)
+    stage = move.branch.removeprefix("deploy/")
+    if stage == "prod" and move.before:
         back = f"{_COMMAND} deploy prod {move.before.commit[:12]}"
         console.err.print(f"To go back: {back}", markup=False)
+    if (find_root() / "deploy" / "airflow").is_dir():
+        console.err.print(f"See whether it runs: {_COMMAND} doctor {stage}", markup=False)
 
 
 def _name(deployment: Deployment) -> str:
