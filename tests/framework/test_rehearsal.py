@@ -140,11 +140,11 @@ def answer(answers: Path, servers: list[Any], pods: list[Any]) -> None:
 
 def test_it_waits_for_what_is_ready(kubectl: Kubectl, answers: Path) -> None:
     said: list[str] = []
-    unready = {**server(0), "metadata": {"name": "serving", "generation": 2}}
-    answer(answers, [server(1), unready], [pod()])
-    wait_until_ready(
-        kubectl, "science", lambda *words: said.append(words[1]), "mlflow", ["serving"]
-    )
+    none = {**server(0), "spec": {"replicas": 0}}
+    none["status"] = {"observedGeneration": 2}
+    job = {"kind": "Job", "metadata": {"name": "bucket"}, "status": {"succeeded": 1}}
+    answer(answers, [server(1), none, job], [pod()])
+    wait_until_ready(kubectl, "science", lambda *words: said.append(words[1]), "mlflow")
     assert said == ["healthy"]
 
 

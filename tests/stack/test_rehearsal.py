@@ -36,9 +36,17 @@ def project(generate: Generate) -> Iterator[Project]:
         pytest.skip("GAIAFLOW_TEST_MINIKUBE is not set")
     answers = {"kubernetes": "yes", "deploy": "kubernetes"}
     project, _ = generate("Rehearsal", package_name="forest_watch", **answers)
+    assert project.manage("deps").code == 0
+    commit(project, "lock")
     yield project
     minikube(project, "production", "--remove")
     minikube(project, "clean")
+
+
+def commit(project: Project, message: str) -> None:
+    who = ("-c", "user.name=A", "-c", "user.email=a@b.org")
+    for command in (("add", "--all"), (*who, "commit", "--quiet", "--message", message)):
+        local["git"]("-C", project.root, *command)
 
 
 def minikube(project: Project, *arguments: str) -> Done:

@@ -391,7 +391,9 @@ class ComposeBackend(Backend):
         """
         self._answers()
         service = _IMAGES["airflow"]
-        self._follow("airflow", self._compose("build", "--build-arg", "LOCK=production", service))
+        self._follow(
+            "image of Airflow", self._compose("build", "--build-arg", "LOCK=production", service)
+        )
         return str(self._config[service]["image"])
 
     def build_mlflow(self) -> str:
@@ -401,7 +403,7 @@ class ComposeBackend(Backend):
             GaiaflowError: the build failed.
         """
         self._answers()
-        self._follow("mlflow", self._compose("build", "mlflow"))
+        self._follow("image of MLflow", self._compose("build", "mlflow"))
         return str(self._config["mlflow"]["image"])
 
     def definition(self, service: str) -> dict[str, Any]:

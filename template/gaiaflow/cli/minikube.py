@@ -187,7 +187,7 @@ class Production(cli.Application):
                     common.show_failures(airflow, run)
                     console.print_error(f"{self.dag} failed in the rehearsal.\n{_REMOVE}")
                     return FAILED
-            rehearsal.wait_for_serving()
+            rehearsal.serve()
             if not self.keep:
                 rehearsal.remove()
         console.out.print(f"{self.dag} is green, as it would run in production.", markup=False)

@@ -35,7 +35,8 @@ def bucket() -> None:
             code = error.response.get("Error", {}).get("Code")
             if code in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 return
-            if not str(code).startswith(("5", "Internal", "ServiceUnavailable", "SlowDown")):
+            # 404: SeaweedFS, a moment before it is ready.
+            if not str(code).startswith(("404", "5", "Internal", "ServiceUnavailable", "SlowDown")):
                 raise
             problem: Exception = error
         except (ConnectionError, HTTPClientError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import yaml
+
 from gaiaflow.cluster.stage import CHART, Stage
 from gaiaflow.project.project import Project
 from gaiaflow.rehearsal.programs import Kubectl, find, run
@@ -62,7 +64,8 @@ def values(stage: Stage, project: Project, image: str) -> dict[str, object]:
     return {
         "images": {"airflow": {"repository": repository, "tag": tag, "digest": None}},
         "dagProcessor": {"dagBundleConfigList": [bundle]},
-        "extraEnv": json.dumps([{"name": k, "value": v} for k, v in settings.items()]),
+        # The chart puts this text between lines of its own.
+        "extraEnv": yaml.safe_dump([{"name": k, "value": v} for k, v in settings.items()]),
         "config": {"logging": logs},
     }
 

@@ -11,7 +11,7 @@ from gaiaflow.backends.compose import ComposeBackend
 from gaiaflow.minikube import program
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
-from gaiaflow.release.publishing import project_at
+from gaiaflow.release.publishing import check_lock, project_at
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,11 @@ def build(project: Project, folder: Path, commit: str, notify: Notify) -> Images
     They are named by the commit, so that pods get new ones after a change.
 
     Raises:
-        GaiaflowError: Docker or minikube failed.
+        GaiaflowError: the lock file is not up to date, or Docker or minikube failed.
     """
     stem = _stem(project)
     there = project_at(folder, project, stem, f"{stem}-package")
+    check_lock(there, "the last commit", "try again")
     backend = ComposeBackend(there, notify)
     with contextlib.closing(engine.connect()) as client:
         built = (backend.build_package(), backend.build_airflow(), backend.build_mlflow())
@@ -47,11 +48,13 @@ def build(project: Project, folder: Path, commit: str, notify: Notify) -> Images
 
 
 def load(project: Project, image: str, notify: Notify) -> None:
-    """Load an image of this machine into the cluster.
+    """Load an image of this machine into the cluster, unless it is there.
 
     Raises:
         GaiaflowError: minikube failed.
     """
+    if image in program.run(project, "image", "ls"):
+        return
     notify(f"load {image}", "running", "")
     program.run(project, "image", "load", "--overwrite=true", image)
     notify(f"load {image}", "done", "")

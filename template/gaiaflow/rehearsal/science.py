@@ -46,6 +46,7 @@ def overlay(stage: Stage, project: Project, mlflow_image: str) -> dict[str, Any]
             {"name": name, "behavior": "merge", "literals": servers}
             for name in ("servers", "serving")
         ],
+        "replicas": [{"name": "serving", "count": 0}],  # until there is a champion
         "patches": [
             {"target": {"kind": "Deployment"}, "patch": yaml.safe_dump(little)},
             {"target": {"kind": "Deployment", "name": "mlflow"}, "patch": yaml.safe_dump(image)},

@@ -22,7 +22,6 @@ from gaiaflow.release.git import Git
 from gaiaflow.release.worktrees import checked_out
 
 STAGE = "staging"
-SERVING = "serving"  # has nothing to serve until there is a champion
 
 _DAG_LIMIT = 300.0  # seconds until Airflow knows a DAG
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -94,7 +93,7 @@ class Rehearsal:
         self._notify("airflow", "starting", "")
         self._again("jobs", "airflow-run-airflow-migrations", stage.airflow)
         airflow.install(self._kubectl, stage, self._project, built.airflow, chart)
-        wait_until_ready(self._kubectl, stage.tasks, self._notify, "mlflow", without=[SERVING])
+        wait_until_ready(self._kubectl, stage.tasks, self._notify, "mlflow")
         wait_until_ready(self._kubectl, stage.airflow, self._notify, "airflow")
         airflow.create_user(self._kubectl, stage, self._project)
 
@@ -133,13 +132,16 @@ class Rehearsal:
                 if time.monotonic() > deadline:
                     raise
 
-    def wait_for_serving(self) -> None:
-        """Wait until predictions are served.
+    def serve(self) -> None:
+        """Serve predictions of the champion, and wait until that is ready.
 
         Raises:
-            GaiaflowError: they aren't; the message says why.
+            GaiaflowError: it isn't; the message says why.
         """
-        wait_until_ready(self._kubectl, self.stage.tasks, self._notify, SERVING)
+        self._notify("serving", "starting", "")
+        target = ("deployment/serving", "--namespace", self.stage.tasks)
+        self._kubectl("scale", *target, "--replicas=1")
+        wait_until_ready(self._kubectl, self.stage.tasks, self._notify, "serving")
 
     def remove(self) -> None:
         """Remove everything, images included; the cluster stays.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from gaiaflow.backends import Notify
 from gaiaflow.project.errors import GaiaflowError
@@ -17,9 +17,7 @@ _LINES = 15  # of a failed container's log
 _CANNOT = ("ErrImage", "ImagePull", "InvalidImage", "CreateContainer")
 
 
-def wait_until_ready(
-    kubectl: Kubectl, namespace: str, notify: Notify, name: str, without: Collection[str] = ()
-) -> None:
+def wait_until_ready(kubectl: Kubectl, namespace: str, notify: Notify, name: str) -> None:
     """Wait until all servers of a namespace are ready, and all jobs have ended well.
 
     Args:
@@ -27,15 +25,13 @@ def wait_until_ready(
         namespace: where they are.
         notify: is told how many are ready.
         name: what to call them.
-        without: names of servers that are not waited for.
 
     Raises:
         GaiaflowError: a pod can't start or ends again and again, or it takes too long.
     """
     began = time.monotonic()
     while True:
-        found = kubectl.get("deployments,statefulsets,jobs", "--namespace", namespace)
-        wanted = [one for one in found if one["metadata"]["name"] not in without]
+        wanted = kubectl.get("deployments,statefulsets,jobs", "--namespace", namespace)
         ready = sum(map(_is_ready, wanted))
         said = f"{ready} of {len(wanted)} are ready"
         if wanted and ready == len(wanted):

@@ -44,13 +44,7 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
     ):
         name = f"{project.env['COMPOSE_PROJECT_NAME']}-release"
         there = project_at(folder, project, name, f"{repository}:{label}")
-        there.environment.lock()
-        if source.is_dirty(folder):
-            raise GaiaflowError(
-                f"The lock file of {tag} does not match its pyproject.toml: the image would have "
-                "other packages than were tested.\nUpdate it (python3 mlops_manager.py deps), "
-                "commit it, and release again."
-            )
+        check_lock(there, tag, "release again")
         backend = ComposeBackend(there, notify)
         package, airflow = backend.build_package(), backend.build_airflow()
         pushed = []
@@ -61,6 +55,26 @@ def publish(project: Project, git: Git, tag: str, notify: Notify) -> Published:
         with engine.answering():
             client.images.remove(airflow)  # it has the name by which it was pushed
     return Published(tag, commit, *pushed)
+
+
+def check_lock(there: Project, name: str, then: str) -> None:
+    """Refuse a copy of a project at a commit whose lock file is not up to date.
+
+    Args:
+        there: the copy.
+        name: of the commit, for the message.
+        then: what to do after committing the file.
+
+    Raises:
+        GaiaflowError: the lock file is missing or does not match, or can't be made.
+    """
+    there.environment.lock()
+    if source.is_dirty(there.root):
+        raise GaiaflowError(
+            f"The lock file of {name} does not match its pyproject.toml: the image would have "
+            "other packages than were tested.\nUpdate it (python3 mlops_manager.py deps), "
+            f"commit it, and {then}."
+        )
 
 
 def project_at(folder: Path, project: Project, name: str, image: str) -> Project:
