@@ -54,6 +54,7 @@ ORDER = (
     "test_archive",
     "test_modes",
     "test_deploy",
+    "test_rehearsal",
     "test_update",
     "test_wrong_use",
     "test_fresh_clone",
