@@ -21,6 +21,7 @@ from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_EXAMPLE = "landcover"
 _REMOVE = "All of it stays, to look at. Remove it: python3 minikube_manager.py production --remove"
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -164,7 +165,7 @@ class Production(cli.Application):
     command to go on, or remove it with --remove.
     """
 
-    dag = cli.SwitchAttr("--dag", str, default="landcover", argname="DAG", help="which DAG to run")
+    dag = cli.SwitchAttr("--dag", str, default=_EXAMPLE, argname="DAG", help="which DAG to run")
     chart = cli.SwitchAttr(
         "--chart", str, argname="PATH", help="Airflow's chart, if its site can't be reached"
     )
@@ -187,7 +188,8 @@ class Production(cli.Application):
                     common.show_failures(airflow, run)
                     console.print_error(f"{self.dag} failed in the rehearsal.\n{_REMOVE}")
                     return FAILED
-            rehearsal.serve()
+            if self.dag == _EXAMPLE:  # others may leave no champion to serve
+                rehearsal.serve()
             if not self.keep:
                 rehearsal.remove()
         console.out.print(f"{self.dag} is green, as it would run in production.", markup=False)
