@@ -79,8 +79,7 @@ def pull_secrets(subject: Subject) -> Finding | None:
 def expected(stage: Stage) -> Expected:
     """The secrets that a stage's files name, each with the keys that it must have."""
     wanted = _named(stage)
-    sources = [one.get("secretRef", {}).get("name") for one in stage.entries("extraEnvFrom")]
-    if known := next(filter(None, sources), None):
+    if known := next(filter(None, _sources(stage)), None):
         wanted[stage.airflow, str(known)] |= set(_connections(stage))
     return wanted
 
@@ -103,8 +102,8 @@ def _named(stage: Stage) -> Expected:
     need(airflow, values.get("fernetKeySecretName"), "fernet-key")
     need(airflow, values.get("apiSecretKeySecretName"), "api-secret-key")
     need(airflow, values.get("jwtSecretName"), "jwt-secret")
-    for one in stage.entries("extraEnvFrom"):
-        need(airflow, one.get("secretRef", {}).get("name"))
+    for name in _sources(stage):
+        need(airflow, name)
     for reference in _references(values):
         need(airflow, reference.get("name"), reference.get("key"))
     ingress = values.get("ingress", {}).get("apiServer", {})
@@ -119,12 +118,17 @@ def _named(stage: Stage) -> Expected:
 
 def _share_connections(stage: Stage, wanted: Expected, found: dict[Any, set[str] | None]) -> None:
     """Airflow's connections may be in any of the secrets that its environment comes from."""
-    names = [one.get("secretRef", {}).get("name") for one in stage.entries("extraEnvFrom")]
+    names = _sources(stage)
     whole = [found.get((stage.airflow, str(name))) for name in names]
     known = set().union(*(keys for keys in whole if keys))
     first = next((name for name in names if found.get((stage.airflow, str(name)))), None)
     if first is not None:
         wanted[stage.airflow, str(first)] |= set(_connections(stage)) - known
+
+
+def _sources(stage: Stage) -> list[Any]:
+    """The names of the secrets that Airflow's environment comes from."""
+    return [one.get("secretRef", {}).get("name") for one in stage.entries("extraEnvFrom")]
 
 
 def _connections(stage: Stage) -> Iterator[str]:

@@ -24,6 +24,7 @@ from gaiaflow.release.worktrees import checked_out
 STAGE = "staging"
 
 _DAG_LIMIT = 300.0  # seconds until Airflow knows a DAG
+_POLL = 2.0
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -64,7 +65,8 @@ class Rehearsal:
             stage = Stage(STAGE, folder)
             built = images.build(self._project, folder, base[:12], self._notify)
             self._start_servers(folder, built)
-            servers.push(self._kubectl, self._git, self._deployment(base, built), stage.branch)
+            commit = Branches(self._git).rehearse(base, built.package)
+            servers.push(self._kubectl, self._git, commit, stage.branch)
             self._start(stage, built, chart)
 
     def _start_servers(self, folder: Path, built: images.Images) -> None:
@@ -79,10 +81,6 @@ class Rehearsal:
         self._again("jobs", "bucket", servers.NAMESPACE)
         self._kubectl.apply(objects)
         wait_until_ready(self._kubectl, servers.NAMESPACE, self._notify, "servers")
-
-    def _deployment(self, base: str, built: images.Images) -> str:
-        """A commit as a deployment branch has it."""
-        return Branches(self._git).rehearse(base, built.package)
 
     def _start(self, stage: Stage, built: images.Images, chart: str | None) -> None:
         self._notify("mlflow", "starting", "")
@@ -131,6 +129,7 @@ class Rehearsal:
             except GaiaflowError:
                 if time.monotonic() > deadline:
                     raise
+                time.sleep(_POLL)
 
     def serve(self) -> None:
         """Serve predictions of the champion, and wait until that is ready.
