@@ -108,7 +108,7 @@ def differences(before: Tree, after: Tree) -> list[str]:
 def _write_entry(path: Path, entry: Entry) -> None:
     """Write a file or a link, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / ".gaiaflow-draft"
+    draft = path.parent / snapshot.DRAFT
     draft.unlink(missing_ok=True)
     try:
         if entry.mode == LINK:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from copier import run_update
 
-from gaiaflow.update.snapshot import KEPT, MISSING, Snapshot, SnapshotError, copy, digest_of
+from gaiaflow.update.snapshot import DRAFT, KEPT, MISSING, Snapshot, SnapshotError, copy, digest_of
 
 from tests.lifecycle import synthetic
 from tests.lifecycle.conftest import History, commit, git
@@ -89,6 +89,18 @@ def test_what_an_update_does_itself_is_not_kept(project: Path) -> None:
     assert snapshot.restore() == []
     assert state_of(project) == before
     assert not (project / KEPT).exists()
+
+
+def test_nothing_half_written_is_left(project: Path) -> None:
+    """The update was killed while it wrote one file, and before it wrote one in a new folder."""
+    before = state_of(project)
+    Snapshot(project).plan({"gaiaflow/new/deep/added.py": digest_of(b"merged\n")})
+    (project / "gaiaflow" / DRAFT).write_text("mer")
+    (project / "gaiaflow" / "new" / "deep").mkdir(parents=True)
+    (project / "gaiaflow" / "new" / "deep" / DRAFT).symlink_to("nowhere")
+    assert Snapshot(project).abort() == []
+    assert state_of(project) == before
+    assert not (project / "gaiaflow" / "new").exists()
 
 
 def test_each_abort_keeps_apart(project: Path) -> None:

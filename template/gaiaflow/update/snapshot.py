@@ -24,6 +24,7 @@ FOLDER = ".gaiaflow/update"
 KEPT = ".gaiaflow/kept"
 MISSING = "missing"
 WRITTEN_THROUGH = {".env", "uv.lock", "pixi.lock"}  # by programs that follow links
+DRAFT = ".gaiaflow-draft"  # a file that is being written, beside the one it replaces
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _ELSEWHERE = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -193,6 +194,7 @@ class Snapshot:
         Returns:
             The copies in `KEPT`, relative to the project.
         """
+        self._remove_drafts()
         kept = Kept(self.root)
         for name in self.changed():
             file = place(self.root, name)
@@ -205,6 +207,14 @@ class Snapshot:
                 remove_empty_folders(self.root, file.parent)
         self._restore_index()
         return kept.paths
+
+    def _remove_drafts(self) -> None:
+        """Remove what an update that was killed left of the file that it was writing."""
+        for folder in {place(self.root, name).parent for name in self.record.written}:
+            if is_there(folder / DRAFT):
+                (folder / DRAFT).unlink()
+            if folder.is_dir():
+                remove_empty_folders(self.root, folder)
 
     def restore_environments(self) -> None:
         """Restore the contents of environments, which may be links or mounts."""
@@ -367,7 +377,7 @@ class Kept:
 def copy(source: Path, target: Path) -> None:
     """Copy a file or a link unchanged, with times and mode; completely or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.parent / ".gaiaflow-draft"
+    draft = target.parent / DRAFT
     draft.unlink(missing_ok=True)
     try:
         shutil.copy2(source, draft, follow_symlinks=False)
