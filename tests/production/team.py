@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import sqlite3
 import subprocess
 import sys
 import time
@@ -262,6 +263,33 @@ class TeamAirflow:
         process = self._processes[component]
         family = [process, *process.children(recursive=True)]
         return sum(one.memory_full_info().pss for one in family) / 2**20
+
+    def cpu(self) -> dict[str, float]:
+        """The seconds of CPU that each component has needed; `tasks` are the scheduler's."""
+
+        def needed(process: psutil.Process) -> float:
+            times = process.cpu_times()
+            ended = times.children_user + times.children_system
+            return float(times.user + times.system + ended)
+
+        def family(process: psutil.Process) -> float:
+            return needed(process) + sum(map(needed, process.children(recursive=True)))
+
+        seconds = {name: family(process) for name, process in self._processes.items()}
+        own = self._processes["scheduler"].cpu_times()
+        loop = own.user + own.system
+        return {**seconds, "scheduler": loop, "tasks": seconds["scheduler"] - loop}
+
+    def rows(self) -> dict[str, int]:
+        """How many rows each table of the database has."""
+        with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
+            listed = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            names = [name for (name,) in listed]
+            counts = {
+                name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+                for name in names
+            }
+        return {name: count for name, count in counts.items() if count}
 
     def wait_for(self, what: Callable[[], Any], limit: float = LIMIT) -> Any:
         deadline = time.monotonic() + limit

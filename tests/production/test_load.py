@@ -47,6 +47,7 @@ def test_a_mapped_task_stays_within_its_slots(
         )
         with airflow.running():
             airflow.wait_for_dag("load")
+            rows, cpu = airflow.rows(), airflow.cpu()
             began, limit = time.monotonic(), 60.0 + 20.0 * TASKS
             run = airflow.trigger("load")
             airflow.wait_for(lambda: airflow.count("load", run, "deferred") == SLOTS, limit)
@@ -54,6 +55,7 @@ def test_a_mapped_task_stays_within_its_slots(
             hold.unlink()
             airflow.wait_for(lambda: airflow.count("load", run, "success") == TASKS, limit)
             ended = time.monotonic()
+            more_rows, more_cpu = Counter(airflow.rows()), airflow.cpu()
     pods = (cluster / "pods.log").read_text(encoding="utf-8").splitlines()
     calls = Counter((cluster / "calls.log").read_text(encoding="utf-8").splitlines())
     numbers = {
@@ -63,6 +65,8 @@ def test_a_mapped_task_stays_within_its_slots(
         "pods at once": most_at_once(pods),
         "seconds until all slots are deferred": round(deferred - began),
         "seconds for the others and the ends of all": round(ended - deferred),
+        "seconds of CPU": {name: round(more_cpu[name] - cpu[name], 1) for name in more_cpu},
+        "new rows": more_rows - Counter(rows),
         "calls of the API": calls,
     }
     (tmp_path / "load.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
