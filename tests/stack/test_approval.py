@@ -40,10 +40,8 @@ def champions(project: Project, model: str) -> list[int]:
     return [version["version"] for version in versions if "champion" in version["aliases"]]
 
 
-@pytest.mark.parametrize(
-    ("answer", "promoted"),
-    [("Approve", True), pytest.param("Reject", False, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("answer", "promoted"), [("Approve", True), ("Reject", False)])
 def test_a_click_decides(asking: Project, page: Page, answer: str, promoted: bool) -> None:
     model = f"model_{answer.lower()}"
     output = asking.root.parent / "background.log"

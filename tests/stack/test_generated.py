@@ -29,7 +29,13 @@ def test_checks(stack: Project, command: str) -> None:
     assert done.code == 0, done
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize(
+    "room",
+    [
+        pytest.param(room, marks=pytest.mark.slow if room == "promotion" else ())  # two MLflows
+        for room in ROOMS
+    ],
+)
 def test_rooms_of_the_projects_environment(judged: Project, room: str) -> None:
     """The parts of the framework that need the project's environment, in it."""
     # The options of this repository's own tests need xdist.

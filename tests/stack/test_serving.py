@@ -149,6 +149,7 @@ def mapped(project: Project, job: str) -> Any:
     return wait_for(over, 120)
 
 
+@pytest.mark.slow
 def test_a_scene_is_mapped_as_a_job(serving: Project) -> None:
     objects = serving.manage("ls", "landcover/", "--json").json()
     where = min(
@@ -173,6 +174,7 @@ def test_a_scene_is_mapped_as_a_job(serving: Project) -> None:
 # --- Versions ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_new_champion_takes_over_under_load(serving: Project) -> None:
     old = champion(serving)
     new = int(serving.probe("serve_models", "again", "landcover"))
