@@ -12,6 +12,8 @@ import pytest
 import yaml
 from plumbum import local
 
+from gaiaflow.cli import common
+from gaiaflow.cli.minikube import Production
 from gaiaflow.cluster.secrets import expected
 from gaiaflow.cluster.stage import Stage
 from gaiaflow.project.errors import GaiaflowError
@@ -40,6 +42,18 @@ esac
 def project(project_root: Path) -> Project:
     shutil.copytree(TEMPLATE / "deploy", project_root / "deploy")
     return prepare(project_root)
+
+
+def test_a_failure_says_how_to_remove_what_is_there(
+    project: Project, kubectl: Kubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "project", lambda: project)
+    (tmp_path / "bin" / "helm").symlink_to("kubectl")
+    minikube = tmp_path / "bin" / "minikube"
+    minikube.write_text("#!/bin/sh\necho broken >&2\nexit 1\n", encoding="utf-8")
+    minikube.chmod(0o755)
+    with pytest.raises(GaiaflowError, match=r"(?s)broken.*production --remove"):
+        Production.run(["production"], exit=False)
 
 
 @pytest.fixture

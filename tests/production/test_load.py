@@ -1,13 +1,15 @@
-"""Many pods at once: a mapped task holds no more than the pool's slots, and leaves no pod.
+"""Many pods at once, which don't exceed the pool's slots, and many projects in one Airflow.
 
-GAIAFLOW_TEST_TASKS and GAIAFLOW_TEST_SLOTS make it a load test, whose numbers are in `load.json` of
-its folder. The pods are simulated: they run nothing (tests/kubernetes/simulated.py).
+GAIAFLOW_TEST_TASKS, _SLOTS and _PROJECTS make these load tests, whose numbers are in `load.json` of
+their folders. The pods are simulated: they run nothing (tests/kubernetes/simulated.py).
+docs/explanation/scale.md says what the numbers mean.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +21,8 @@ from .team import Repository, TeamAirflow, bundle
 
 TASKS = int(os.environ.get("GAIAFLOW_TEST_TASKS", "24"))
 SLOTS = int(os.environ.get("GAIAFLOW_TEST_SLOTS", "8"))
+PROJECTS = int(os.environ.get("GAIAFLOW_TEST_PROJECTS", "2"))
+DAGS = 4  # of each project, as many as the example has
 MEMORY = 1024  # MiB, the limit of the triggerer in deploy/airflow/values.yaml
 DAG = f"""
 from airflow.sdk import DAG
@@ -27,6 +31,7 @@ from gaiaflow import create_task
 with DAG("load", schedule=None):
     create_task("scene", "load.maps:draw").expand(number=list(range({TASKS})))
 """
+IMAGE = f"ghcr.io/team/load@sha256:{'1' * 64}"
 
 
 def test_a_mapped_task_stays_within_its_slots(
@@ -36,7 +41,7 @@ def test_a_mapped_task_stays_within_its_slots(
     project, _ = generate("load", package_name="load", show_examples="false", deploy="kubernetes")
     repository = Repository("load", project.root, tmp_path, python)
     repository.write_dag(DAG)
-    repository.release("v1", f"ghcr.io/team/load@sha256:{'1' * 64}")
+    repository.release("v1", IMAGE)
     hold = cluster / "hold"
     hold.touch()
     with running_double(python, cluster, "simulated.py"):
@@ -73,6 +78,56 @@ def test_a_mapped_task_stays_within_its_slots(
     assert most_at_once(pods) == SLOTS
     assert len(pods) == 2 * TASKS
     assert memory < MEMORY
+
+
+def test_many_projects_share_a_dag_processor(
+    environment: Path, generate: Generate, tmp_path: Path
+) -> None:
+    """All DAGs arrive, and are parsed again."""
+    python = environment / "bin" / "python"
+    project, _ = generate("load", package_name="load", show_examples="false", deploy="kubernetes")
+    bundles, dags = [], set()
+    for number in range(PROJECTS):
+        name = f"project{number}"
+        root = shutil.copytree(project.root, tmp_path / "clones" / name, symlinks=True)
+        repository = Repository(name, root, tmp_path, python)
+        repository.write_dag(DAG.replace('"load"', f'"{name}_0"'))
+        for part in range(1, DAGS):
+            text = DAG.replace('"load"', f'"{name}_{part}"')
+            (root / "dags" / f"part{part}.py").write_text(text, encoding="utf-8")
+        repository.release("v1", IMAGE)
+        bundles.append(bundle(repository, "deploy/prod"))
+        dags |= {f"{name}_{part}" for part in range(DAGS)}
+    airflow = TeamAirflow(tmp_path / "airflow", environment, bundles, ("127.0.0.1", "1"))
+
+    def parsed() -> dict[str, str]:
+        found = airflow.api.get("/dags?limit=100")["dags"]
+        times = {dag["dag_id"]: dag["last_parsed_time"] for dag in found}
+        return times if times.keys() == dags else {}
+
+    began = time.monotonic()
+    with airflow.running():
+        started = time.monotonic()
+        first = airflow.wait_for(parsed, 60.0 + 20.0 * PROJECTS)
+        arrived, cpu = time.monotonic(), airflow.cpu()["dag-processor"]
+
+        def again() -> bool:
+            times = parsed()
+            return all(time > first[dag] for dag, time in times.items()) and bool(times)
+
+        airflow.wait_for(again, 120.0 + 20.0 * PROJECTS)
+        numbers = {
+            "projects": PROJECTS,
+            "DAG files": len(dags),
+            "seconds until Airflow answers": round(started - began),
+            "seconds until all DAGs are there": round(arrived - started),
+            "seconds until all are parsed again": round(time.monotonic() - arrived),
+            "seconds of CPU for that": round(airflow.cpu()["dag-processor"] - cpu, 1),
+            "dag-processor, MiB": round(airflow.memory("dag-processor")),
+        }
+        errors = airflow.api.get("/importErrors")["import_errors"]
+    (tmp_path / "load.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
+    assert not errors
 
 
 def most_at_once(log: list[str]) -> int:

@@ -6,7 +6,7 @@ import getpass
 import re
 import shutil
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from plumbum import cli
 
@@ -20,9 +20,14 @@ from gaiaflow.project.clients import CREDENTIALS, CREDENTIALS_SECRET
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
 
+if TYPE_CHECKING:
+    from gaiaflow.rehearsal.stage import Rehearsal
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _EXAMPLE = "landcover"
-_REMOVE = "All of it stays, to look at. Remove it: python3 minikube_manager.py production --remove"
+_REMOVE = """\
+What has been started stays, so that you can look at it.
+To remove it: python3 minikube_manager.py production --remove"""
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -181,19 +186,29 @@ class Production(cli.Application):
             if self.remove:
                 rehearsal.remove()
                 return DONE
-            rehearsal.bring_up(self.chart)
-            with rehearsal.airflow() as airflow:
-                run = rehearsal.run(airflow, self.dag)
-                if run.state != "success":
-                    common.show_failures(airflow, run)
-                    console.print_error(f"{self.dag} failed in the rehearsal.\n{_REMOVE}")
-                    return FAILED
-            if self.dag == _EXAMPLE:  # others may leave no champion to serve
-                rehearsal.serve()
+            try:
+                is_green = self._run(rehearsal)
+            except GaiaflowError as error:
+                raise GaiaflowError(f"{error}\n{_REMOVE}") from error
+            if not is_green:
+                console.print_error(f"{self.dag} failed in the rehearsal.\n{_REMOVE}")
+                return FAILED
             if not self.keep:
                 rehearsal.remove()
         console.out.print(f"{self.dag} is green, as it would run in production.", markup=False)
         return DONE
+
+    def _run(self, rehearsal: Rehearsal) -> bool:
+        """Bring everything up and run the DAG; whether it is green."""
+        rehearsal.bring_up(self.chart)
+        with rehearsal.airflow() as airflow:
+            run = rehearsal.run(airflow, self.dag)
+            if run.state != "success":
+                common.show_failures(airflow, run)
+                return False
+        if self.dag == _EXAMPLE:  # others may leave no champion to serve
+            rehearsal.serve()
+        return True
 
 
 @MinikubeManager.subcommand("config")
