@@ -107,10 +107,7 @@ def differences(before: Tree, after: Tree) -> list[str]:
 
 def _write_entry(path: Path, entry: Entry) -> None:
     """Write a file or a link, completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / snapshot.DRAFT
-    draft.unlink(missing_ok=True)
-    try:
+    with snapshot.whole(path) as draft:
         if entry.mode == LINK:
             draft.symlink_to(os.fsdecode(entry.data))
         else:
@@ -120,9 +117,6 @@ def _write_entry(path: Path, entry: Entry) -> None:
             mode = stat.S_IMODE(draft.stat().st_mode)
             if bool(mode & stat.S_IXUSR) != (entry.mode == PROGRAM):
                 draft.chmod(mode | 0o111 if entry.mode == PROGRAM else mode & ~0o111)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def merge(base: Tree, ours: Tree, theirs: Tree, release: str) -> Merge:

@@ -12,7 +12,7 @@ from plumbum import cli
 
 from gaiaflow import console
 from gaiaflow.cli import common
-from gaiaflow.cli.common import DONE, FAILED, Manager, WrongUse
+from gaiaflow.cli.common import DONE, Manager, WrongUse
 from gaiaflow.minikube import gateway, kubeconfig, program, serving
 from gaiaflow.minikube.cluster import Cluster
 from gaiaflow.project import envfile, image
@@ -187,28 +187,24 @@ class Production(cli.Application):
                 rehearsal.remove()
                 return DONE
             try:
-                is_green = self._run(rehearsal)
+                self._rehearse(rehearsal)
             except GaiaflowError as error:
                 raise GaiaflowError(f"{error}\n{_REMOVE}") from error
-            if not is_green:
-                console.print_error(f"{self.dag} failed in the rehearsal.\n{_REMOVE}")
-                return FAILED
             if not self.keep:
                 rehearsal.remove()
         console.out.print(f"{self.dag} is green, as it would run in production.", markup=False)
         return DONE
 
-    def _run(self, rehearsal: Rehearsal) -> bool:
-        """Bring everything up and run the DAG; whether it is green."""
+    def _rehearse(self, rehearsal: Rehearsal) -> None:
+        """Bring everything up, run the DAG, and serve its model."""
         rehearsal.bring_up(self.chart)
         with rehearsal.airflow() as airflow:
             run = rehearsal.run(airflow, self.dag)
             if run.state != "success":
                 common.show_failures(airflow, run)
-                return False
+                raise GaiaflowError(f"{self.dag} failed in the rehearsal.")
         if self.dag == _EXAMPLE:  # others may leave no champion to serve
             rehearsal.serve()
-        return True
 
 
 @MinikubeManager.subcommand("config")

@@ -15,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -376,11 +376,21 @@ class Kept:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file or a link unchanged, with times and mode; completely or not at all."""
+    with whole(target) as draft:
+        shutil.copy2(source, draft, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A path to write to, which then replaces the target; if writing fails, nothing does.
+
+    After a process was killed, `Snapshot.restore` removes what it had written.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.parent / DRAFT
     draft.unlink(missing_ok=True)
     try:
-        shutil.copy2(source, draft, follow_symlinks=False)
+        yield draft
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
