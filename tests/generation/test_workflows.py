@@ -108,6 +108,14 @@ def test_permissions_and_a_time_limit(workflow: Path) -> None:
         assert "uses" in job or job["timeout-minutes"] <= 60
 
 
+def test_slow_tests_run_every_week() -> None:
+    text = (ROOT / ".github" / "workflows" / "weekly.yml").read_text(encoding="utf-8")
+    rooms = yaml.safe_load(text)["jobs"]["slow"]["strategy"]["matrix"]["room"]
+    modules = (ROOT / "tests").glob("*/*.py")
+    slow = {path.parent.name for path in modules if "mark.slow" in path.read_text(encoding="utf-8")}
+    assert sorted(rooms) == sorted(slow)
+
+
 # How a program of the project's environment is run.
 RUN = {"uv": "uv run ", "pixi": "pixi run ", "conda": ".conda/bin/"}
 

@@ -43,10 +43,12 @@ class Repository:
         assert done.code == 0, done
         return done.out.strip()
 
-    def write_dag(self, text: str) -> None:
+    def write_dags(self, *texts: str) -> None:
+        """Replace the DAG files by these."""
         for file in (self.root / "dags").glob("*.py"):
             file.unlink()
-        (self.root / "dags" / f"{self.name}.py").write_text(text, encoding="utf-8")
+        for number, text in enumerate(texts):
+            (self.root / "dags" / f"{self.name}_{number}.py").write_text(text, encoding="utf-8")
 
     def push(self, message: str) -> str:
         """Commit everything and push it; the commit."""
@@ -260,9 +262,7 @@ class TeamAirflow:
 
     def memory(self, component: str) -> float:
         """The memory of a component's processes, in MiB, with their share of what is shared."""
-        process = self._processes[component]
-        family = [process, *process.children(recursive=True)]
-        return sum(one.memory_full_info().pss for one in family) / 2**20
+        return sum(one.memory_full_info().pss for one in self._family(component)) / 2**20
 
     def cpu(self) -> dict[str, float]:
         """The seconds of CPU that each component has needed; `tasks` are the scheduler's."""
@@ -272,13 +272,14 @@ class TeamAirflow:
             ended = times.children_user + times.children_system
             return float(times.user + times.system + ended)
 
-        def family(process: psutil.Process) -> float:
-            return needed(process) + sum(map(needed, process.children(recursive=True)))
-
-        seconds = {name: family(process) for name, process in self._processes.items()}
+        seconds = {name: sum(map(needed, self._family(name))) for name in self._processes}
         own = self._processes["scheduler"].cpu_times()
         loop = own.user + own.system
         return {**seconds, "scheduler": loop, "tasks": seconds["scheduler"] - loop}
+
+    def _family(self, component: str) -> list[psutil.Process]:
+        process = self._processes[component]
+        return [process, *process.children(recursive=True)]
 
     def rows(self) -> dict[str, int]:
         """How many rows each table of the database has."""

@@ -54,7 +54,7 @@ def team(
     for name, image in zip(("forest", "coast"), IMAGES[:2], strict=True):
         project, _ = generate(name, package_name=name, show_examples="false", deploy="kubernetes")
         repositories[name] = Repository(name, project.root, folder, python)
-        repositories[name].write_dag(DAG.format(name=name, code="1"))
+        repositories[name].write_dags(DAG.format(name=name, code="1"))
         repositories[name].release("v1", image)
     bundles = [bundle(repository, "deploy/prod") for repository in repositories.values()]
     with running_double(python, cluster, "simulated.py"):
@@ -91,7 +91,7 @@ def test_a_deployment_and_its_return_during_a_run(team: Team) -> None:
     old = airflow.trigger("forest")
     airflow.wait_for_tasks("forest", old, "deferred")
 
-    forest.write_dag(DAG.format(name="forest", code="2"))
+    forest.write_dags(DAG.format(name="forest", code="2"))
     after = forest.release("v2", IMAGES[2])
     airflow.wait_for_dag("forest", after)
     new = airflow.trigger("forest")

@@ -68,7 +68,7 @@ def team(
     )
     role = next(yaml.safe_load_all((project.root / LAUNCHER).read_text(encoding="utf-8")))
     repository = Repository("real", project.root, folder, python)
-    repository.write_dag(DAG)
+    repository.write_dags(DAG)
     repository.push("a DAG")
     try:
         made = json.loads(ask(python, kubeconfig, "make", json.dumps(role["rules"])))

@@ -24,12 +24,12 @@ SLOTS = int(os.environ.get("GAIAFLOW_TEST_SLOTS", "8"))
 PROJECTS = int(os.environ.get("GAIAFLOW_TEST_PROJECTS", "2"))
 DAGS = 4  # of each project, as many as the example has
 MEMORY = 1024  # MiB, the limit of the triggerer in deploy/airflow/values.yaml
-DAG = f"""
+DAG = """
 from airflow.sdk import DAG
 from gaiaflow import create_task
 
-with DAG("load", schedule=None):
-    create_task("scene", "load.maps:draw").expand(number=list(range({TASKS})))
+with DAG("{name}", schedule=None):
+    create_task("scene", "load.maps:draw").expand(number=list(range({tasks})))
 """
 IMAGE = f"ghcr.io/team/load@sha256:{'1' * 64}"
 
@@ -40,7 +40,7 @@ def test_a_mapped_task_stays_within_its_slots(
     python, cluster = environment / "bin" / "python", account.parent
     project, _ = generate("load", package_name="load", show_examples="false", deploy="kubernetes")
     repository = Repository("load", project.root, tmp_path, python)
-    repository.write_dag(DAG)
+    repository.write_dags(DAG.format(name="load", tasks=TASKS))
     repository.release("v1", IMAGE)
     hold = cluster / "hold"
     hold.touch()
@@ -86,18 +86,16 @@ def test_many_projects_share_a_dag_processor(
     """All DAGs arrive, and are parsed again."""
     python = environment / "bin" / "python"
     project, _ = generate("load", package_name="load", show_examples="false", deploy="kubernetes")
-    bundles, dags = [], set()
+    bundles, dags = [], set[str]()
     for number in range(PROJECTS):
         name = f"project{number}"
         root = shutil.copytree(project.root, tmp_path / "clones" / name, symlinks=True)
         repository = Repository(name, root, tmp_path, python)
-        repository.write_dag(DAG.replace('"load"', f'"{name}_0"'))
-        for part in range(1, DAGS):
-            text = DAG.replace('"load"', f'"{name}_{part}"')
-            (root / "dags" / f"part{part}.py").write_text(text, encoding="utf-8")
+        names = [f"{name}_{part}" for part in range(DAGS)]
+        repository.write_dags(*(DAG.format(name=each, tasks=24) for each in names))
         repository.release("v1", IMAGE)
         bundles.append(bundle(repository, "deploy/prod"))
-        dags |= {f"{name}_{part}" for part in range(DAGS)}
+        dags.update(names)
     airflow = TeamAirflow(tmp_path / "airflow", environment, bundles, ("127.0.0.1", "1"))
 
     def parsed() -> dict[str, str]:
@@ -113,7 +111,7 @@ def test_many_projects_share_a_dag_processor(
 
         def again() -> bool:
             times = parsed()
-            return all(time > first[dag] for dag, time in times.items()) and bool(times)
+            return bool(times) and all(times[dag] > first[dag] for dag in dags)
 
         airflow.wait_for(again, 120.0 + 20.0 * PROJECTS)
         numbers = {
