@@ -8,27 +8,26 @@ import os
 import signal
 import subprocess
 import tempfile
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaiaflow import warm
 from gaiaflow.operators.base import GRACE, FunctionTask
 from gaiaflow.project import inherited, variables
 from gaiaflow.project.paths import ROOT
 
 if TYPE_CHECKING:
-    from airflow.providers.standard.hooks.subprocess import SubprocessHook
     from airflow.sdk import Context
+
+# Airflow's configuration, which has the keys to its database, and what only operators read.
+_HIDDEN = ("AIRFLOW_", "_AIRFLOW_", variables.SECRETS, variables.NOTIFY_URLS)
 
 
 class ProcessOperator(FunctionTask):
     """Calls the function in a process; its output goes to the task's log."""
 
-    @cached_property
-    def _hook(self) -> SubprocessHook:
-        from airflow.providers.standard.hooks.subprocess import SubprocessHook
-
-        return SubprocessHook()
+    _process: subprocess.Popen[bytes] | warm.WarmTask | None = None
 
     def call(self, context: Context) -> Any:
         """Run the function and return its result.
@@ -37,25 +36,44 @@ class ProcessOperator(FunctionTask):
             AirflowFailException: the function failed, and retries can't help.
             RuntimeError: the function failed; its output is in the log.
         """
-        python, root = os.environ[variables.PYTHON], ROOT
+        base = {name: v for name, v in os.environ.items() if not name.startswith(_HIDDEN)}
+        base |= inherited.task_proxies(os.environ)
         with tempfile.TemporaryDirectory(prefix="gaiaflow-") as scratch:
             result = Path(scratch, "result.json")
-            # Hide Airflow's configuration, which has the keys to its database.
-            hidden = ("AIRFLOW_", variables.SECRETS, variables.NOTIFY_URLS)
-            env = {name: v for name, v in os.environ.items() if not name.startswith(hidden)}
-            env |= inherited.task_proxies(os.environ)
-            env |= self.secrets_env()
-            env |= self.call_env(context)
-            env[variables.RESULT] = str(result)
-            command = [python, "-m", "gaiaflow.runner", self.spec.function]
-            ended = self._hook.run_command(command, env=env, cwd=str(root))
-            if ended.exit_code != 0:
-                raise self.failed(ended.exit_code)
+            call = {**self.secrets_env(), **self.call_env(context), variables.RESULT: str(result)}
+            exit_code = self._run(base, call)
+            if exit_code != 0:
+                raise self.failed(exit_code)
             return json.loads(result.read_text(encoding="utf-8"))
+
+    def _run(self, base: Mapping[str, str], call: Mapping[str, str]) -> int:
+        """Run the function to its end, and log its output."""
+        python, function = os.environ[variables.PYTHON], self.spec.function
+        read, write = os.pipe()
+        # Libraries may read the user's variables when they are imported, which is before a fork.
+        if not self.spec.secrets and not self.function_env:
+            self._process = warm.start(python, ROOT, function, base, call, write)
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [python, "-m", "gaiaflow.runner", function],
+                cwd=ROOT,
+                env={**base, **call},
+                stdin=subprocess.DEVNULL,
+                stdout=write,
+                stderr=write,
+                start_new_session=True,
+            )
+        os.close(write)
+        output = os.fdopen(read, "rb")
+        # Not closed after a timeout: the function may still print while on_kill() waits for it.
+        for line in output:
+            self.log.info("%s", line.decode("utf-8", errors="backslashreplace").rstrip())
+        output.close()
+        return self._process.wait()
 
     def on_kill(self) -> None:
         """End the process and its children before Airflow continues."""
-        process = self._hook.sub_process
+        process = self._process
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):

@@ -44,6 +44,7 @@ class StateFolder:
         self.task_containers = self.run / "task-containers"  # exists if a task ran in a container
         self.airflow_home = path / "airflow-home"
         self.jupyterlab = path / "jupyterlab"
+        self.warm = path / "warm.json"  # what the server of warm tasks imports
         self.served = path / "served"  # models, as long as they are served
         self.certificates = path / "certificates"
         self.minikube = path / "minikube"

@@ -1,0 +1,142 @@
+"""Which modules the server imports: those that the project's code needs, found by looking.
+
+At first these are the modules that its files import. Then the tasks report what else they needed,
+such as what a library imports at its first use. Only installed packages count: the project's own
+code may change at any time.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gaiaflow.project.identity import read_identity
+
+_PACKAGES = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+_INSTALLED = _PACKAGES | {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
+_THREADS = Path("/proc/self/task")
+# Threads that survive a fork, because their library looks after them: jemalloc's, in pyarrow.
+_SAFE = {"jemalloc_bg_thd"}
+
+
+def stamp() -> list[int]:
+    """What changes when packages are installed, updated or removed."""
+    return [os.stat(folder).st_mtime_ns for folder in sorted(_PACKAGES)]
+
+
+class Modules:
+    """The modules of a project's server.
+
+    record: the file that remembers what tasks have reported, and what is left out and why.
+    """
+
+    def __init__(self, root: Path, record: Path) -> None:
+        self._root = root
+        self._record = record
+        self._reported: list[str] = []
+        self._left_out: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            found = json.loads(record.read_text(encoding="utf-8"))
+            self._reported = found["modules"]
+            if found["stamp"] == stamp():
+                self._left_out = found["left_out"]
+
+    def load(self) -> None:
+        """Import what the project's files import, and what tasks have reported before."""
+        for name in [*imported(self._root), *self._reported]:
+            self._import(name)
+
+    def learn(self, names: Iterable[str]) -> None:
+        """Import what a task has reported."""
+        new = [name for name in names if self._import(name)]
+        if new:
+            self._reported += new
+            self._write()
+
+    def _import(self, name: str) -> bool:
+        """Import a module unless it is there; whether that was needed and worked."""
+        package = name.partition(".")[0]
+        if name in sys.modules or package in self._left_out or not _is_installed(package):
+            return False
+        threads = len(os.listdir(_THREADS))
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit):  # such as an optional dependency: the task will tell
+            return False
+        if len(os.listdir(_THREADS)) > threads and (running := _threads_after_fork()):
+            self._left_out[package] = f"it starts threads: {', '.join(running)}"
+            self._write()
+            os.execv(sys.executable, sys.orig_argv)  # begin again, without this package
+        return True
+
+    def _write(self) -> None:
+        found = {"stamp": stamp(), "modules": self._reported, "left_out": self._left_out}
+        with contextlib.suppress(OSError):
+            part = self._record.with_name(f"{self._record.name}.{os.getpid()}")
+            part.write_text(json.dumps(found), encoding="utf-8")
+            part.replace(self._record)
+
+
+def imported(root: Path) -> Iterator[str]:
+    """The modules that the project's files import, with those parts of the framework they use."""
+    package = read_identity(root).package
+    folder = next(f for f in (root / package, root / "src" / package, root) if f.is_dir())
+    due = sorted(folder.rglob("*.py"))
+    seen = set(due)
+    for file in due:  # grows
+        for name in _imports(file):
+            own = [root.joinpath(*name.split("."))]
+            own = [path for at in own for path in (at.with_suffix(".py"), at / "__init__.py")]
+            own = [path for path in own if path.is_file()]
+            due += [path for path in own if path not in seen]
+            seen.update(own)
+            if not own:
+                yield name
+
+
+def _imports(file: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a top-level module is installed, and not a file of the project."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    if spec is None:
+        return False
+    places = [*(spec.submodule_search_locations or [spec.origin or ""])]
+    return all(any(place.startswith(folder) for folder in _INSTALLED) for place in places)
+
+
+def _threads_after_fork() -> list[str]:
+    """The names of the threads that a fork would lack, and what they hold would stay locked.
+
+    OpenBLAS ends its threads before a fork, and starts them again when it needs them.
+    """
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    others = [thread for thread in _THREADS.iterdir() if thread.name != str(os.getpid())]
+    return sorted({thread.joinpath("comm").read_text().strip() for thread in others} - _SAFE)

@@ -1,0 +1,150 @@
+"""The server: imports packages once, and forks for every task.
+
+It ends when it is idle, or outdated by a change of the project's environment, but not before its
+tasks, because only their parent learns how they ended.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gaiaflow import __version__
+from gaiaflow.project.paths import StateFolder
+from gaiaflow.warm import modules, wire
+from gaiaflow.warm.task import Task
+
+IDLE = 600.0  # seconds without a task, after which the server ends
+_PATIENCE = 10.0  # seconds for a request to arrive
+_BACKLOG = 64
+
+
+class Outdated(Exception):
+    """The environment has changed, or the framework."""
+
+
+def serve(root: Path) -> Task | None:
+    """Serve until the server is idle or outdated, and return None; in a fork, return its task."""
+    with wire.new() as listener:
+        try:
+            listener.bind(wire.name(root))
+        except OSError:  # another server is there
+            return None
+        server = _Server(root, listener)
+        try:
+            task = server.serve()
+        except Outdated:
+            task = None
+    if task is None:  # now another server may start
+        server.wait()
+    return task
+
+
+class _Server:
+    def __init__(self, root: Path, listener: socket.socket) -> None:
+        self._root = root
+        self._listener = listener
+        self._env = dict(os.environ)  # before libraries change it
+        self._stamp = modules.stamp()
+        self._modules = modules.Modules(root, StateFolder(root).warm)
+        self._news, self._reports = os.pipe()
+        os.set_blocking(self._reports, False)  # a task does not wait for the server at its end
+        self._tasks: dict[int, socket.socket] = {}
+
+    def serve(self) -> Task | None:
+        self._modules.load()
+        self._framework = [name for name in sys.modules if name.partition(".")[0] == "gaiaflow"]
+        gc.freeze()  # or a collection in a fork would copy the memory of all modules
+        signal.signal(signal.SIGCHLD, self._reap)
+        self._listener.listen(_BACKLOG)  # before, clients can't connect
+        while True:
+            ready = select.select([self._listener, self._news], [], [], IDLE)[0]
+            if not ready and not self._tasks:
+                return None
+            if self._news in ready:
+                self._modules.learn(os.read(self._news, 1 << 16).decode().split())
+                gc.freeze()
+            if self._listener in ready:
+                connection, _ = self._listener.accept()
+                connection.settimeout(_PATIENCE)
+                try:
+                    if task := self._answer(connection):
+                        return task
+                except (OSError, ValueError):
+                    pass
+                finally:
+                    if connection not in self._tasks.values():
+                        connection.close()
+
+    def wait(self) -> None:
+        """Wait for the tasks that are still running."""
+        while self._tasks:
+            time.sleep(1)  # a signal handler removes them
+
+    def _answer(self, connection: socket.socket) -> Task | None:
+        """Fork for a request; return the task in its fork.
+
+        Raises:
+            OSError, ValueError: the client can't be trusted or understood, or has gone.
+            Outdated: the server can't serve any longer.
+        """
+        request, output = wire.receive_request(connection)
+        try:
+            if request["version"] != __version__ or self._stamp != modules.stamp():
+                raise Outdated
+            if request["base"] != self._env:  # libraries may have read it when imported
+                return None
+            return self._fork(connection, request, output)
+        finally:
+            os.close(output)
+
+    def _fork(self, connection: socket.socket, request: dict[str, Any], output: int) -> Task | None:
+        with _blocked(signal.SIGCHLD):  # the task may end before it is known
+            if pid := os.fork():
+                self._tasks[pid] = connection
+                return None
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for other in (self._listener, *self._tasks.values()):
+            other.close()
+        os.close(self._news)
+        try:
+            os.setsid()
+            wire.send(connection, {"pid": os.getpid()})
+            wire.receive(connection)
+        except (OSError, ValueError):  # it stopped waiting
+            os._exit(0)
+        connection.close()
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        env = self._env | request["call"]
+        return Task(request["reference"], self._root, env, self._framework, self._reports)
+
+    def _reap(self, _: int, __: FrameType | None) -> None:
+        """Report the tasks that have ended."""
+        for pid in [*self._tasks]:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                with self._tasks.pop(pid) as connection, contextlib.suppress(OSError):
+                    wire.send(connection, {"exit": os.waitstatus_to_exitcode(status)})
+
+
+@contextlib.contextmanager
+def _blocked(number: int) -> Iterator[None]:
+    """Keep a signal waiting."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
