@@ -47,6 +47,7 @@ ORDER = (
     "test_services",
     "test_other_users",
     "test_dags",
+    "test_warm",
     "test_generated",
     "test_maps",
     "test_serving",
@@ -242,6 +243,24 @@ class Project:
                 if process.environ().get("GAIAFLOW_PROJECT") == str(self.root):
                     found.append(process)
         return found
+
+    def tasks(self) -> list[psutil.Process]:
+        """The processes of running tasks: new ones, or forks of the server of warm tasks."""
+
+        def command(process: psutil.Process | None) -> list[str]:
+            with contextlib.suppress(psutil.Error):
+                return process.cmdline() if process else []
+            return []
+
+        def is_fork(process: psutil.Process) -> bool:
+            with contextlib.suppress(psutil.Error):
+                return "gaiaflow.warm" in command(process) and "gaiaflow.warm" in command(
+                    process.parent()
+                )
+            return False
+
+        found = self.processes()
+        return [task for task in found if "gaiaflow.runner" in command(task) or is_fork(task)]
 
     def assert_nothing_is_left(self) -> None:
         left = [(process.pid, process.cmdline()) for process in self.processes()]

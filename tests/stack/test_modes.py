@@ -422,11 +422,7 @@ def sections(said: str) -> Iterator[tuple[str, str]]:
 def left(stack: Stack) -> list[str]:
     """Processes or containers of tasks."""
     if stack.mode == "dev":
-        return [
-            " ".join(process.cmdline())
-            for process in stack.project.processes()
-            if "gaiaflow.runner" in process.cmdline()
-        ]
+        return [str(process) for process in stack.project.tasks()]
     if stack.mode == "cluster":
         return [pod["metadata"]["name"] for pod in pods(stack)]
     # Of this project, or of this double: others may run beside.

@@ -30,16 +30,10 @@ def test_data_survive_a_stop(running: Project) -> None:
     assert running.manage("run", "change_me", "--json").json()["state"] == "success"
 
 
-def tasks(project: Project) -> list[psutil.Process]:
-    """The processes in which functions of the pipeline run now."""
-    processes = project.processes()
-    return [process for process in processes if "gaiaflow.runner" in " ".join(process.cmdline())]
-
-
 def test_a_stop_during_a_run(running: Project) -> None:
     """Tasks are processes too, of a group and a session of their own."""
     with running.in_background("run", "landcover"):
-        wait_for(lambda: tasks(running))
+        wait_for(running.tasks)
         done = running.manage("stop")
     assert done.code == 0, done
     running.assert_nothing_is_left()

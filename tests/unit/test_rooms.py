@@ -16,8 +16,10 @@ ROOMS = {
     "runner": {"project"},
     "bootstrap": {"project", "doctor"},
     # Airflow's environment, inside Airflow.
-    "operators": {"project", "runner"},
+    "operators": {"project", "runner", "warm"},
     "dag_report": {"project", "operators"},
+    # Both ends of a connection: inside Airflow, and in the project's environment.
+    "warm": {"project"},
     # Airflow's environment, for commands.
     "console": set[str](),
     "airflow_client": {"project"},
@@ -36,7 +38,7 @@ ROOMS = {
     "cli": {
         *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
         *("services", "backends", "minikube", "doctor", "update", "notifying"),
-        *("release", "cluster", "rehearsal"),
+        *("release", "cluster", "rehearsal", "warm"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),
@@ -60,6 +62,7 @@ PACKAGES = {
     "runner": set[str](),
     "bootstrap": set[str](),
     "testing": set[str](),
+    "warm": set[str](),
     "contracts": {"pandas", "pandera"},
     "doctor": {"rich"},  # if installed
     "maps": {

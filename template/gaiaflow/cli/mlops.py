@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
+import psutil
 from plumbum import cli
 
-from gaiaflow import backends, console
+from gaiaflow import backends, console, warm
 from gaiaflow.airflow_client import Airflow, DagRun, overview
 from gaiaflow.backends import Backend, ServiceStatus, local
+from gaiaflow.backends.families import Families
 from gaiaflow.cli import common, detached
 from gaiaflow.cli.common import DONE, FAILED, Manager, WrongUse
 from gaiaflow.cli.doctor import Doctor
-from gaiaflow.project import image, programs
+from gaiaflow.project import image, programs, variables
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.paths import StateFolder
 from gaiaflow.project.project import Project, find_root
@@ -124,6 +126,9 @@ class Status(cli.Application):
             console.print_json([state.as_json() for state in states])
         else:
             _print_states(states)
+            project = backend.project
+            if backend.name == "local" and project.env[variables.MODE] == "dev":
+                console.out.print(f"Warm tasks: {warm.describe(project.root)}", markup=False)
         return DONE
 
 
@@ -154,6 +159,7 @@ class Run(cli.Application):
         project = common.project()
         airflow = Airflow(project)
         started = time.monotonic()
+        _warm_up(project)
         with console.Progress() as progress:
             dag = airflow.find_dag(dag_id, lambda what: progress.notify(dag_id, "waiting", what))
             triggered = run = airflow.trigger(dag, conf)
@@ -192,6 +198,15 @@ class Run(cli.Application):
             if more := failed - len(shown):
                 where += f" and {more} more"
             console.print_error(f"{run.dag_id} failed after {seconds:.1f} s in {where}.\n{run.url}")
+
+
+def _warm_up(project: Project) -> None:
+    """Let the server of warm tasks import packages before Airflow starts the first task."""
+    scheduler = Families(project.root).leader("airflow-scheduler")
+    with contextlib.suppress(psutil.Error):
+        if scheduler and scheduler.process and project.env[variables.MODE] == "dev":
+            env = warm.base(scheduler.process.environ())
+            warm.launch(str(project.environment.python), project.root, env)
 
 
 @MlopsManager.subcommand("open")

@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from gaiaflow import warm
 from gaiaflow.operators.base import GRACE, FunctionTask
-from gaiaflow.project import inherited, variables
+from gaiaflow.project import variables
 from gaiaflow.project.paths import ROOT
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-# Airflow's configuration, which has the keys to its database, and what only operators read.
-_HIDDEN = ("AIRFLOW_", "_AIRFLOW_", variables.SECRETS, variables.NOTIFY_URLS)
 
 
 class ProcessOperator(FunctionTask):
@@ -36,28 +33,32 @@ class ProcessOperator(FunctionTask):
             AirflowFailException: the function failed, and retries can't help.
             RuntimeError: the function failed; its output is in the log.
         """
-        base = {name: v for name, v in os.environ.items() if not name.startswith(_HIDDEN)}
-        base |= inherited.task_proxies(os.environ)
         with tempfile.TemporaryDirectory(prefix="gaiaflow-") as scratch:
             result = Path(scratch, "result.json")
-            call = {**self.secrets_env(), **self.call_env(context), variables.RESULT: str(result)}
-            exit_code = self._run(base, call)
+            call = {
+                **self.secrets_env(),
+                **self.call_env(context),
+                variables.RESULT: str(result),
+                variables.EDITED: "1",
+            }
+            exit_code = self._run(call)
             if exit_code != 0:
                 raise self.failed(exit_code)
             return json.loads(result.read_text(encoding="utf-8"))
 
-    def _run(self, base: Mapping[str, str], call: Mapping[str, str]) -> int:
+    def _run(self, call: Mapping[str, str]) -> int:
         """Run the function to its end, and log its output."""
         python, function = os.environ[variables.PYTHON], self.spec.function
+        env = warm.base(os.environ)
         read, write = os.pipe()
         # Libraries may read the user's variables when they are imported, which is before a fork.
         if not self.spec.secrets and not self.function_env:
-            self._process = warm.start(python, ROOT, function, base, call, write)
+            self._process = warm.start(python, ROOT, function, env, call, write)
         if self._process is None:
             self._process = subprocess.Popen(
                 [python, "-m", "gaiaflow.runner", function],
                 cwd=ROOT,
-                env={**base, **call},
+                env={**env, **call},
                 stdin=subprocess.DEVNULL,
                 stdout=write,
                 stderr=write,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import os
+import functools
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 
 class _Exit:
@@ -14,16 +16,17 @@ class _Exit:
     all libraries, runs last.
     """
 
-    code: int | None = None
+    end: Callable[[], NoReturn] | None = None
 
     def __call__(self) -> None:
-        if self.code is not None:
+        if self.end:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(self.code & 0xFF)
+            self.end()
 
 
-leave = atexit.register(_Exit())
+leave = _Exit()
+atexit.register(leave)
 
 from gaiaflow.project.paths import ROOT  # noqa: E402
 from gaiaflow.warm.server import serve  # noqa: E402
@@ -32,5 +35,6 @@ if task := serve(ROOT):
     try:
         task.run()
     except SystemExit as ended:
-        leave.code = ended.code if isinstance(ended.code, int) else None
+        if isinstance(ended.code, int):
+            leave.end = functools.partial(task.end, ended.code & 0xFF)
         raise

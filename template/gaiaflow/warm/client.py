@@ -16,10 +16,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gaiaflow import __version__
+from gaiaflow.project import inherited, variables
 from gaiaflow.project.paths import StateFolder
-from gaiaflow.warm import wire
+from gaiaflow.warm import modules, wire
 
 _PATIENCE = 10.0  # seconds for the server, which may be importing what a task has reported
+
+
+# Airflow's configuration, which has the keys to its database, and what only operators read.
+_HIDDEN = ("AIRFLOW_", "_AIRFLOW_", variables.SECRETS, variables.NOTIFY_URLS)
+
+
+def base(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables for all tasks, from those of Airflow's scheduler or a task."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(_HIDDEN)}
+    return kept | inherited.task_proxies(environ)
 
 
 class WarmTask:
@@ -53,7 +64,7 @@ def start(
     python: str,
     root: Path,
     reference: str,
-    base: Mapping[str, str],
+    env: Mapping[str, str],
     call: Mapping[str, str],
     output: int,
 ) -> WarmTask | None:
@@ -61,7 +72,7 @@ def start(
 
     Args:
         python: the interpreter of the project's environment.
-        base: environment variables, the same for all tasks; the server is started with them.
+        env: what `base` returns; the server is started with these variables.
         call: those of this task alone, which only the runner and the function read.
         output: the file descriptor for what the function prints.
 
@@ -74,9 +85,9 @@ def start(
     try:
         connection = wire.connect(root)
     except OSError:
-        _launch(python, root, base)
+        launch(python, root, env)
         return None
-    request = {"version": __version__, "reference": reference, "base": base, "call": call}
+    request = {"version": __version__, "reference": reference, "env": env, "call": call}
     connection.settimeout(_PATIENCE)
     try:
         wire.send_request(connection, request, output)
@@ -89,22 +100,43 @@ def start(
     return WarmTask(connection, pid)
 
 
-def _launch(python: str, root: Path, env: Mapping[str, str]) -> None:
-    """Start the server, unless it is starting."""
+def describe(root: Path) -> str:
+    """How tasks start, in a line for people."""
+    if sys.platform != "linux":
+        return "each task is a new process, since forks can't use the libraries of macOS"
+    try:
+        wire.connect(root).close()
+        text = "ready"
+    except OSError:
+        text = "a server imports the project's packages with the next task"
+    left_out = modules.left_out(StateFolder(root).warm)
+    if left_out:
+        names = ", ".join(f"{name} ({why})" for name, why in left_out.items())
+        text += f"; tasks import these themselves: {names}"
+    return text
+
+
+def launch(python: str, root: Path, env: Mapping[str, str]) -> None:
+    """Start the server, unless it is running or starting; don't wait for it.
+
+    Args:
+        env: what `base` returns for an environment of Airflow's.
+    """
     with wire.new() as probe:
         try:
             probe.bind(wire.name(root))
         except OSError:
             return
     log = StateFolder(root).logs / "warm-tasks.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        subprocess.Popen(
-            [python, "-u", "-m", "gaiaflow.warm"],
-            cwd=root,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    with contextlib.suppress(OSError):  # the task runs without it
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            subprocess.Popen(
+                [python, "-u", "-m", "gaiaflow.warm"],
+                cwd=root,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )

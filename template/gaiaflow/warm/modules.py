@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
@@ -19,6 +20,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from gaiaflow.project.identity import read_identity
 
@@ -29,9 +31,18 @@ _THREADS = Path("/proc/self/task")
 _SAFE = {"jemalloc_bg_thd"}
 
 
-def stamp() -> list[int]:
+def stamp() -> list[list[str]]:
     """What changes when packages are installed, updated or removed."""
-    return [os.stat(folder).st_mtime_ns for folder in sorted(_PACKAGES)]
+    folders = [*sorted(_PACKAGES), str(Path(sys.prefix, "conda-meta"))]
+    return [_records(path, path.stat().st_mtime_ns) for path in map(Path, folders) if path.exists()]
+
+
+@functools.cache
+def _records(folder: Path, changed: int) -> list[str]:
+    """The records that installers keep in a folder, as long as it hasn't changed."""
+    kinds = {".dist-info", ".egg-info", ".pth", ".json"}
+    found = [path for path in folder.iterdir() if path.suffix in kinds]
+    return sorted(f"{path.name} {path.stat().st_mtime_ns}" for path in found)
 
 
 class Modules:
@@ -43,13 +54,11 @@ class Modules:
     def __init__(self, root: Path, record: Path) -> None:
         self._root = root
         self._record = record
-        self._reported: list[str] = []
+        found = _read(record)
+        self._reported: list[str] = found.get("modules", [])
         self._left_out: dict[str, str] = {}
-        with contextlib.suppress(OSError, ValueError, LookupError):
-            found = json.loads(record.read_text(encoding="utf-8"))
-            self._reported = found["modules"]
-            if found["stamp"] == stamp():
-                self._left_out = found["left_out"]
+        if found.get("stamp") == stamp():
+            self._left_out = found["left_out"]
 
     def load(self) -> None:
         """Import what the project's files import, and what tasks have reported before."""
@@ -68,12 +77,12 @@ class Modules:
         package = name.partition(".")[0]
         if name in sys.modules or package in self._left_out or not _is_installed(package):
             return False
-        threads = len(os.listdir(_THREADS))
+        threads = _count_threads()
         try:
             importlib.import_module(name)
         except (Exception, SystemExit):  # such as an optional dependency: the task will tell
             return False
-        if len(os.listdir(_THREADS)) > threads and (running := _threads_after_fork()):
+        if _count_threads() > threads and (running := _threads_after_fork()):
             self._left_out[package] = f"it starts threads: {', '.join(running)}"
             self._write()
             os.execv(sys.executable, sys.orig_argv)  # begin again, without this package
@@ -85,6 +94,12 @@ class Modules:
             part = self._record.with_name(f"{self._record.name}.{os.getpid()}")
             part.write_text(json.dumps(found), encoding="utf-8")
             part.replace(self._record)
+
+
+def left_out(record: Path) -> dict[str, str]:
+    """The packages that the server doesn't import, and why."""
+    found: dict[str, str] = _read(record).get("left_out", {})
+    return found
 
 
 def imported(root: Path) -> Iterator[str]:
@@ -102,6 +117,14 @@ def imported(root: Path) -> Iterator[str]:
             seen.update(own)
             if not own:
                 yield name
+
+
+def _read(record: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def _imports(file: Path) -> Iterator[str]:
@@ -127,6 +150,10 @@ def _is_installed(package: str) -> bool:
         return False
     places = [*(spec.submodule_search_locations or [spec.origin or ""])]
     return all(any(place.startswith(folder) for folder in _INSTALLED) for place in places)
+
+
+def _count_threads() -> int:
+    return sum(1 for _ in _THREADS.iterdir())
 
 
 def _threads_after_fork() -> list[str]:

@@ -69,8 +69,9 @@ class _Server:
         gc.freeze()  # or a collection in a fork would copy the memory of all modules
         signal.signal(signal.SIGCHLD, self._reap)
         self._listener.listen(_BACKLOG)  # before, clients can't connect
+        sources: list[socket.socket | int] = [self._listener, self._news]
         while True:
-            ready = select.select([self._listener, self._news], [], [], IDLE)[0]
+            ready = select.select(sources, [], [], IDLE)[0]
             if not ready and not self._tasks:
                 return None
             if self._news in ready:
@@ -79,14 +80,9 @@ class _Server:
             if self._listener in ready:
                 connection, _ = self._listener.accept()
                 connection.settimeout(_PATIENCE)
-                try:
+                with contextlib.suppress(OSError, ValueError):
                     if task := self._answer(connection):
                         return task
-                except (OSError, ValueError):
-                    pass
-                finally:
-                    if connection not in self._tasks.values():
-                        connection.close()
 
     def wait(self) -> None:
         """Wait for the tasks that are still running."""
@@ -97,18 +93,26 @@ class _Server:
         """Fork for a request; return the task in its fork.
 
         Raises:
-            OSError, ValueError: the client can't be trusted or understood, or has gone.
+            OSError, ValueError: the client can't be trusted or served, or has gone.
             Outdated: the server can't serve any longer.
         """
-        request, output = wire.receive_request(connection)
         try:
-            if request["version"] != __version__ or self._stamp != modules.stamp():
-                raise Outdated
-            if request["base"] != self._env:  # libraries may have read it when imported
-                return None
-            return self._fork(connection, request, output)
-        finally:
-            os.close(output)
+            request, output = wire.receive_request(connection)
+            try:
+                self._check(request)
+                return self._fork(connection, request, output)
+            finally:
+                os.close(output)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _check(self, request: dict[str, Any]) -> None:
+        if request["version"] != __version__ or self._stamp != modules.stamp():
+            raise Outdated
+        # Libraries may have read these when they were imported. Python itself adds LC_CTYPE.
+        if {**request["env"], "LC_CTYPE": ""} != {**self._env, "LC_CTYPE": ""}:
+            raise ValueError("the task needs other environment variables")
 
     def _fork(self, connection: socket.socket, request: dict[str, Any], output: int) -> Task | None:
         with _blocked(signal.SIGCHLD):  # the task may end before it is known
@@ -125,14 +129,15 @@ class _Server:
             wire.receive(connection)
         except (OSError, ValueError):  # it stopped waiting
             os._exit(0)
-        connection.close()
         for stream in (1, 2):
             os.dup2(output, stream)
         env = self._env | request["call"]
-        return Task(request["reference"], self._root, env, self._framework, self._reports)
+        return Task(
+            request["reference"], self._root, env, connection, self._framework, self._reports
+        )
 
     def _reap(self, _: int, __: FrameType | None) -> None:
-        """Report the tasks that have ended."""
+        """Report the tasks that have ended without doing so themselves."""
         for pid in [*self._tasks]:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:

@@ -10,10 +10,14 @@ import contextlib
 import itertools
 import os
 import runpy
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
+
+from gaiaflow.warm import wire
 
 _PIECE = 4096  # bytes; up to this size, a pipe keeps the pieces of several writers apart
 
@@ -22,6 +26,7 @@ _PIECE = 4096  # bytes; up to this size, a pipe keeps the pieces of several writ
 class Task:
     """A function to call.
 
+    connection: to the client.
     framework: the modules of the framework that the server has imported.
     reports: a pipe to the server, for the names of the modules that the function needed.
     """
@@ -29,6 +34,7 @@ class Task:
     reference: str
     root: Path
     env: Mapping[str, str]
+    connection: socket.socket
     framework: Sequence[str]
     reports: int
 
@@ -37,19 +43,25 @@ class Task:
         os.chdir(self.root)
         os.environ.clear()
         os.environ.update(self.env)
-        self._forget_own_code()
+        self._forget_framework()
         _reseed()
         atexit.register(self._report, len(sys.modules))
         sys.argv[1:] = [self.reference]
         runpy.run_module("gaiaflow.runner", run_name="__main__", alter_sys=True)
 
-    def _forget_own_code(self) -> None:
-        """Import the framework again, which may have changed like the project's own code."""
+    def end(self, code: int) -> NoReturn:
+        """Report the end and exit. Until the system has freed the memory, 10 ms may pass."""
+        if os.getsid(0) == os.getpid():  # not in a fork of the function's
+            with contextlib.suppress(OSError):
+                wire.send(self.connection, {"exit": code})
+        for stream in (1, 2):
+            os.close(stream)  # so that the client sees the end of the output
+        os._exit(code)
+
+    def _forget_framework(self) -> None:
+        """Import it again: it may have changed like the project's own code."""
         for name in self.framework:
             del sys.modules[name]
-        for path, finder in sys.path_importer_cache.items():
-            if path.startswith(str(self.root)) and not path.startswith(sys.prefix):
-                finder.invalidate_caches()  # it remembers which files there are
 
     def _report(self, known: int) -> None:
         """Name the modules that were imported since there were so many."""

@@ -98,9 +98,15 @@ def receive(connection: socket.socket) -> dict[str, Any]:
     return message
 
 
-def _check_user(connection: socket.socket) -> None:
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """The process and the user at the other end, as they were when it was connected."""
     assert sys.platform == "linux"
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    user = _CREDENTIALS.unpack(data)[1]
+    pid, user, _ = _CREDENTIALS.unpack(data)
+    return pid, user
+
+
+def _check_user(connection: socket.socket) -> None:
+    user = peer(connection)[1]
     if user != os.geteuid():
         raise PermissionError(f"the user with the id {user} is at the other end")
