@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -31,10 +32,14 @@ def about():
 
 
 @pytest.fixture
-def written(running: Project) -> Project:
-    (running.root / "forest_watch" / "utils" / "warm.py").write_text(FUNCTIONS, encoding="utf-8")
-    (running.root / "dags" / "warm.py").write_text(DAG, encoding="utf-8")
-    return running
+def written(running: Project) -> Iterator[Project]:
+    functions = running.root / "forest_watch" / "utils" / "warm.py"
+    dag = running.root / "dags" / "warm.py"
+    functions.write_text(FUNCTIONS, encoding="utf-8")
+    dag.write_text(DAG, encoding="utf-8")
+    yield running
+    dag.unlink()
+    functions.unlink()
 
 
 def results(project: Project) -> list[dict[str, Any]]:
