@@ -124,7 +124,7 @@ class Airflow:
             time.sleep(_POLL)
 
     def _is_current(self, dag: Json) -> bool:
-        file = self._here(dag["fileloc"])
+        file = self.file_of(dag)
         # Not "last_parsed": that is when the API server loaded the DAG from the database.
         parsed = dag.get("last_parsed_time") or ""
         if dag.get("is_stale") or not parsed:
@@ -146,8 +146,9 @@ class Airflow:
             return []
         return [other for other in self._dag_files() if other.suffix != ".py"]
 
-    def _here(self, fileloc: str) -> Path:
-        """The local path of a DAG file: containers mount the project elsewhere."""
+    def file_of(self, dag: Json) -> Path:
+        """The local path of a DAG's file: containers mount the project elsewhere."""
+        fileloc: str = dag["fileloc"]
         return self.project.root / fileloc.removeprefix(f"{IN_CONTAINER}/")
 
     def _may_appear(self, dag_id: str) -> bool:
@@ -164,7 +165,7 @@ class Airflow:
             if not file.exists():
                 continue  # Airflow has not noticed the deletion yet
             current = self._unchanged_since(file, _timestamp(error["timestamp"]))
-            mine = self._here(dag["fileloc"]) == file if dag else self._mentions(file, dag_id)
+            mine = self.file_of(dag) == file if dag else self._mentions(file, dag_id)
             if current and mine:
                 trace = error["stack_trace"].replace(IN_CONTAINER, str(self.project.root))
                 raise GaiaflowError(import_error_text(self.project.root, file, trace))
@@ -237,6 +238,44 @@ class Airflow:
         if answer.status_code == httpx.codes.CONFLICT:  # a run with this date exists
             return self._manual_run(dag_id, path, conf, None)
         return str(answer.json()["dag_run_id"])
+
+    def newest_run(self, dag_id: str) -> DagRun | None:
+        """The run of a DAG that was asked for last, with its tasks; None if there was none."""
+        path = f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns"
+        found = (self._get(path, {"order_by": "-id", "limit": 1}) or {}).get("dag_runs", [])
+        if not found:
+            return None
+        base_url = self.project.url("AIRFLOW_PORT")
+        run = DagRun(dag_id, found[0]["dag_run_id"], found[0]["state"], (), base_url)
+        tasks = self._list(f"{run.path}/taskInstances", "task_instances")
+        return replace(run, tasks=tuple(map(_task, tasks)))
+
+    def upstream(self, dag_id: str) -> dict[str, set[str]]:
+        """The tasks of a DAG, each with all that come before it."""
+        listed = self._get(f"/api/v2/dags/{quote(dag_id, safe='')}/tasks") or {}
+        after = {task["task_id"]: task["downstream_task_ids"] for task in listed.get("tasks", [])}
+        before: dict[str, set[str]] = {name: set() for name in after}
+        for name, followers in after.items():
+            due = list(followers)
+            for follower in due:  # grows
+                if name not in before[follower]:
+                    before[follower].add(name)
+                    due += after[follower]
+        return before
+
+    def repeat(self, run: DagRun, task_ids: Iterable[str]) -> DagRun:
+        """Run tasks of a run again, and all that follow them, with the results of the others."""
+        order = {
+            "dry_run": False,
+            "dag_run_id": run.run_id,
+            "task_ids": sorted(task_ids),
+            "include_downstream": True,
+            "only_failed": False,
+            "run_on_latest_version": True,
+        }
+        path = f"/api/v2/dags/{quote(run.dag_id, safe='')}"
+        self._request("POST", f"{path}/clearTaskInstances", order)
+        return run
 
     def find_run(self, dag_id: str, run_id: str) -> DagRun:
         """A run without its tasks; no state if Airflow does not answer or no longer has it."""

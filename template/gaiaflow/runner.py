@@ -25,6 +25,7 @@ from typing import Any
 from gaiaflow import __version__
 from gaiaflow.project import source, variables
 
+_ROOT = Path(__file__).parents[1]
 LIMIT = 100_000  # bytes of JSON that fit into an environment variable on every system
 # The exit code for errors that retries would only repeat (sysexits.h: EX_DATAERR).
 FINAL = 65
@@ -99,7 +100,7 @@ def main(reference: str) -> int:
     """Run the task; return 0 on success, FINAL if retries can't help, and otherwise 1."""
     arguments = json.loads(os.environ.get(variables.ARGUMENTS) or "{}")
     if os.environ.get(variables.EDITED):
-        _see_edits(Path(__file__).parents[1])
+        _see_edits()
     _name_code()
     _show_progress()
     try:
@@ -114,6 +115,8 @@ def main(reference: str) -> int:
     except Exception as error:
         sys.stdout.flush()
         _print_from_users_code(error)
+        if os.environ.get(variables.DEBUG):
+            _debug(error)
         return FINAL if _is_final(error) else 1
     if path := os.environ.get(variables.RESULT):
         Path(path).write_text(result, encoding="utf-8")
@@ -127,28 +130,31 @@ class _Source(machinery.SourceFileLoader):
         raise OSError("its bytecode is not cached")
 
 
-def _see_edits(root: Path) -> None:
-    """Import the project's own code as it is, even if it changed twice within a second."""
-    others = (str(root / "gaiaflow"), sys.prefix)
+def _is_own(path: str) -> bool:
+    """Whether a file or folder is the project's, and neither the framework's nor a library's."""
+    return path.startswith(str(_ROOT)) and not path.startswith(
+        (str(_ROOT / "gaiaflow"), sys.prefix)
+    )
 
-    def is_own(path: str) -> bool:
-        return path.startswith(str(root)) and not path.startswith(others)
+
+def _see_edits() -> None:
+    """Import the project's own code as it is, even if it changed twice within a second."""
 
     def finder(path: str) -> machinery.FileFinder:
-        if not is_own(path):
+        if not _is_own(path):
             raise ImportError
         extensions = (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES)
         return machinery.FileFinder(path, extensions, (_Source, machinery.SOURCE_SUFFIXES))
 
     sys.path_hooks.insert(0, finder)
-    for path in [*filter(is_own, sys.path_importer_cache)]:
+    for path in [*filter(_is_own, sys.path_importer_cache)]:
         del sys.path_importer_cache[path]
 
 
 def _name_code() -> None:
     """Make MLflow's runs and products name the code of this project or image."""
     if not os.environ.get(variables.COMMIT):
-        os.environ.update(source.state(Path(__file__).parents[1]))
+        os.environ.update(source.state(_ROOT))
     tags = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
     if not tags:
         return
@@ -219,8 +225,18 @@ def _culprit(value: Any, name: str) -> tuple[str, Any]:
     return name, value
 
 
+def _debug(error: Exception) -> None:
+    """Let a person look at the variables where it happened."""
+    import pdb
+
+    pdb.post_mortem(error.__traceback__)
+
+
 def _print_from_users_code(error: Exception) -> None:
-    """Print the traceback without the frames of this file and of importlib."""
+    """Print the traceback without the frames of this file and of importlib.
+
+    If it ends in a library, begin with the last line of the project's own code.
+    """
     own = {__file__, importlib.__file__}
     shown = traceback.TracebackException.from_exception(error)
     shown.stack = traceback.StackSummary.from_list(
@@ -228,6 +244,11 @@ def _print_from_users_code(error: Exception) -> None:
         for frame in shown.stack
         if frame.filename not in own and not frame.filename.startswith("<frozen")
     )
+    own = [frame for frame in shown.stack if _is_own(frame.filename)]
+    if own and own[-1] is not shown.stack[-1]:
+        where = f"{Path(own[-1].filename).relative_to(_ROOT)}, line {own[-1].lineno}"
+        [message] = traceback.format_exception_only(error)[-1:]
+        sys.stderr.write(f"{where}: {own[-1].line}\n{message}\n")
     sys.stderr.write("".join(shown.format()))
 
 

@@ -38,7 +38,7 @@ ROOMS = {
     "cli": {
         *("project", "console", "airflow_client", "mlflow_client", "objects", "lineage"),
         *("services", "backends", "minikube", "doctor", "update", "notifying"),
-        *("release", "cluster", "rehearsal", "warm"),
+        *("release", "cluster", "rehearsal", "warm", "testing"),
     },
     # The project's environment, and that of the map.
     "web": set[str](),

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
-import time
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import psutil
 from plumbum import cli
 
 from gaiaflow import backends, console, warm
-from gaiaflow.airflow_client import Airflow, DagRun, overview
 from gaiaflow.backends import Backend, ServiceStatus, local
-from gaiaflow.backends.families import Families
 from gaiaflow.cli import common, detached
 from gaiaflow.cli.common import DONE, FAILED, Manager, WrongUse
 from gaiaflow.cli.doctor import Doctor
@@ -44,6 +38,7 @@ class MlopsManager(Manager):
 A first session:
 / python3 mlops_manager.py start           # all services; waits for them
 / python3 mlops_manager.py run change_me   # shows the logs of failed tasks
+/ python3 mlops_manager.py call my_project.train.train:train --from-run   # one function of it
 / python3 mlops_manager.py open mlflow     # runs, metrics and models
 / python3 mlops_manager.py open maps       # scenes and products on a map
 / python3 mlops_manager.py models          # versions, champions and metrics
@@ -145,68 +140,8 @@ class Logs(cli.Application):
         return DONE
 
 
-@MlopsManager.subcommand("run")
-class Run(cli.Application):
-    """Run a DAG and follow its tasks to the end; show the logs of failed tasks"""
-
-    conf = cli.SwitchAttr(
-        "--conf", str, default="{}", argname="JSON", help='its parameters as {"name": value}'
-    )
-    as_json = cli.Flag("--json", help="print the run and its tasks as JSON at the end")
-
-    def main(self, dag_id: str) -> int:
-        conf = _parse_conf(self.conf)
-        project = common.project()
-        airflow = Airflow(project)
-        started = time.monotonic()
-        _warm_up(project)
-        with console.Progress() as progress:
-            dag = airflow.find_dag(dag_id, lambda what: progress.notify(dag_id, "waiting", what))
-            triggered = run = airflow.trigger(dag, conf)
-            if dag["is_paused"] and dag["timetable_summary"]:
-                schedule = dag["timetable_summary"]
-                console.err.print(
-                    f"{dag_id} was paused; from now on it runs on its schedule ({schedule}).\n"
-                    f"To pause it again: {airflow.project.url('AIRFLOW_PORT')}/dags/{dag_id}",
-                    soft_wrap=True,
-                )
-            progress.notify(dag_id, "running", run.url)
-            try:
-                for run in airflow.follow(triggered):
-                    for name, state, detail in overview(run.tasks):
-                        page = run.questions.get(name)
-                        progress.notify(name, state, f"answer at {page}" if page else detail)
-                    if any(task.state == "deferred" for task in run.tasks):
-                        backend = _active(progress.notify)
-                        backend.start(_select(backend.services, ["airflow-triggerer"]))
-            except KeyboardInterrupt:
-                console.err.print(f"The run continues: {run.url}", soft_wrap=True)
-                raise
-            progress.notify(dag_id, run.state, run.url)
-        self._show(airflow, run, time.monotonic() - started)
-        return DONE if run.state == "success" else FAILED
-
-    def _show(self, airflow: Airflow, run: DagRun, seconds: float) -> None:
-        shown = common.show_failures(airflow, run)
-        if self.as_json:
-            console.print_json({**asdict(run), "url": run.url, "seconds": round(seconds, 1)})
-        elif run.state == "success":
-            console.out.print(f"{run.dag_id} is green after {seconds:.1f} s: {run.url}")
-        else:
-            where = ", ".join(task.label for task in shown) or "no task"
-            failed = sum(task.state == "failed" for task in run.tasks)
-            if more := failed - len(shown):
-                where += f" and {more} more"
-            console.print_error(f"{run.dag_id} failed after {seconds:.1f} s in {where}.\n{run.url}")
-
-
-def _warm_up(project: Project) -> None:
-    """Let the server of warm tasks import packages before Airflow starts the first task."""
-    scheduler = Families(project.root).leader("airflow-scheduler")
-    with contextlib.suppress(psutil.Error):
-        if scheduler and scheduler.process and project.env[variables.MODE] == "dev":
-            env = warm.base(scheduler.process.environ())
-            warm.launch(str(project.environment.python), project.root, env)
+MlopsManager.subcommand("run", "gaiaflow.cli.running.Run")
+MlopsManager.subcommand("call", "gaiaflow.cli.calling.Call")
 
 
 @MlopsManager.subcommand("open")
@@ -423,16 +358,6 @@ def _select(services: Sequence[Service], names: Sequence[str]) -> list[Service]:
 def _print_states(states: Sequence[ServiceStatus]) -> None:
     rows = [(state.service, state.state, state.url, state.login) for state in states]
     console.print_states(rows)
-
-
-def _parse_conf(text: str) -> dict[str, Any]:
-    try:
-        conf = json.loads(text)
-    except ValueError as error:
-        raise WrongUse(f"--conf is not JSON: {error}") from None
-    if not isinstance(conf, dict):
-        raise WrongUse('--conf must be a JSON object such as {"name": value}')
-    return conf
 
 
 def _silent(*_: str) -> None:

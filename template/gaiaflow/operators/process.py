@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaiaflow import warm
 from gaiaflow.operators.base import GRACE, FunctionTask
-from gaiaflow.project import variables
+from gaiaflow.project import calls, variables
 from gaiaflow.project.paths import ROOT
 
 if TYPE_CHECKING:
@@ -41,10 +41,19 @@ class ProcessOperator(FunctionTask):
                 variables.RESULT: str(result),
                 variables.EDITED: "1",
             }
+            self._remember(call, context)
             exit_code = self._run(call)
             if exit_code != 0:
                 raise self.failed(exit_code)
             return json.loads(result.read_text(encoding="utf-8"))
+
+    def _remember(self, call: Mapping[str, str], context: Context) -> None:
+        """Keep the arguments for `mlops_manager.py call --from-run`."""
+        ti, arguments = context["ti"], json.loads(call[variables.ARGUMENTS])
+        own = {name: call[name] for name in self.function_env}
+        made = calls.Call(arguments, own, ti.dag_id, ti.run_id, ti.task_id)
+        with contextlib.suppress(OSError):  # the disk is full: the task may still work
+            calls.remember(ROOT, self.spec.function, made)
 
     def _run(self, call: Mapping[str, str]) -> int:
         """Run the function to its end, and log its output."""

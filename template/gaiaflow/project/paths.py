@@ -44,6 +44,8 @@ class StateFolder:
         self.task_containers = self.run / "task-containers"  # exists if a task ran in a container
         self.airflow_home = path / "airflow-home"
         self.jupyterlab = path / "jupyterlab"
+        self.calls = path / "calls"  # what functions were last called with
+        self.profiles = path / "profiles"
         self.warm = path / "warm.json"  # what the server of warm tasks imports
         self.served = path / "served"  # models, as long as they are served
         self.certificates = path / "certificates"

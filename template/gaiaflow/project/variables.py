@@ -29,6 +29,7 @@ TASK_PROXIES = "GAIAFLOW_TASK_PROXIES"  # proxies that tasks can use but service
 TASK = "GAIAFLOW_TASK"
 ARGUMENTS = "GAIAFLOW_ARGUMENTS"  # JSON
 RESULT = "GAIAFLOW_RESULT"  # the file for it
+DEBUG = "GAIAFLOW_DEBUG"  # set where a person waits for a debugger
 EDITED = "GAIAFLOW_EDITED"  # set where people edit the code between tasks
 COMMIT = "GAIAFLOW_COMMIT"  # of the code, also in an image
 DIRTY = "GAIAFLOW_DIRTY"  # whether the code differs from it: true, false or empty

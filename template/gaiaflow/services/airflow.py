@@ -59,6 +59,16 @@ def _home(project: Project) -> Path:
     return folder
 
 
+def task_env(project: Project) -> dict[str, str]:
+    """The variables that a function finds in a task of mode `dev`."""
+    return {
+        **client_env(project),
+        "MPLBACKEND": "agg",  # overrides ~/.config/matplotlib: tasks have no display
+        "PYTHONPATH": str(project.root),
+        **inherited.PYTHON,
+    }
+
+
 def _env(project: Project) -> Mapping[str, str]:
     """The components' configuration, as environment variables."""
     env = project.env
@@ -77,7 +87,7 @@ def _env(project: Project) -> Mapping[str, str]:
         "API_AUTH__JWT_SECRET": env["AIRFLOW_JWT_SECRET"],
     }
     return {
-        **client_env(project),
+        **task_env(project),
         **envfile.read(_EVERYWHERE),
         variables.MODE: env[variables.MODE],
         variables.PYTHON: project_python(project),
@@ -87,7 +97,6 @@ def _env(project: Project) -> Mapping[str, str]:
         variables.SECRETS: json.dumps(project.own_variables()),
         variables.NOTIFY_URLS: env.get(variables.NOTIFY_URLS, ""),
         **inherited.without_socks(os.environ),
-        "MPLBACKEND": "agg",  # overrides ~/.config/matplotlib: tasks have no display
         "AIRFLOW_HOME": str(_home(project)),
         "PYTHONPATH": os.pathsep.join(_python_path(project)),
         **{f"AIRFLOW__{name}": str(value) for name, value in here.items()},

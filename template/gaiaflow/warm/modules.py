@@ -9,7 +9,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import functools
 import importlib
@@ -18,10 +17,11 @@ import json
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gaiaflow.project import imports
 from gaiaflow.project.identity import read_identity
 
 _PACKAGES = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
@@ -102,21 +102,11 @@ def left_out(record: Path) -> dict[str, str]:
     return found
 
 
-def imported(root: Path) -> Iterator[str]:
+def imported(root: Path) -> list[str]:
     """The modules that the project's files import, with those parts of the framework they use."""
     package = read_identity(root).package
     folder = next(f for f in (root / package, root / "src" / package, root) if f.is_dir())
-    due = sorted(folder.rglob("*.py"))
-    seen = set(due)
-    for file in due:  # grows
-        for name in _imports(file):
-            own = [root.joinpath(*name.split("."))]
-            own = [path for at in own for path in (at.with_suffix(".py"), at / "__init__.py")]
-            own = [path for path in own if path.is_file()]
-            due += [path for path in own if path not in seen]
-            seen.update(own)
-            if not own:
-                yield name
+    return imports.closure(root, sorted(folder.rglob("*.py")))[1]
 
 
 def _read(record: Path) -> dict[str, Any]:
@@ -125,19 +115,6 @@ def _read(record: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _imports(file: Path) -> Iterator[str]:
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _is_installed(package: str) -> bool:
