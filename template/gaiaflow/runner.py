@@ -132,9 +132,8 @@ class _Source(machinery.SourceFileLoader):
 
 def _is_own(path: str) -> bool:
     """Whether a file or folder is the project's, and neither the framework's nor a library's."""
-    return path.startswith(str(_ROOT)) and not path.startswith(
-        (str(_ROOT / "gaiaflow"), sys.prefix)
-    )
+    others = (str(_ROOT / "gaiaflow"), sys.prefix)
+    return path.startswith(str(_ROOT)) and not path.startswith(others)
 
 
 def _see_edits() -> None:
@@ -226,10 +225,15 @@ def _culprit(value: Any, name: str) -> tuple[str, Any]:
 
 
 def _debug(error: Exception) -> None:
-    """Let a person look at the variables where it happened."""
+    """Let a person look at the variables, beginning with the last line of the project's code."""
     import pdb
 
-    pdb.post_mortem(error.__traceback__)
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    deeper = next((n for n, name in enumerate(reversed(frames)) if _is_own(name)), 0)
+    debugger = pdb.Pdb()
+    debugger.cmdqueue = [f"up {deeper}"] if deeper else []
+    debugger.reset()
+    debugger.interaction(None, error.__traceback__)
 
 
 def _print_from_users_code(error: Exception) -> None:
@@ -244,11 +248,11 @@ def _print_from_users_code(error: Exception) -> None:
         for frame in shown.stack
         if frame.filename not in own and not frame.filename.startswith("<frozen")
     )
-    own = [frame for frame in shown.stack if _is_own(frame.filename)]
-    if own and own[-1] is not shown.stack[-1]:
-        where = f"{Path(own[-1].filename).relative_to(_ROOT)}, line {own[-1].lineno}"
-        [message] = traceback.format_exception_only(error)[-1:]
-        sys.stderr.write(f"{where}: {own[-1].line}\n{message}\n")
+    users = [frame for frame in shown.stack if _is_own(frame.filename)]
+    if users and users[-1] is not shown.stack[-1]:
+        where = f"{Path(users[-1].filename).relative_to(_ROOT)}, line {users[-1].lineno}"
+        message = traceback.format_exception_only(error)[-1]
+        sys.stderr.write(f"{where}: {users[-1].line}\n{message}\n")
     sys.stderr.write("".join(shown.format()))
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from plumbum import cli, local
 
@@ -132,7 +132,8 @@ def _profiled(project: Project, function: str, command: Sequence[str]) -> list[s
 def _run(command: Sequence[str], env: Mapping[str, str], root: Path, *, debugged: bool) -> None:
     """Run a program in this terminal; what it prints goes to standard error."""
     program = local[command[0]][list(command[1:])]
-    process = program.popen(cwd=str(root), env=env, stdin=None, stdout=2, stderr=2)
+    started = program.popen(cwd=str(root), env=env, stdin=None, stdout=2, stderr=2)
+    process = cast("subprocess.Popen[bytes]", started)
     if debugged:  # the debugger's own way to stop a function
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

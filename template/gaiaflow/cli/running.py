@@ -26,6 +26,7 @@ from gaiaflow.project.project import Project
 from gaiaflow.services import select
 
 _GREEN = {"success", "skipped"}
+Begin = Callable[[console.Progress], DagRun]
 
 
 class Run(cli.Application):
@@ -53,24 +54,24 @@ class Run(cli.Application):
         conf = _parse_conf(self.conf)
         airflow = Airflow(common.project())
         _warm_up(airflow.project)
+        changes = edits(airflow.project.root) if self.watch else iter(())
         if self.first:
             run = self._run(airflow, lambda _: _repeat(airflow, dag_id, str(self.first)))
         else:
             run = self._run(airflow, lambda progress: _trigger(airflow, dag_id, conf, progress))
         if self.watch:
             with contextlib.suppress(KeyboardInterrupt):  # this is how it ends
-                while True:
-                    run = self._run_again(airflow, run, conf)
+                run = self._watch(airflow, run, conf, changes)
         return DONE if run.state == "success" else FAILED
 
-    def _run(self, airflow: Airflow, begin: Callable[[console.Progress], DagRun]) -> DagRun:
+    def _run(self, airflow: Airflow, begin: Begin) -> DagRun:
         """Begin a run, follow it to its end, and show how it ended."""
         started = time.monotonic()
         with console.Progress() as progress:
-            run = begin(progress)
+            begun = run = begin(progress)
             progress.notify(run.dag_id, "running", run.url)
             try:
-                for run in airflow.follow(run):
+                for run in airflow.follow(begun):
                     for name, state, detail in overview(run.tasks):
                         page = run.questions.get(name)
                         progress.notify(name, state, f"answer at {page}" if page else detail)
@@ -83,29 +84,24 @@ class Run(cli.Application):
         self._show(airflow, run, time.monotonic() - started)
         return run
 
-    def _run_again(self, airflow: Airflow, run: DagRun, conf: Json) -> DagRun:
-        """Wait for an edit that matters to the DAG, and run again what it touches."""
-        project = airflow.project
-        dag_file = airflow.file_of(airflow.find_dag(run.dag_id, _silent))
-        functions = _functions(dag_file, run.dag_id)
+    def _watch(
+        self, airflow: Airflow, run: DagRun, conf: Json, changes: Iterator[set[Path]]
+    ) -> DagRun:
+        """Run again whatever an edit touches, until Ctrl-C."""
+        root = airflow.project.root
         console.err.print("Waiting for edits; Ctrl-C ends.")
-        for edited in edits(project.root):
-            names = ", ".join(sorted(str(file.relative_to(project.root)) for file in edited))
-            if dag_file in edited or dag_file.parent in {file.parent for file in edited}:
-                console.err.print(f"{names}: run all")
-                return self._run(airflow, lambda bar: _trigger(airflow, run.dag_id, conf, bar))
-            touched = {
-                task
-                for task, reference in functions.items()
-                if uses(project.root, reference, edited)
-            }
-            if not touched:
-                console.err.print(f"{names}: no task of {run.dag_id} uses it")
-                continue
-            not_green = {task.task_id for task in run.tasks if task.state not in _GREEN}
-            console.err.print(f"{names}: run {', '.join(sorted(touched))} and what follows")
-            return self._run(airflow, lambda _: airflow.repeat(run, touched | not_green))
-        raise KeyboardInterrupt
+        for files in changes:
+            names = ", ".join(sorted(str(file.relative_to(root)) for file in files))
+            console.err.print(f"Edited: {names}", soft_wrap=True)
+            try:
+                if begin := _touched(airflow, run, conf, files):
+                    run = self._run(airflow, begin)
+                else:
+                    console.err.print(f"No task of {run.dag_id} uses it.")
+            except GaiaflowError as error:  # the next edit may repair it
+                console.print_error(str(error))
+            console.err.print("Waiting for edits; Ctrl-C ends.")
+        return run
 
     def _show(self, airflow: Airflow, run: DagRun, seconds: float) -> None:
         shown = common.show_failures(airflow, run)
@@ -160,13 +156,31 @@ def _repeat(airflow: Airflow, dag_id: str, task_id: str) -> DagRun:
     return airflow.repeat(run, [task_id])
 
 
+def _touched(airflow: Airflow, run: DagRun, conf: Json, files: set[Path]) -> Begin | None:
+    """What to run after an edit of these files; None if the DAG does not use them."""
+    root = airflow.project.root
+    dag_file = airflow.file_of(airflow.find_dag(run.dag_id, _silent))
+    if dag_file in files or any(file.suffix != ".py" for file in files):
+        return lambda progress: _trigger(airflow, run.dag_id, conf, progress)
+    touched = {
+        task
+        for task, reference in _functions(dag_file, run.dag_id).items()
+        if uses(root, reference, files)
+    }
+    if not touched:
+        return None
+    touched |= {task.task_id for task in run.tasks if task.state not in _GREEN}
+    return lambda _: airflow.repeat(run, touched)
+
+
 def edits(root: Path) -> Iterator[set[Path]]:
-    """Wait for edits of the project's Python and YAML files; yield which, until interrupted."""
+    """Watch the project's Python and YAML files from now on; yield edited ones, until Ctrl-C."""
     package = read_identity(root).package
     folders = [root / name for name in (package, "src", "dags") if (root / name).is_dir()]
     only = PythonFilter(extra_extensions=(".yml", ".yaml"))
-    for changes in watch(*folders, watch_filter=only, raise_interrupt=True):
-        yield {Path(path) for _, path in changes}
+    changes = watch(*folders, watch_filter=only, yield_on_timeout=True, rust_timeout=500)
+    next(changes)  # begins
+    return ({Path(path) for _, path in found} for found in changes if found)
 
 
 def uses(root: Path, reference: str, files: set[Path]) -> bool:
