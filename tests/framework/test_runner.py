@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +318,56 @@ def f():
         assert process.communicate(timeout=60)[0] == "cleaned up\n"
         assert process.returncode == 128 + signal.SIGTERM
     assert not run.result.exists()
+
+
+@pytest.fixture
+def project_runner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a function of a project in miniature: its folder has the framework."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(TEMPLATE / "gaiaflow", tmp_path / "gaiaflow", ignore=ignored)
+
+    def run(source: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+        return subprocess.run(
+            [sys.executable, "-m", "gaiaflow.runner", "mine:f"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": "", **env},
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+INTO_A_LIBRARY = """
+import json
+
+def f():
+    text = "no scene"
+    return inner(text)
+
+def inner(text):
+    return json.loads(text)
+"""
+
+
+def test_an_error_in_a_library_begins_with_ones_own_line(
+    project_runner: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = project_runner(INTO_A_LIBRARY)
+    first, second, blank, third, *_ = done.stdout.splitlines()
+    assert first == "mine.py, line 9: return json.loads(text)"
+    assert second == "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"
+    assert (blank, third) == ("", "Traceback (most recent call last):")
+
+
+def test_the_debugger_begins_there_too(
+    project_runner: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    command = "p 'the text is ' + text\nq\n"
+    done = project_runner(INTO_A_LIBRARY, stdin=command, GAIAFLOW_DEBUG="1")
+    assert "mine.py(9)inner()" in done.stdout
+    assert "'the text is no scene'" in done.stdout

@@ -48,6 +48,7 @@ ORDER = (
     "test_other_users",
     "test_dags",
     "test_warm",
+    "test_inner_loop",
     "test_generated",
     "test_maps",
     "test_serving",
