@@ -72,7 +72,7 @@ def rows(workshop: Workshop, repeat: int) -> list[Row]:
                     say(f"  task {turn}/{repeat}: {dag_id} {where}")
     ours, bare = (median(measured) for measured in costs.values())
     gap = f"between tasks {ours.between:.2f} and {bare.between:.2f} s"
-    goal = Goal("difference", 0.15)
+    goal = Goal("difference", 0.05)
     return [
         Row("create_task, start to end", ours.inside, bare.inside, "bare @task", goal=goal),
         Row(f"run of {TASKS} tasks / {TASKS}", ours.whole, bare.whole, "bare @task", note=gap),

@@ -9,7 +9,6 @@ An ID that is used twice has two entries. Runs in Airflow's environment.
 from __future__ import annotations
 
 import json
-import runpy
 import sys
 import traceback
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from airflow.sdk import DAG
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from gaiaflow.operators import dag_context
 from gaiaflow.operators.mapping import argument_of, is_ours
 from gaiaflow.project import import_errors
 from gaiaflow.project.paths import ROOT
@@ -28,8 +28,7 @@ def report(files: list[str]) -> dict[str, Any]:
     problems = {}
     for file in files:
         try:
-            values = runpy.run_path(file).values()
-            found = {id(value): value for value in values if isinstance(value, DAG)}.values()
+            found = dag_context.defined_by(file)
             for dag in found:
                 dag.validate()  # type: ignore[no-untyped-call]
                 dag.check_cycle()

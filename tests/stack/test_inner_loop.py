@@ -81,7 +81,6 @@ def test_a_function_is_called_as_a_task_would(lakes: Project) -> None:
         (["forest_watch.utils.lakes:second", "lake=7"], 1, "unexpected keyword argument 'lake'"),
         (["forest_watch.utils.lakes:fourth"], 1, "has no function 'fourth'"),
         (["forest_watch.utils.lakes:fourth", "--from-run"], 1, "has not run as a task in mode dev"),
-        (["a:b", "--pdb", "--profile"], 2, "--pdb"),
     ],
 )
 def test_a_wrong_call(lakes: Project, arguments: list[str], code: int, says: str) -> None:

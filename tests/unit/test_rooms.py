@@ -128,4 +128,4 @@ def test_airflows_private_modules_are_used_in_one_place() -> None:
         for path in FRAMEWORK.rglob("*.py")
         if any(name.startswith("airflow.") and "._" in name for name in imports(path))
     }
-    assert users == {"create_task.py"}
+    assert users == {"dag_context.py"}

@@ -131,9 +131,7 @@ def _mode() -> str:
 
 def _mode_of_dag() -> str | None:
     """The mode in the `default_args` of the current DAG, if it sets one."""
-    from airflow.sdk.definitions._internal.contextmanager import DagContext
-
-    dag = DagContext.get_current()
+    dag = dag_context.current()
     return dag.default_args.get("mode") if dag else None
 
 
