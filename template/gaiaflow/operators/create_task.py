@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from gaiaflow.operators import dag_context
 from gaiaflow.operators.resources import requested
 from gaiaflow.project import variables
 from gaiaflow.project.paths import ROOT
