@@ -33,6 +33,7 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     for block in re.findall(r"(?ms)^ *```bash\n(.*?)^ *```", text):
         for line in block.replace("\\\n", " ").splitlines():
             lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+            lexer.wordchars += ":"
             lexer.commenters = "#"
             words = list(lexer)
             for place, word in enumerate(words):

@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,14 @@ def test_the_server_keeps_nothing_of_its_tasks(project: Path) -> None:
     until(lambda: not process.children())
     assert process.num_fds() == before
     assert process.memory_info().rss < memory * 1.05
+
+
+def test_many_tasks_at_once(project: Path) -> None:
+    """Tasks end while others begin."""
+
+    def some(_: int) -> list[Any]:
+        return [call(project, "forest_watch.steps:own") for _ in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [pair for pairs in pool.map(some, range(8)) for pair in pairs]
+    assert all(helper == own for helper, own in found)

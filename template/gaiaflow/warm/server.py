@@ -15,8 +15,6 @@ import select
 import signal
 import socket
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -62,18 +60,23 @@ class _Server:
         self._news, self._reports = os.pipe()
         os.set_blocking(self._reports, False)  # a task does not wait for the server at its end
         self._tasks: dict[int, socket.socket] = {}
+        self._ended, wake = os.pipe()  # gets a byte when a task ends
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     def serve(self) -> Task | None:
         self._modules.load()
         self._framework = [name for name in sys.modules if name.partition(".")[0] == "gaiaflow"]
         gc.freeze()  # or a collection in a fork would copy the memory of all modules
-        signal.signal(signal.SIGCHLD, self._reap)
         self._listener.listen(_BACKLOG)  # before, clients can't connect
-        sources: list[socket.socket | int] = [self._listener, self._news]
+        sources: list[socket.socket | int] = [self._listener, self._news, self._ended]
         while True:
             ready = select.select(sources, [], [], IDLE)[0]
             if not ready and not self._tasks:
                 return None
+            if self._ended in ready:
+                self._reap()
             if self._news in ready:
                 self._modules.learn(os.read(self._news, 1 << 16).decode().split())
                 gc.freeze()
@@ -87,7 +90,8 @@ class _Server:
     def wait(self) -> None:
         """Wait for the tasks that are still running."""
         while self._tasks:
-            time.sleep(1)  # a signal handler removes them
+            select.select([self._ended], [], [])
+            self._reap()
 
     def _answer(self, connection: socket.socket) -> Task | None:
         """Fork for a request; return the task in its fork.
@@ -115,14 +119,15 @@ class _Server:
             raise ValueError("the task needs other environment variables")
 
     def _fork(self, connection: socket.socket, request: dict[str, Any], output: int) -> Task | None:
-        with _blocked(signal.SIGCHLD):  # the task may end before it is known
-            if pid := os.fork():
-                self._tasks[pid] = connection
-                return None
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if pid := os.fork():
+            self._tasks[pid] = connection
+            return None
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for other in (self._listener, *self._tasks.values()):
             other.close()
-        os.close(self._news)
+        for pipe in (self._news, self._ended):
+            os.close(pipe)
         try:
             os.setsid()
             wire.send(connection, {"pid": os.getpid()})
@@ -136,8 +141,9 @@ class _Server:
             request["reference"], self._root, env, connection, self._framework, self._reports
         )
 
-    def _reap(self, _: int, __: FrameType | None) -> None:
+    def _reap(self) -> None:
         """Report the tasks that have ended without doing so themselves."""
+        os.read(self._ended, 1 << 16)
         for pid in [*self._tasks]:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -145,11 +151,5 @@ class _Server:
                     wire.send(connection, {"exit": os.waitstatus_to_exitcode(status)})
 
 
-@contextlib.contextmanager
-def _blocked(number: int) -> Iterator[None]:
-    """Keep a signal waiting."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+def _nothing(_: int, __: FrameType | None) -> None:
+    """With a handler, even this, a signal wakes the server."""
