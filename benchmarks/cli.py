@@ -27,6 +27,7 @@ from benchmarks import (
     modes,
     parsing,
     serving,
+    soak,
     stac_search,
     starting,
     task_cost,
@@ -54,7 +55,9 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "stac": stac_search.rows,
     "archive": archive.rows,
     "serving": serving.rows,
+    "soak": soak.rows,
 }
+LONG = {"soak"}  # only by name
 
 BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 
@@ -62,9 +65,9 @@ BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 class Benchmarks(cli.Application):
     """Measure Gaiaflow and print ratios to a floor or a peer, with the goals.
 
-    NAME is one or more of: generation update parse start task modes memory map containers
-    first tile stac archive serving.
-    Without one, all.
+    NAME is one or more of: generation update parse start task loop modes memory map containers
+    first tile stac archive serving soak.
+    Without one, all but soak.
     """
 
     PROGNAME = "python benchmarks/run.py"
@@ -78,6 +81,8 @@ parse       CPU time to import a DAG file of five tasks; one with KubernetesPodO
 start       `mlops_manager.py start`; the slowest service started alone; and `stop`
 
 task        a task made by create_task; a bare @task
+
+loop        `run landcover` when all is warm; its functions in one Python process
 
 modes       the same in containers and pods, and 50 mapped tasks; the bare operators
 
@@ -96,6 +101,8 @@ stac        a search that finds 1,000 items; pystac-client alone
 archive     twelve tiles as tasks, two and four at a time; one tile after the other
 
 serving     predictions over HTTP, and a new champion under load; `mlflow models serve`
+
+soak        500 runs of a small DAG: the memory and processes that they leave; ten minutes
 
 All takes about three quarters of an hour and needs git, uv, Docker and the network (or warm
 caches). It happens in a temporary folder that is removed at the end, also after Ctrl-C; nothing
@@ -128,7 +135,11 @@ Exit codes: 0 measured, goals met or not; 1 could not measure; 2 wrong use; 130 
         code = DONE
         try:
             with Workshop() as workshop:
-                for chosen in [known for known in BENCHMARKS if known in name or not name]:
+                for chosen in [
+                    known
+                    for known in BENCHMARKS
+                    if known in name or (not name and known not in LONG)
+                ]:
                     busy = machine["busy"][chosen] = psutil.cpu_percent(interval=2)
                     say(f"{chosen}: others use {busy:.0f} % of the machine")
                     try:

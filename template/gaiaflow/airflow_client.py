@@ -146,6 +146,11 @@ class Airflow:
             return []
         return [other for other in self._dag_files() if other.suffix != ".py"]
 
+    def files_of(self, dag: Json) -> list[Path]:
+        """The file that defines a DAG, and the YAML pipelines if it loads them."""
+        file = self.file_of(dag)
+        return [file, *self._yaml_files_of(file)]
+
     def file_of(self, dag: Json) -> Path:
         """The local path of a DAG's file: containers mount the project elsewhere."""
         fileloc: str = dag["fileloc"]
@@ -264,7 +269,10 @@ class Airflow:
         return before
 
     def repeat(self, run: DagRun, task_ids: Iterable[str]) -> DagRun:
-        """Run tasks of a run again, and all that follow them, with the results of the others."""
+        """Run tasks of a run again, and all that follow them, with the results of the others.
+
+        Unpauses the DAG: otherwise they would wait.
+        """
         order = {
             "dry_run": False,
             "dag_run_id": run.run_id,
@@ -275,6 +283,7 @@ class Airflow:
         }
         path = f"/api/v2/dags/{quote(run.dag_id, safe='')}"
         self._request("POST", f"{path}/clearTaskInstances", order)
+        self._request("PATCH", path, {"is_paused": False})
         return run
 
     def find_run(self, dag_id: str, run_id: str) -> DagRun:

@@ -132,8 +132,9 @@ class _Source(machinery.SourceFileLoader):
 
 def _is_own(path: str) -> bool:
     """Whether a file or folder is the project's, and neither the framework's nor a library's."""
-    others = (str(_ROOT / "gaiaflow"), sys.prefix)
-    return path.startswith(str(_ROOT)) and not path.startswith(others)
+    file = Path(path)
+    is_others = file.is_relative_to(_ROOT / "gaiaflow") or file.is_relative_to(sys.prefix)
+    return file.is_relative_to(_ROOT) and not is_others
 
 
 def _see_edits() -> None:

@@ -73,15 +73,11 @@ What the function prints goes to standard error. Exit codes: 0 done, 1 it failed
         with tempfile.TemporaryDirectory(prefix="gaiaflow-") as scratch:
             result = Path(scratch, "result.json")
             env = {
-                **airflow.task_env(project),
-                **project.own_variables(),
-                **(last.env if last else {}),
+                **_env(project, last),
+                variables.TASK: name,
                 variables.ARGUMENTS: json.dumps(given),
                 variables.RESULT: str(result),
-                variables.EDITED: "1",
-                variables.TASK: name,
-                "PYTHONUNBUFFERED": "1",
-                **({variables.DEBUG: "1"} if self.debug else {}),
+                variables.DEBUG: "1" if self.debug else "",
             }
             runner = [str(project.environment.python), "-m", "gaiaflow.runner", function]
             if self.profile:
@@ -117,6 +113,17 @@ def _last(project: Project, function: str) -> calls.Call:
     return call
 
 
+def _env(project: Project, last: calls.Call | None) -> dict[str, str]:
+    """The variables of a task, with all secrets: nobody says which of them the function needs."""
+    return {
+        **airflow.task_env(project),
+        **project.own_variables(),
+        **(last.env if last else {}),
+        variables.EDITED: "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
 def _profiled(project: Project, function: str, command: Sequence[str]) -> list[str]:
     """The command, watched by py-spy, which writes a flame graph."""
     now = datetime.datetime.now().astimezone()
@@ -138,8 +145,9 @@ def _run(command: Sequence[str], env: Mapping[str, str], root: Path, *, debugged
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process.wait()
-    except KeyboardInterrupt:  # it got the signal, too
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE)
-        process.kill()
+    except KeyboardInterrupt:  # in a terminal, it got the signal, too
+        for end in (process.terminate, process.kill):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+            end()
         raise

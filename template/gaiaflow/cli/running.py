@@ -121,19 +121,13 @@ def _trigger(airflow: Airflow, dag_id: str, conf: Json, progress: console.Progre
     """Start a run of the whole DAG."""
     dag = airflow.find_dag(dag_id, lambda what: progress.notify(dag_id, "waiting", what))
     run = airflow.trigger(dag, conf)
-    if dag["is_paused"] and dag["timetable_summary"]:
-        schedule = dag["timetable_summary"]
-        console.err.print(
-            f"{dag_id} was paused; from now on it runs on its schedule ({schedule}).\n"
-            f"To pause it again: {airflow.project.url('AIRFLOW_PORT')}/dags/{dag_id}",
-            soft_wrap=True,
-        )
+    _say_unpaused(airflow, dag)
     return run
 
 
 def _repeat(airflow: Airflow, dag_id: str, task_id: str) -> DagRun:
     """Run the newest run again from one task on."""
-    airflow.find_dag(dag_id, _silent)
+    dag = airflow.find_dag(dag_id, _silent)
     before = airflow.upstream(dag_id)
     if task_id not in before:
         near = difflib.get_close_matches(task_id, before, n=1)
@@ -146,31 +140,46 @@ def _repeat(airflow: Airflow, dag_id: str, task_id: str) -> DagRun:
         )
     if run.state not in FINAL_STATES:
         raise GaiaflowError(f"The last run of {dag_id} is still {run.state}: {run.url}")
-    states = {task.task_id: task.state for task in run.tasks}
-    missing = [name for name in before if name in before[task_id] and states[name] not in _GREEN]
-    if missing:
+    stored = {task.task_id for task in run.tasks} - _not_green(run)
+    if missing := sorted(before[task_id] - stored):
         raise GaiaflowError(
             f"The last run has no result of {', '.join(missing)}, which {task_id} needs.\n"
             f"Run from there: python3 mlops_manager.py run {dag_id} --from {missing[0]}"
         )
-    return airflow.repeat(run, [task_id])
+    airflow.repeat(run, [task_id])
+    _say_unpaused(airflow, dag)
+    return run
+
+
+def _say_unpaused(airflow: Airflow, dag: Json) -> None:
+    """Say what follows if a run has unpaused its DAG."""
+    if dag["is_paused"] and dag["timetable_summary"]:
+        dag_id, schedule = dag["dag_id"], dag["timetable_summary"]
+        console.err.print(
+            f"{dag_id} was paused; from now on it runs on its schedule ({schedule}).\n"
+            f"To pause it again: {airflow.project.url('AIRFLOW_PORT')}/dags/{dag_id}",
+            soft_wrap=True,
+        )
 
 
 def _touched(airflow: Airflow, run: DagRun, conf: Json, files: set[Path]) -> Begin | None:
     """What to run after an edit of these files; None if the DAG does not use them."""
     root = airflow.project.root
-    dag_file = airflow.file_of(airflow.find_dag(run.dag_id, _silent))
-    if dag_file in files or any(file.suffix != ".py" for file in files):
+    dag = airflow.find_dag(run.dag_id, _silent)
+    if not files.isdisjoint(airflow.files_of(dag)):
         return lambda progress: _trigger(airflow, run.dag_id, conf, progress)
     touched = {
         task
-        for task, reference in _functions(dag_file, run.dag_id).items()
+        for task, reference in _functions(airflow.file_of(dag), run.dag_id).items()
         if uses(root, reference, files)
     }
     if not touched:
         return None
-    touched |= {task.task_id for task in run.tasks if task.state not in _GREEN}
-    return lambda _: airflow.repeat(run, touched)
+    return lambda _: airflow.repeat(run, touched | _not_green(run))
+
+
+def _not_green(run: DagRun) -> set[str]:
+    return {task.task_id for task in run.tasks if task.state not in _GREEN}
 
 
 def edits(root: Path) -> Iterator[set[Path]]:

@@ -52,7 +52,7 @@ class WarmTask:
                 raise subprocess.TimeoutExpired("the task", timeout or 0)
             try:
                 self.returncode = wire.receive(self._connection)["exit"]
-            except (OSError, ValueError):  # its guard was killed
+            except (OSError, ValueError):  # the server was killed, and the task, too
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.pid, signal.SIGKILL)
                 self.returncode = -signal.SIGKILL

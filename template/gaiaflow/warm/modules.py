@@ -105,8 +105,9 @@ def left_out(record: Path) -> dict[str, str]:
 def imported(root: Path) -> list[str]:
     """The modules that the project's files import, with those parts of the framework they use."""
     package = read_identity(root).package
-    folder = next(f for f in (root / package, root / "src" / package, root) if f.is_dir())
-    return imports.closure(root, sorted(folder.rglob("*.py")))[1]
+    folders = (root / package, root / "src" / package)
+    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
+    return imports.closure(root, files)[1]
 
 
 def _read(record: Path) -> dict[str, Any]:
@@ -125,8 +126,8 @@ def _is_installed(package: str) -> bool:
         return False
     if spec is None:
         return False
-    places = [*(spec.submodule_search_locations or [spec.origin or ""])]
-    return all(any(place.startswith(folder) for folder in _INSTALLED) for place in places)
+    places = map(Path, spec.submodule_search_locations or [spec.origin or ""])
+    return all(any(map(place.is_relative_to, _INSTALLED)) for place in places)
 
 
 def _count_threads() -> int:

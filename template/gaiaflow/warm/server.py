@@ -51,12 +51,15 @@ def serve(root: Path) -> Task | None:
 
 
 class _Server:
+    """Listens for requests, forks, and reports how the forks ended."""
+
     def __init__(self, root: Path, listener: socket.socket) -> None:
         self._root = root
         self._listener = listener
         self._env = dict(os.environ)  # before libraries change it
         self._stamp = modules.stamp()
         self._modules = modules.Modules(root, StateFolder(root).warm)
+        self._framework: list[str] = []  # its modules that are imported here
         self._news, self._reports = os.pipe()
         os.set_blocking(self._reports, False)  # a task does not wait for the server at its end
         self._tasks: dict[int, socket.socket] = {}
