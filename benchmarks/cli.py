@@ -57,7 +57,7 @@ BENCHMARKS: dict[str, Callable[[Workshop, int], list[Row]]] = {
     "serving": serving.rows,
     "soak": soak.rows,
 }
-LONG = {"soak"}  # only by name
+SHORT = BENCHMARKS.keys() - {"soak"}  # all that run if none is named
 
 BUSY = 15.0  # per cent of all cores; above it others disturb what is measured
 
@@ -135,11 +135,7 @@ Exit codes: 0 measured, goals met or not; 1 could not measure; 2 wrong use; 130 
         code = DONE
         try:
             with Workshop() as workshop:
-                for chosen in [
-                    known
-                    for known in BENCHMARKS
-                    if known in name or (not name and known not in LONG)
-                ]:
+                for chosen in [known for known in BENCHMARKS if known in (name or SHORT)]:
                     busy = machine["busy"][chosen] = psutil.cpu_percent(interval=2)
                     say(f"{chosen}: others use {busy:.0f} % of the machine")
                     try:

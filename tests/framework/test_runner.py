@@ -371,3 +371,14 @@ def test_the_debugger_begins_there_too(
     done = project_runner(INTO_A_LIBRARY, stdin=command, GAIAFLOW_DEBUG="1")
     assert "mine.py(9)inner()" in done.stdout
     assert "'the text is no scene'" in done.stdout
+
+
+def test_a_project_beside_it_is_a_library(
+    project_runner: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    beside = tmp_path.with_name(f"{tmp_path.name}-2")  # begins like the project's own folder
+    beside.mkdir()
+    (beside / "theirs.py").write_text("def f():\n    return 1 / 0\n")
+    source = "import theirs\ndef f():\n    return theirs.f()\n"
+    done = project_runner(source, PYTHONPATH=str(beside))
+    assert done.stdout.startswith("mine.py, line 3: return theirs.f()\nZeroDivisionError: ")

@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks.airflow_api import AirflowApi
+
 from .conftest import Project, as_in_a_terminal, person, wait_for
 
 DAG = """
@@ -103,6 +105,7 @@ def test_the_rest_of_a_run_uses_stored_results(lakes: Project) -> None:
     assert lakes.manage("run", "lakes").code == 0
     counted = lakes.root / "data" / "first.txt"
     before = counted.read_text()
+    AirflowApi(lakes.root).patch("/dags/lakes", {"is_paused": True})
     done = lakes.manage("run", "lakes", "--from", "second", "--json")
     run = done.json()
     assert run["state"] == "success"
@@ -154,6 +157,9 @@ def test_edits_run_what_they_touch(lakes: Project, tmp_path: Path) -> None:
             preexec_fn=as_in_a_terminal,
         )
 
+    functions, dag = lakes.root / "forest_watch" / "utils", lakes.root / "dags" / "lakes.py"
+    other = dag.with_name("other.yml")
+
     def waits(times: int) -> str:
         text = said.read_text()
         assert process.poll() is None, text
@@ -167,11 +173,11 @@ def test_edits_run_what_they_touch(lakes: Project, tmp_path: Path) -> None:
 
     try:
         assert "lakes is green" in wait_for(lambda: waits(1))
-        functions, dag = lakes.root / "forest_watch" / "utils", lakes.root / "dags" / "lakes.py"
         told = after(functions / "more.py", MORE.replace("100", "200"))
         assert "third: running" in told or "third: success" in told
         assert "second: running" not in told
         assert "lakes is green" in told
+        assert "No task of lakes uses it." in after(other, "")
         told = after(functions / "lakes.py", LAKES.replace("lakes * factor", "lakes / 0"))
         assert "ZeroDivisionError" in told
         assert "lakes is green" in after(functions / "lakes.py", LAKES)
@@ -181,7 +187,8 @@ def test_edits_run_what_they_touch(lakes: Project, tmp_path: Path) -> None:
         process.send_signal(2)
         assert process.wait(20) == 0
     finally:
-        (functions / "unused.py").unlink(missing_ok=True)
+        for file in (functions / "unused.py", other):
+            file.unlink(missing_ok=True)
         if process.poll() is None:
             process.kill()
             process.wait()
