@@ -36,9 +36,23 @@ def first():
         file.write("first ")
     return {"n": int(os.environ.get("LAKES", 1))}
 
+def parent():
+    return os.getppid()
+
 def second(lakes, factor=1):
     print("multiplying")
     return {"n": lakes * factor}
+"""
+SLOW = """
+import time
+from pathlib import Path
+
+def slow():
+    Path("data", "begun.txt").touch()
+    try:
+        time.sleep(600)
+    finally:
+        Path("data", "ended.txt").touch()
 """
 MORE = """
 def third(lakes):
@@ -73,6 +87,29 @@ def test_a_function_is_called_as_a_task_would(lakes: Project) -> None:
     assert second(lakes, "lakes=ü=") == {"n": "ü="}
     first = lakes.manage("call", "forest_watch.utils.lakes:first", "--from-run")
     assert first.json() == {"n": 7}  # the task's own variable
+    wait_for(lambda: "Warm tasks: ready" in lakes.manage("status").out)
+    parent = psutil.Process(lakes.manage("call", "forest_watch.utils.lakes:parent").json())
+    assert "gaiaflow.warm" in parent.cmdline()  # the imports were there already
+
+
+@pytest.mark.parametrize("env", [{}, {"LAKES": "1"}])  # a fork, and a process
+def test_an_interrupted_function_cleans_up(lakes: Project, env: dict[str, str]) -> None:
+    functions = lakes.root / "forest_watch" / "utils" / "lakes.py"
+    begun, ended = (lakes.root / "data" / name for name in ("begun.txt", "ended.txt"))
+    functions.write_text(SLOW, encoding="utf-8")
+    for name, value in env.items():  # the user's own variables
+        lakes.env_file.write_text(f"{lakes.env_file.read_text()}{name}={value}\n")
+    with lakes.in_background("call", "forest_watch.utils.lakes:slow") as process:
+        wait_for(begun.exists)
+        process.send_signal(2)
+        assert process.wait(20) == 130
+    wait_for(ended.exists)
+    assert lakes.tasks() == []
+    for file in (begun, ended):
+        file.unlink()
+    for name, value in env.items():
+        text = lakes.env_file.read_text().replace(f"{name}={value}\n", "")
+        lakes.env_file.write_text(text)
 
 
 @pytest.mark.parametrize(

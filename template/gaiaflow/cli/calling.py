@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
+import os
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from plumbum import cli, local
 
-from gaiaflow import console
+from gaiaflow import console, warm
 from gaiaflow.cli import common
 from gaiaflow.cli.common import DONE, FAILED, WrongUse
 from gaiaflow.project import calls, variables
@@ -72,17 +74,19 @@ What the function prints goes to standard error. Exit codes: 0 done, 1 it failed
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="gaiaflow-") as scratch:
             result = Path(scratch, "result.json")
-            env = {
-                **_env(project, last),
+            call = {
                 variables.TASK: name,
                 variables.ARGUMENTS: json.dumps(given),
                 variables.RESULT: str(result),
-                variables.DEBUG: "1" if self.debug else "",
+                variables.EDITED: "1",
+                "PYTHONUNBUFFERED": "1",
             }
-            runner = [str(project.environment.python), "-m", "gaiaflow.runner", function]
-            if self.profile:
-                runner = _profiled(project, function, runner)
-            _run(runner, env, project.root, debugged=bool(self.debug))
+            if self.debug or self.profile or not _call_warm(project, function, last, call):
+                env = {**_env(project, last), **call, variables.DEBUG: "1" if self.debug else ""}
+                command = [str(project.environment.python), "-m", "gaiaflow.runner", function]
+                if self.profile:
+                    command = _profiled(project, function, command)
+                _run(command, env, project.root, debugged=bool(self.debug))
             seconds = time.monotonic() - started
             if not result.exists():
                 console.print_error(f"{function} failed after {seconds:.1f} s.")
@@ -119,9 +123,22 @@ def _env(project: Project, last: calls.Call | None) -> dict[str, str]:
         **airflow.task_env(project),
         **project.own_variables(),
         **(last.env if last else {}),
-        variables.EDITED: "1",
-        "PYTHONUNBUFFERED": "1",
     }
+
+
+def _call_warm(
+    project: Project, function: str, last: calls.Call | None, call: Mapping[str, str]
+) -> bool:
+    """Call the function in a fork of the server of warm tasks, if it can be; whether it was."""
+    env = common.warm_env(project)
+    if env is None or project.own_variables() or (last and last.env):
+        return False
+    task = warm.start(str(project.environment.python), project.root, function, env, call, 2)
+    if task is None:
+        return False
+    numbers = (signal.SIGTERM, signal.SIGKILL)
+    _wait(task, *(functools.partial(os.killpg, task.pid, number) for number in numbers))
+    return True
 
 
 def _profiled(project: Project, function: str, command: Sequence[str]) -> list[str]:
@@ -143,11 +160,21 @@ def _run(command: Sequence[str], env: Mapping[str, str], root: Path, *, debugged
     process = cast("subprocess.Popen[bytes]", started)
     if debugged:  # the debugger's own way to stop a function
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # After Ctrl-C in a terminal, it has the signal already: let it clean up first.
+    _wait(process, _nothing, process.terminate, process.kill)
+
+
+def _wait(process: subprocess.Popen[bytes] | warm.WarmTask, *ends: Callable[[], object]) -> None:
+    """Wait for a function; after Ctrl-C, end it in these ways, with some time for each."""
     try:
         process.wait()
-    except KeyboardInterrupt:  # in a terminal, it got the signal, too
-        for end in (process.terminate, process.kill):
-            with contextlib.suppress(subprocess.TimeoutExpired):
+    except KeyboardInterrupt:
+        for end in ends:
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                end()
                 process.wait(_GRACE)
-            end()
         raise
+
+
+def _nothing() -> None:
+    pass

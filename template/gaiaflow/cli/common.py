@@ -7,10 +7,12 @@ import signal
 import sys
 from typing import NoReturn
 
+import psutil
 from plumbum import cli
 
-from gaiaflow import __version__, console
+from gaiaflow import __version__, console, warm
 from gaiaflow.airflow_client import Airflow, DagRun, Task, WrongConf
+from gaiaflow.backends.families import Families
 from gaiaflow.project.errors import GaiaflowError, explain
 from gaiaflow.project.project import Project, find_root, prepare
 
@@ -67,6 +69,16 @@ def main(manager: type[Manager]) -> NoReturn:
 def project() -> Project:
     """Load the project that contains this framework; create its `.env` if it is missing."""
     return prepare(find_root())
+
+
+def warm_env(project: Project) -> dict[str, str] | None:
+    """The variables that warm tasks have: those of the running scheduler. None if none runs."""
+    scheduler = Families(project.root).leader("airflow-scheduler")
+    try:
+        process = scheduler.process if scheduler else None
+        return warm.base(process.environ()) if process else None
+    except psutil.Error:  # it has just ended
+        return None
 
 
 def show_failures(airflow: Airflow, run: DagRun) -> list[Task]:

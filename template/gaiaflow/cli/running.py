@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import psutil
 from plumbum import cli
 from watchfiles import PythonFilter, watch
 
 from gaiaflow import backends, console, testing, warm
 from gaiaflow.airflow_client import FINAL_STATES, Airflow, DagRun, Json, overview
-from gaiaflow.backends.families import Families
 from gaiaflow.cli import common
 from gaiaflow.cli.common import DONE, FAILED, WrongUse
 from gaiaflow.project import imports, variables
@@ -213,11 +211,9 @@ def _start_triggerer(project: Project, progress: console.Progress) -> None:
 
 def _warm_up(project: Project) -> None:
     """Let the server of warm tasks import packages before Airflow starts the first task."""
-    scheduler = Families(project.root).leader("airflow-scheduler")
-    with contextlib.suppress(psutil.Error):
-        if scheduler and scheduler.process and project.env[variables.MODE] == "dev":
-            env = warm.base(scheduler.process.environ())
-            warm.launch(str(project.environment.python), project.root, env)
+    env = common.warm_env(project)
+    if env and project.env[variables.MODE] == "dev":
+        warm.launch(str(project.environment.python), project.root, env)
 
 
 def _parse_conf(text: str) -> Json:
