@@ -252,8 +252,11 @@ class Airflow:
             return None
         base_url = self.project.url("AIRFLOW_PORT")
         run = DagRun(dag_id, found[0]["dag_run_id"], found[0]["state"], (), base_url)
-        tasks = self._list(f"{run.path}/taskInstances", "task_instances")
-        return replace(run, tasks=tuple(map(_task, tasks)))
+        return replace(run, tasks=self._tasks(run))
+
+    def _tasks(self, run: DagRun) -> tuple[Task, ...]:
+        listed = self._list(f"{run.path}/taskInstances", "task_instances")
+        return tuple(map(_task, listed))
 
     def upstream(self, dag_id: str) -> dict[str, set[str]]:
         """The tasks of a DAG, each with all that come before it."""
@@ -303,14 +306,14 @@ class Airflow:
         while True:
             try:
                 state = (self._get(run.path) or {}).get("state", "failed")
-                listed = self._list(f"{run.path}/taskInstances", "task_instances")
+                tasks = self._tasks(run)
             except NoAnswer:
                 if time.monotonic() - seen > _PATIENCE:
                     raise
                 time.sleep(_POLL)
                 continue
             seen = time.monotonic()
-            yield replace(run, state=state, tasks=tuple(map(_task, listed)))
+            yield replace(run, state=state, tasks=tasks)
             if state in FINAL_STATES:
                 return
             time.sleep(_POLL)

@@ -71,6 +71,10 @@ def project() -> Project:
     return prepare(find_root())
 
 
+def silent(*_: str) -> None:
+    """Show no progress."""
+
+
 def warm_env(project: Project) -> dict[str, str] | None:
     """The variables that warm tasks have: those of the running scheduler. None if none runs."""
     scheduler = Families(project.root).leader("airflow-scheduler")

@@ -115,7 +115,7 @@ class Status(cli.Application):
     as_json = cli.Flag("--json", help="print a list of {service, state, url, pid, container}")
 
     def main(self) -> int:
-        backend = _active(_silent)
+        backend = _active(common.silent)
         states = backend.status(_select(backend.services, []))
         if self.as_json:
             console.print_json([state.as_json() for state in states])
@@ -134,7 +134,7 @@ class Logs(cli.Application):
     follow = cli.Flag(["-f", "--follow"], help="follow the log until Ctrl-C")
 
     def main(self, service: str) -> int:
-        backend = _active(_silent)
+        backend = _active(common.silent)
         for line in backend.log(_select(backend.services, [service]), 200, self.follow):
             console.out.print(line, markup=False, soft_wrap=True)
         return DONE
@@ -149,7 +149,7 @@ class Open(cli.Application):
     """Open the page of a service in the browser: airflow, mlflow, jupyterlab or maps"""
 
     def main(self, service: str) -> int:
-        backend = _active(_silent)
+        backend = _active(common.silent)
         named = _select(backend.services, [service])
         chosen = next((found for found in named if found.ports), None)
         if chosen is None or chosen.name in {"object-store", "serving"}:
@@ -358,7 +358,3 @@ def _select(services: Sequence[Service], names: Sequence[str]) -> list[Service]:
 def _print_states(states: Sequence[ServiceStatus]) -> None:
     rows = [(state.service, state.state, state.url, state.login) for state in states]
     console.print_states(rows)
-
-
-def _silent(*_: str) -> None:
-    pass

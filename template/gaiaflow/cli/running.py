@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from plumbum import cli
-from watchfiles import PythonFilter, watch
 
 from gaiaflow import backends, console, testing, warm
 from gaiaflow.airflow_client import FINAL_STATES, Airflow, DagRun, Json, overview
@@ -125,7 +125,7 @@ def _trigger(airflow: Airflow, dag_id: str, conf: Json, progress: console.Progre
 
 def _repeat(airflow: Airflow, dag_id: str, task_id: str) -> DagRun:
     """Run the newest run again from one task on."""
-    dag = airflow.find_dag(dag_id, _silent)
+    dag = airflow.find_dag(dag_id, common.silent)
     before = airflow.upstream(dag_id)
     if task_id not in before:
         near = difflib.get_close_matches(task_id, before, n=1)
@@ -163,14 +163,12 @@ def _say_unpaused(airflow: Airflow, dag: Json) -> None:
 def _touched(airflow: Airflow, run: DagRun, conf: Json, files: set[Path]) -> Begin | None:
     """What to run after an edit of these files; None if the DAG does not use them."""
     root = airflow.project.root
-    dag = airflow.find_dag(run.dag_id, _silent)
+    dag = airflow.find_dag(run.dag_id, common.silent)
     if not files.isdisjoint(airflow.files_of(dag)):
         return lambda progress: _trigger(airflow, run.dag_id, conf, progress)
-    touched = {
-        task
-        for task, reference in _functions(airflow.file_of(dag), run.dag_id).items()
-        if uses(root, reference, files)
-    }
+    dag_file = airflow.file_of(dag)
+    functions = _functions(dag_file, dag_file.stat().st_mtime_ns, run.dag_id)
+    touched = {task for task, reference in functions.items() if uses(root, reference, files)}
     if not touched:
         return None
     return lambda _: airflow.repeat(run, touched | _not_green(run))
@@ -182,6 +180,8 @@ def _not_green(run: DagRun) -> set[str]:
 
 def edits(root: Path) -> Iterator[set[Path]]:
     """Watch the project's Python and YAML files from now on; yield edited ones, until Ctrl-C."""
+    from watchfiles import PythonFilter, watch  # only now: it takes 50 ms
+
     package = read_identity(root).package
     folders = [root / name for name in (package, "src", "dags") if (root / name).is_dir()]
     only = PythonFilter(extra_extensions=(".yml", ".yaml"))
@@ -197,8 +197,9 @@ def uses(root: Path, reference: str, files: set[Path]) -> bool:
     return not own.isdisjoint(files)
 
 
-def _functions(dag_file: Path, dag_id: str) -> dict[str, str]:
-    """The function of each of our tasks in a DAG."""
+@functools.cache
+def _functions(dag_file: Path, changed: int, dag_id: str) -> dict[str, str]:
+    """The function of each of our tasks in a DAG, as long as its file hasn't changed."""
     found = testing.load_dags([dag_file])["dags"].get(dag_id, [])
     tasks = found[0]["tasks"] if found else {}
     return {name: task["function"] for name, task in tasks.items() if task["function"]}
@@ -224,7 +225,3 @@ def _parse_conf(text: str) -> Json:
     if not isinstance(conf, dict):
         raise WrongUse('--conf must be a JSON object such as {"name": value}')
     return conf
-
-
-def _silent(*_: str) -> None:
-    pass

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gaiaflow.project import imports
+from gaiaflow.project import envfile, imports
 from gaiaflow.project.identity import read_identity
 
 _PACKAGES = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
@@ -91,9 +91,7 @@ class Modules:
     def _write(self) -> None:
         found = {"stamp": stamp(), "modules": self._reported, "left_out": self._left_out}
         with contextlib.suppress(OSError):
-            part = self._record.with_name(f"{self._record.name}.{os.getpid()}")
-            part.write_text(json.dumps(found), encoding="utf-8")
-            part.replace(self._record)
+            envfile.write(self._record, json.dumps(found))
 
 
 def left_out(record: Path) -> dict[str, str]:
