@@ -85,6 +85,13 @@ class Bucket:
                 for item in page.get("Contents", [])
             ]
 
+    def level(self, prefix: str) -> list[str]:
+        """List keys that start with a prefix; of those in folders below, only the folder's."""
+        with self._answering():
+            page = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix, Delimiter="/")
+        folders = [found["Prefix"] for found in page.get("CommonPrefixes", [])]
+        return sorted([*folders, *(found["Key"] for found in page.get("Contents", []))])
+
     def find(self, key: str) -> Object | None:
         """Look up an object by key."""
         try:

@@ -13,7 +13,8 @@ from gaiaflow.project.identity import Identity
 from gaiaflow.project.stamps import Stamp
 from gaiaflow.update import updating
 from gaiaflow.update.snapshot import Snapshot
-from gaiaflow.update.updating import Halfway, origin, releases
+from gaiaflow.update.template import origin
+from gaiaflow.update.updating import Halfway, releases
 
 LONG = "/somewhere/" + "a folder/" * 20 + "gaiaflow"
 

@@ -6,9 +6,11 @@ All combinations would be 432; each pair of answers occurs in a dozen of them.
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,6 +20,11 @@ from typing import Any
 import pytest
 import yaml
 from validate_pyproject.api import Validator
+
+from gaiaflow.additions import adding, own
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.identity import read_identity
+from gaiaflow.project.project import Project
 
 from extensions.pins import pin
 from tests.conftest import Render
@@ -134,6 +141,20 @@ def test_ruff(project: Path) -> None:
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
         result = subprocess.run(ruff, cwd=project, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_what_new_adds_is_as_clean(project: Path, tmp_path: Path) -> None:
+    """Whatever the package and the addition are called, as long as `new` accepts the name."""
+    project = shutil.copytree(project, tmp_path / "project")
+    made = Project(project, read_identity(project), {})
+    for kind in own.KINDS:
+        for length in (1, 20, 40):
+            with contextlib.suppress(GaiaflowError):
+                name = f"{kind[0]}" * length
+                adding.add(project, f"{kind} {name}", own.make(made, kind, name))
+    assert (project / "dags" / "d.py").exists()
+    test_every_file_is_valid(project)
+    test_ruff(project)
 
 
 def test_pyproject(project: Path, answers: Answers) -> None:

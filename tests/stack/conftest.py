@@ -49,6 +49,7 @@ ORDER = (
     "test_dags",
     "test_warm",
     "test_inner_loop",
+    "test_additions",
     "test_generated",
     "test_maps",
     "test_serving",
@@ -218,6 +219,7 @@ class Project:
         text = self.env_file.read_text(encoding="utf-8")
         for index, name in enumerate(PORTS):
             text = re.sub(rf"(?m)^{name}=.*$", f"{name}={first + index}", text)
+        text = re.sub(r"(?m)^SERVICES_PORT=.*$", f"SERVICES_PORT={first + 10}", text)
         self.env_file.write_text(text, encoding="utf-8")
 
     def ports(self) -> list[int]:

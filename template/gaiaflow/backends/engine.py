@@ -17,6 +17,7 @@ from docker.errors import DockerException
 from plumbum import CommandNotFound, ProcessExecutionError, local
 from plumbum.commands import BaseCommand
 
+from gaiaflow import services
 from gaiaflow.backends import processes
 from gaiaflow.project import source, variables
 from gaiaflow.project.errors import GaiaflowError, explain_output
@@ -82,7 +83,10 @@ def compose(project: Project, *arguments: str) -> BaseCommand:
         raise GaiaflowError(
             f"docker was not found.\nInstall Docker.\n{_DOCTOR}\n{_WITHOUT}"
         ) from None
-    files = ("--project-directory", project.root, "--file", project.root / "docker-compose.yml")
+    files = ["--project-directory", project.root, "--file", project.root / "docker-compose.yml"]
+    own = services.own.compose_file(project, services.own_services(project.root))
+    if own:
+        files += ["--file", own]
     env = {
         **_NEUTRAL,
         **_unset(project),

@@ -30,7 +30,10 @@ from gaiaflow.project.errors import GaiaflowError, explain, explain_output
 from gaiaflow.project.paths import StateFolder
 from gaiaflow.services import Service
 
-SERVICES = tuple(service for service in services.SERVICES if service.command)
+
+def all_services(root: Path) -> tuple[Service, ...]:
+    """All services that run as processes, the project's own last."""
+    return (*(s for s in services.SERVICES if s.command), *services.own_services(root))
 
 
 def stop(root: Path, chosen: Sequence[Service], notify: Notify) -> list[str]:
@@ -56,7 +59,7 @@ class LocalBackend(Backend):
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return SERVICES
+        return all_services(self.project.root)
 
     def depends_on(self, service: Service) -> Iterable[str]:
         return service.depends_on

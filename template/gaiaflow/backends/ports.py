@@ -16,7 +16,7 @@ from gaiaflow.project.ports import is_free
 from gaiaflow.project.project import Project
 from gaiaflow.project.settings import PORT_RANGE, PORTS
 
-_STEP = 20  # a project takes 10 ports, and 5 that are 10000 higher
+_STEP = 20  # a project takes 20 ports, and 5 that are 10000 higher
 
 
 def foreign_socket(port: int) -> Path | None:
@@ -80,11 +80,12 @@ def move(project: Project, claims: Claims) -> Project:
     Raises:
         GaiaflowError: no block of ports is free.
     """
+    known = (*services.SERVICES, *services.own_services(project.root))
     for distance in range(_STEP, 100 * _STEP, _STEP):
         changes = {name: str(project.port(name) + distance) for name in PORTS}
         candidate = project.replaced(changes)
         allowed = all(candidate.port(name) in PORT_RANGE for name in PORTS)
-        if allowed and taken(services.ports(candidate.env, services.SERVICES), claims) is None:
+        if allowed and taken(services.ports(candidate.env, known), claims) is None:
             return project.with_env(changes)
     raise GaiaflowError(
         f"No free block of ports was found.\nSet {', '.join(PORTS)} in .env to free ports."

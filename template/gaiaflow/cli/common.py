@@ -16,6 +16,8 @@ from gaiaflow.backends.families import Families
 from gaiaflow.project.errors import GaiaflowError, explain
 from gaiaflow.project.project import Project, find_root, prepare
 
+cli.Application.unbind_switches("--completions")  # `completion` is for these commands, and zsh
+
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 

@@ -19,7 +19,7 @@ from gaiaflow.project import image, programs, variables
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.paths import StateFolder
 from gaiaflow.project.project import Project, find_root
-from gaiaflow.services import Service, select
+from gaiaflow.services import Service, check_own, own_services, select
 from gaiaflow.update.updating import Update
 
 _START_IT = "Start it: python3 mlops_manager.py start"
@@ -142,18 +142,21 @@ class Logs(cli.Application):
 
 MlopsManager.subcommand("run", "gaiaflow.cli.running.Run")
 MlopsManager.subcommand("call", "gaiaflow.cli.calling.Call")
+MlopsManager.subcommand("new", "gaiaflow.cli.adding.New")
+MlopsManager.subcommand("remove", "gaiaflow.cli.adding.Remove")
 
 
 @MlopsManager.subcommand("open")
 class Open(cli.Application):
-    """Open the page of a service in the browser: airflow, mlflow, jupyterlab or maps"""
+    """Open the page of a service in the browser: airflow, mlflow, jupyterlab, maps, or your own"""
 
     def main(self, service: str) -> int:
         backend = _active(common.silent)
         named = _select(backend.services, [service])
         chosen = next((found for found in named if found.ports), None)
         if chosen is None or chosen.name in {"object-store", "serving"}:
-            raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab, maps")
+            own = "".join(f", {each.name}" for each in own_services(backend.project.root))
+            raise WrongUse(f"{service} has no page. Pages: airflow, mlflow, jupyterlab, maps{own}")
         states = backend.status([chosen])
         if any(state.state == "healthy" for state in states):
             _print_states(states)
@@ -252,6 +255,7 @@ MlopsManager.subcommand("release", "gaiaflow.cli.release.Release")
 MlopsManager.subcommand("publish", "gaiaflow.cli.release.Publish")
 MlopsManager.subcommand("deploy", "gaiaflow.cli.release.Deploy")
 MlopsManager.subcommand("doctor", Doctor)
+MlopsManager.subcommand("completion", "gaiaflow.cli.completing.Completion")
 MlopsManager.subcommand("update", Update)
 
 
@@ -280,6 +284,7 @@ def _outlive_service(names: Sequence[str], arguments: Sequence[str] | None = Non
 
 def _start(names: Sequence[str], wanted: str | None, also: Sequence[str] = ()) -> int:
     project = common.project()
+    check_own(project.root)
     name, why = (wanted, "") if wanted else backends.choose(project)
     with console.Progress() as progress:
         for other in backends.used(project.state):
@@ -322,7 +327,7 @@ def _stop(names: Sequence[str], notify: backends.Notify) -> list[str]:
     for name in [active] if names else backends.used(StateFolder(root)):
         try:
             if name == "local":  # needs no settings: .env may be broken
-                stopped += local.stop(root, _select(local.SERVICES, names), notify)
+                stopped += local.stop(root, _select(local.all_services(root), names), notify)
             else:
                 backend = backends.make(name, common.project(), notify)
                 stopped += backend.stop(_select(backend.services, names))

@@ -12,7 +12,7 @@ from gaiaflow.doctor.subject import Subject
 from gaiaflow.doctor.system import MACOS
 from gaiaflow.project import variables
 from gaiaflow.project.ports import is_free
-from gaiaflow.project.settings import PORTS, SETTINGS
+from gaiaflow.project.settings import SETTINGS
 
 
 def ports(subject: Subject) -> Finding | None:
@@ -49,9 +49,10 @@ def _wanted(subject: Subject) -> list[int]:
     from gaiaflow import services  # here, so a broken edit fails only this check
 
     env = {**{setting.name: setting.default for setting in SETTINGS}, **subject.env}
+    known = (*services.SERVICES, *services.own_services(subject.root))
     if docker.runs_as(subject) == "compose":
-        return [int(env[name]) for name in PORTS]
-    return services.ports(env, services.SERVICES)
+        return [service.ports(env)[0] for service in known if service.ports]
+    return services.ports(env, known)
 
 
 def _holder(subject: Subject, port: int) -> tuple[str, int | None]:

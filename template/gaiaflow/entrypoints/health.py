@@ -1,4 +1,6 @@
-"""Check that a server in this container answers: `python -IS health.py URL`.
+"""Check that a server in this container answers: `python -IS health.py URL [STATUS ...]`.
+
+Besides 200, these statuses are fine, too, such as 401 for a page behind a login.
 
 Keep imports few: Docker runs this every ten seconds, for months.
 """
@@ -12,6 +14,6 @@ if __name__ == "__main__":
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=8)
     try:
         connection.request("GET", url.path)
-        sys.exit(connection.getresponse().status != http.client.OK)
+        sys.exit(connection.getresponse().status not in {http.client.OK, *map(int, sys.argv[2:])})
     except OSError as error:
         sys.exit(str(error))

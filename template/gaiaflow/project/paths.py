@@ -34,6 +34,7 @@ class StateFolder:
         self.uv = path / "uv"  # the folder where uv was last found
         # Services.
         self.backend = path / "backend"  # the one started last
+        self.own_compose_file = path / "own-services.json"  # the project's, for Compose
         self.compose_root = path / "compose-root"  # the project, as containers know it
         self.data = path / "data"
         self.logs = path / "logs"
@@ -45,6 +46,7 @@ class StateFolder:
         self.airflow_home = path / "airflow-home"
         self.jupyterlab = path / "jupyterlab"
         self.calls = path / "calls"  # what functions were last called with
+        self.additions = path / "additions.json"  # what `new` has made
         self.profiles = path / "profiles"
         self.warm = path / "warm.json"  # what the server of warm tasks imports
         self.served = path / "served"  # models, as long as they are served

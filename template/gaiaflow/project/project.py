@@ -42,6 +42,12 @@ class Project:
         in_src = (self.root / "src" / package).is_dir()
         return "src" if in_src and not (self.root / package).is_dir() else package
 
+    @property
+    def package_folder(self) -> str:
+        """The folder of the package in the project, such as "src/my_project"."""
+        package = self.identity.package
+        return f"src/{package}" if self.source == "src" else package
+
     def port(self, name: str) -> int:
         """The port in this setting."""
         return int(self.env[name])

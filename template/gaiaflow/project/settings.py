@@ -98,6 +98,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Predictions over HTTP; `python3 mlops_manager.py start --service serving` starts them.",
         "8089",
     ),
+    Setting(
+        "SERVICES_PORT",
+        "The first of your own services, in services/; the others use the 9 ports after it.",
+        "8090",
+    ),
     Setting("SERVING_MODEL", "The registered model whose champion is served.", "landcover"),
     Setting("SERVING_KEY", "What requests for predictions must bring.", make=_token),
     Setting(
@@ -167,10 +172,12 @@ BACKENDS = ("auto", "local", "compose")
 
 PORTS = (
     *("AIRFLOW_PORT", "MLFLOW_PORT", "JUPYTER_PORT", "MAPS_PORT", "SERVING_PORT"),
-    "OBJECT_STORE_PORT",
+    *("OBJECT_STORE_PORT", "SERVICES_PORT"),
 )
 
 OBJECT_STORE_PORTS = 5  # S3, and four internal ones in a row
+OWN_PORTS = 10  # of the project's own services
+_BLOCKS = {"OBJECT_STORE_PORT": OBJECT_STORE_PORTS, "SERVICES_PORT": OWN_PORTS}
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9]*://\S+")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -198,7 +205,7 @@ def repeated(identity: Identity) -> dict[str, str]:
 
 def ports_of(name: str, port: int) -> range:
     """All ports that the service takes whose setting has this name and value."""
-    return range(port, port + (OBJECT_STORE_PORTS if name == "OBJECT_STORE_PORT" else 1))
+    return range(port, port + _BLOCKS.get(name, 1))
 
 
 def check(env: Mapping[str, str]) -> None:

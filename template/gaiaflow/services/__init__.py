@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from gaiaflow.services import (
     airflow,
@@ -15,12 +16,13 @@ from gaiaflow.services import (
     maps,
     mlflow,
     object_store,
+    own,
     postgres,
     serving,
 )
 from gaiaflow.services.base import Service
 
-__all__ = ["SERVICES", "Service", "ports", "select"]
+__all__ = ["RESERVED", "SERVICES", "Service", "check_own", "own_services", "ports", "select"]
 
 # In the order in which they start: first those that others wait for, then the slowest.
 SERVICES: tuple[Service, ...] = (
@@ -33,6 +35,21 @@ SERVICES: tuple[Service, ...] = (
     *maps.SERVICES,
     *serving.SERVICES,
 )
+RESERVED = frozenset({"airflow", "own", "package", *(service.name for service in SERVICES)})
+
+
+def own_services(root: Path) -> tuple[Service, ...]:
+    """The services that a project's team has added to its folder `services`."""
+    return own.services(root, RESERVED)
+
+
+def check_own(root: Path) -> None:
+    """Check them.
+
+    Raises:
+        GaiaflowError: there are too many, or a file's name can't be that of a service.
+    """
+    own.check(root, RESERVED)
 
 
 def select(wanted: Iterable[str], known_services: Iterable[Service]) -> list[Service]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -82,6 +83,17 @@ def on_demand(project: Project) -> bool:
 def answers(port_name: str, path: str) -> Callable[[Project, float], bool]:
     """A health check: the server answers requests for this path."""
     return lambda project, _: ask(project.url(port_name) + path) is not None
+
+
+def is_there(url: str) -> bool:
+    """Whether a server answers at all, such as with the demand for a login."""
+    try:
+        with _opener.open(url, timeout=3):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code == http.client.UNAUTHORIZED
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def ask(url: str) -> bytes | None:

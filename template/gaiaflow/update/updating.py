@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,16 +17,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import yaml
 from packaging.version import InvalidVersion, Version
 from plumbum import cli
 
 from gaiaflow import console
-from gaiaflow.project import envfile, programs, variables
+from gaiaflow.project import envfile, programs
 from gaiaflow.project.errors import GaiaflowError, explain
 from gaiaflow.project.identity import read_identity
 from gaiaflow.project.paths import StateFolder
 from gaiaflow.project.project import find_root, prepare
+from gaiaflow.update import template
 from gaiaflow.update.snapshot import Snapshot, SnapshotError, git_env
 
 DONE, FAILED, CONFLICTS, HALFWAY = 0, 1, 3, 4
@@ -40,8 +39,6 @@ _HALF_BACK = f"The project is only partly restored.\nFix the cause, then run: {_
 _SHOWN = 12  # paths in a list
 _MARKER = re.compile(rb"(?m)^(<<<<<<< yours|>>>>>>> Gaiaflow .*)\r?$")
 _MADE = (".gaiaflow/project.stamp", "uv.lock", "pixi.lock")
-_NEEDED = ("copier", "copier_template_extensions", "jinja2_time", "plumbum")
-_HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 
 
 class Halfway(GaiaflowError):
@@ -120,7 +117,7 @@ def releases(root: Path) -> Releases:
     Raises:
         GaiaflowError: the project is not from a template, or its repository does not answer.
     """
-    source, current = origin(root)
+    source, current = template.origin(root)
     found = _tags(root, source)
     versions = [version for version in found if not version.is_prerelease]
     if not versions:
@@ -141,37 +138,6 @@ def _tags(root: Path, source: str) -> dict[Version, str]:
     return {version: name for name in names if (version := _version(name))}
 
 
-def origin(root: Path) -> tuple[str, str]:
-    """The template's repository, in git's notation, and the project's release.
-
-    Raises:
-        GaiaflowError: the answers file is missing or incomplete.
-    """
-    path = root / ".copier-answers.yml"
-    try:
-        # The base loader leaves every value a string: 0.10 must not become a number.
-        found = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader) if path.is_file() else {}
-        source, commit = str(found["_src_path"]), str(found["_commit"])
-    except (yaml.YAMLError, LookupError, TypeError):
-        raise GaiaflowError(
-            "`.copier-answers.yml` does not name this project's template and release.\n"
-            "Find a complete version in git: git log --oneline -- .copier-answers.yml"
-        ) from None
-    source = source.removeprefix("git+")
-    for short, host in _HOSTS.items():
-        if source.startswith(short):
-            source = f"{host}{source.removeprefix(short)}.git"
-    if source.startswith("~"):
-        source = str(Path(source).expanduser())
-    if ":" not in source and not Path(source).is_absolute():
-        raise GaiaflowError(
-            f"`.copier-answers.yml` names the template {source}, which depends on the folder in "
-            "which the project was generated.\n"
-            "Set `_src_path:` in it to the template's URL or full path, and commit that."
-        )
-    return source, commit
-
-
 def _check(root: Path, as_json: bool) -> int:
     found = releases(root)
     if as_json:
@@ -186,19 +152,19 @@ def _check(root: Path, as_json: bool) -> int:
 
 def _update(root: Path, version: str | None) -> int:
     _refuse_if_not_ready(root)
-    source, current = origin(root)
+    source, current = template.origin(root)
     if version and (known := _version(version)):  # 0.5.0 may be the tag v0.5.0, or vice versa
         version = _tags(root, source).get(known, version)
     if _is_there(root, version, current):
         console.err.print(f"Nothing to do: the project is at {current}.")
         return DONE
-    command = [*_copier(source), "update", "--quiet", "--trust", "--defaults"]
+    command = [*template.copier(source), "update", "--quiet", "--trust", "--defaults"]
     if version:
         command.append(f"--vcs-ref={version}")
     programs.say(f"The project is at {current}. Asking {source} for releases ...")
     began = Snapshot(root).record
     try:
-        programs.run(command, cwd=root, env=_copier_env())
+        programs.run(command, cwd=root, env=template.copier_env())
     except BaseException as error:
         snapshot = Snapshot(root)
         ours = bool(snapshot) and snapshot.record != began
@@ -375,51 +341,6 @@ def _refuse_if_not_ready(root: Path) -> None:
             else "Commit them: git add --all && git commit -m 'Before the update'"
         )
     )
-
-
-def _copier(source: str) -> list[str]:
-    """The command that runs Copier with everything that the template needs.
-
-    Raises:
-        GaiaflowError: Copier is missing, and so is uv, which could fetch it.
-    """
-    for python in _pythons():
-        question = (
-            f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {_NEEDED})))"
-        )
-        asked = [str(python), "-c", question]
-        env = programs.clean_env()
-        if python.is_file() and subprocess.run(asked, env=env, check=False).returncode == 0:
-            return [str(python), "-m", "copier"]
-    package = source if Path(source).is_dir() else f"git+{source}"
-    try:
-        return [programs.find_uv(), "tool", "run", "--from", package, "copier"]
-    except GaiaflowError:
-        raise GaiaflowError(
-            "Copier was not found. Install it with everything that the template needs:\n"
-            f"    python3 -m venv ~/.gaiaflow && ~/.gaiaflow/bin/pip install '{package}'"
-        ) from None
-
-
-def _copier_env() -> dict[str, str]:
-    number = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-    return {
-        variables.UPDATE: "1",  # the summary then does not ask for --continue
-        "GIT_CONFIG_COUNT": str(number + 1),
-        f"GIT_CONFIG_KEY_{number}": "core.hooksPath",  # the user's hooks are not for templates
-        f"GIT_CONFIG_VALUE_{number}": os.devnull,
-    }
-
-
-def _pythons() -> Iterator[Path]:
-    """The interpreters that may have Copier: the README's, and the one of `copier` on PATH."""
-    yield Path.home() / ".gaiaflow" / "bin" / "python"
-    if found := shutil.which("copier"):
-        script = Path(found).resolve()
-        with script.open("rb") as file:
-            first = file.readline().decode(errors="replace").strip()
-        yield Path(first.removeprefix("#!")) if "python" in first else script.parent / "python"
-        yield script.parent / "python"
 
 
 def _services_run(root: Path) -> bool:

@@ -27,4 +27,5 @@ def load(samples: int = 60) -> dict[str, Any]:
             "class": ["plants"] * samples + ["soil"] * samples,
         }
     )
-    return {"table": s3.put_table(f"{s3.new_prefix('change_me')}/table.csv", table)}
+    prefix = s3.new_prefix("change_me")
+    return {"table": s3.put_table(f"{prefix}/table.csv", table)}

@@ -1,0 +1,118 @@
+"""The examples of the template, from the release that the project has."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from gaiaflow.additions import importing
+from gaiaflow.additions.adding import Addition
+from gaiaflow.project import imports, programs
+from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.project import Project
+from gaiaflow.update import template
+
+# The DAGs of the examples, each with those that must have run before it.
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "landcover": (),
+    "landcover_batch": ("landcover",),
+    "landcover_monitor": ("landcover",),
+    "landcover_yaml": (),
+}
+_YAML_LOADER = "dags/yaml_pipelines.py"
+
+
+def make(project: Project, name: str) -> Addition:
+    """The files of an example, with all that they use and their tests.
+
+    Raises:
+        GaiaflowError: the template can't be read; the message says why.
+    """
+    with _rendered(project.root) as root:
+        dags = [_dag(root, each) for each in (name, *EXAMPLES[name])]
+        files = importing.files_used(root, dags)
+        package = root / project.identity.package
+        code = {file for file in files if file.is_relative_to(package)}
+        files = {*code, *dags, *_companions(root, package, code)}
+        if any(dag.suffix != ".py" for dag in dags):
+            files.add(root / _YAML_LOADER)
+        found = {
+            _place(project, file.relative_to(root)): file.read_bytes() for file in sorted(files)
+        }
+    first = str(dags[0].relative_to(root))
+    return Addition({first: found[first]}, {path: found[path] for path in found if path != first})
+
+
+@contextmanager
+def _rendered(root: Path) -> Iterator[Path]:
+    """The project's release with all examples, in a folder that exists only for a moment."""
+    source, release = template.origin(root)
+    answers = yaml.safe_load((root / template.ANSWERS).read_text(encoding="utf-8"))
+    known = {name: answer for name, answer in answers.items() if not name.startswith("_")}
+    with tempfile.TemporaryDirectory(prefix="gaiaflow-") as folder:
+        data, made = Path(folder, "answers.yml"), Path(folder, "project")
+        data.write_text(yaml.safe_dump(known | {"show_examples": True}), encoding="utf-8")
+        options = ("--quiet", "--trust", "--defaults", "--skip-tasks", f"--vcs-ref={release}")
+        programs.say(f"Reading release {release} of {source} ...")
+        programs.run(
+            [*template.copier(source), "copy", *options, f"--data-file={data}", source, str(made)],
+            env=template.copier_env(),
+        )
+        yield made
+
+
+def _dag(root: Path, name: str) -> Path:
+    found = next((root / "dags").glob(f"{name}.*"), None)
+    if found is None:
+        raise GaiaflowError(
+            f"The project's release does not have the example {name}.\n"
+            "Update first: python3 mlops_manager.py update"
+        )
+    return found
+
+
+def _companions(root: Path, package: Path, code: set[Path]) -> Iterator[Path]:
+    """The tests and notebooks that use nothing of the package but this code."""
+    for file in (*(root / "tests").glob("*.py"), *(root / "notebooks").glob("*.ipynb")):
+        text = _code(file)
+        used = {
+            path
+            for module in _modules(text)
+            for path in imports.files_of(root, module)
+            if path.is_relative_to(package)
+        }
+        if used and used <= code:
+            yield file
+
+
+def _code(file: Path) -> str:
+    """The text of a module, or that of a notebook's cells without commands for IPython."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".py":
+        return text
+    cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    lines = "\n".join("".join(source) for source in cells).splitlines()
+    return "\n".join(line for line in lines if not re.match(r"\s*[%!]", line))
+
+
+def _modules(text: str) -> Iterator[str]:
+    """The modules that a text imports, and the names in them, which may be modules too."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def _place(project: Project, path: Path) -> str:
+    """A file's path in the project, whose package may be in `src`."""
+    first, *rest = path.parts
+    return "/".join([project.package_folder if first == project.identity.package else first, *rest])

@@ -1,0 +1,115 @@
+"""What files need from each other, found in their text: nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from gaiaflow.project import imports
+from gaiaflow.project.identity import read_identity
+
+# "package.module:function", as in DAGs.
+_REFERENCE = re.compile(r"\b((?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*):[A-Za-z_]")
+
+
+def files_used(root: Path, files: Iterable[Path]) -> set[Path]:
+    """These files and all of the project's that they import or name, directly or not."""
+    due = list(files)
+    for file in due:  # grows
+        if file.suffix in (".py", ".yml", ".yaml"):
+            text = file.read_text(encoding="utf-8", errors="replace")
+            named = [imports.files_of(root, module) for module in _REFERENCE.findall(text)]
+            found, _ = imports.closure(root, [file, *(path for each in named for path in each)])
+            due += found.difference(due)
+    return set(due)
+
+
+def used(root: Path, files: Collection[Path]) -> set[Path]:
+    """Those of these files that the project's other ones use."""
+    folders = ("dags", "services", "src", "tests", read_identity(root).package)
+    others = {
+        path
+        for folder in folders
+        for ending in ("*.py", "*.yml", "*.yaml")
+        for path in (root / folder).rglob(ending)
+    }
+    # An `__init__.py` uses nothing that makes it worth keeping: its folder's modules do.
+    others = {path for path in others.difference(files) if path.name != "__init__.py"}
+    return files_used(root, others).intersection(files)
+
+
+def lacking(
+    root: Path, new: Mapping[str, bytes], release: Mapping[str, bytes]
+) -> dict[str, list[str]]:
+    """What new files import from files of the project that don't have it.
+
+    Args:
+        new: the new files.
+        release: the files that they were written for, where the project's may differ.
+
+    Returns:
+        For each file of the project, the names that it lacks.
+    """
+    found: dict[str, set[str]] = {}
+    for path, data in new.items():
+        if not path.endswith(".py"):
+            continue
+        for module, name in _uses(path, data):
+            file = _file(release, module)
+            if not file or file in new or _file(release, f"{module}/{name}"):
+                continue
+            if name not in _names((root / file).read_bytes()):
+                found.setdefault(file, set()).add(name)
+    return {file: sorted(names) for file, names in sorted(found.items())}
+
+
+def _file(files: Container[str], module: str) -> str:
+    """The file of a module such as "my_package/utils/s3"; empty if it isn't among these."""
+    return next((f for f in (f"{module}.py", f"{module}/__init__.py") if f in files), "")
+
+
+def _uses(path: str, data: bytes) -> Iterator[tuple[str, str]]:
+    """The names that a file uses of modules of its package: ("my_package/utils/s3", "get")."""
+    tree = ast.parse(data)
+    modules: dict[str, str] = {}  # by the name that they have in this file
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        module = (node.module or "").replace(".", "/")
+        if node.level:
+            parents = PurePosixPath(path).parents
+            module = (
+                str(parents[node.level - 1] / module) if module else str(parents[node.level - 1])
+            )
+        elif path.startswith("src/"):
+            module = f"src/{module}"
+        for alias in node.names:
+            yield module, alias.name
+            modules[alias.asname or alias.name] = f"{module}/{alias.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id, "")
+            if module:
+                yield module, node.attr
+
+
+def _names(data: bytes) -> set[str]:
+    """What a module defines or imports at its top level, also under conditions."""
+    found: set[str] = set()
+    try:
+        tree = ast.parse(data)
+    except SyntaxError:
+        return found
+    due: list[ast.AST] = list(tree.body)
+    for node in due:  # grows
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(each.asname or each.name).partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        else:
+            due += ast.iter_child_nodes(node)
+    return found
