@@ -63,6 +63,7 @@ def project(project_root: Path) -> Project:
     project = prepare(project_root)
     for start in range(11000 + os.getpid() % 4000, 19000, 20):
         moved = {name: str(start + index) for index, name in enumerate(PORTS)}
+        moved["SERVICES_PORT"] = str(start + 10)  # after those of the object store
         candidate = project.replaced(moved)
         if taken(candidate, NAMES) is None:
             file = project_root / ".env"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from plumbum import cli
 
-from gaiaflow.cli import common, doctor, minikube, mlops, release
+from gaiaflow.cli import adding, common, completing, doctor, minikube, mlops, release
 from gaiaflow.cli.common import Manager, WrongUse
 from gaiaflow.project.settings import SETTINGS
 from gaiaflow.update import updating
@@ -61,7 +61,8 @@ def only_parse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise Accepted
 
     monkeypatch.setattr(common, "project", accept)
-    for module in (mlops, doctor, release, updating):
+    monkeypatch.setattr(completing, "script", accept)
+    for module in (adding, mlops, doctor, release, updating):
         monkeypatch.setattr(module, "find_root", accept)
     monkeypatch.setattr(mlops, "_outlive_service", lambda _: None)
 
