@@ -189,5 +189,6 @@ def test_the_template_starts_with_the_skeletons() -> None:
         for file in (own.SKELETONS / kind).rglob("change_me.*"):
             place = file.relative_to(own.SKELETONS / kind)
             path = place.as_posix().replace("my_package", "{{package_name}}")
+            path = path.replace("tests/", "tests/test_")
             included = (TEMPLATE / f"{path}.jinja").read_text(encoding="utf-8")
             assert f'"template/{file.relative_to(TEMPLATE).as_posix()}"' in included

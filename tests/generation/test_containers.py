@@ -47,6 +47,7 @@ NETWORKS = {
     "mlflow": {"databases", "tasks"},
     "environment": {"tasks"},
     "jupyterlab": {"tasks"},
+    "own": {"tasks"},  # and so are the services in services/
     "maps": {"tasks"},
     "serving": {"airflow", "tasks"},
 }
@@ -269,6 +270,7 @@ def test_the_answers_are_used(config: Config) -> None:
     assert targets == {
         "environment": "environment",
         "jupyterlab": "environment",
+        "own": "environment",
         "package": "package",
         "serving": "package",
     }
@@ -478,4 +480,4 @@ def test_memory_is_a_setting(project: Path, compose: Compose) -> None:
     done = compose(project, "config", "--format", "json", TASK_MEMORY="7g")
     services = json.loads(done.stdout)["services"]
     more = {name for name, it in services.items() if it.get("mem_limit") == str(7 * 2**30)}
-    assert more == {"airflow-scheduler", "environment", "jupyterlab", "serving"}
+    assert more == {"airflow-scheduler", "environment", "jupyterlab", "own", "serving"}

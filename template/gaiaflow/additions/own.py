@@ -53,7 +53,8 @@ def _rendered(project: Project, kind: str, name: str) -> Iterator[tuple[str, byt
     }
     for file in sorted(path for path in (SKELETONS / kind).rglob("*") if path.is_file()):
         top, *rest = file.relative_to(SKELETONS / kind).parts
-        place = name.replace(".", "_" if top == "tests" else "/")
+        # Tests get their prefix here: pytest must not find them in the framework.
+        place = f"test_{name.replace('.', '_')}" if top == "tests" else name.replace(".", "/")
         path = "/".join([project.package_folder if top == _PACKAGE else top, *rest])
         text = file.read_text(encoding="utf-8")
         text = re.sub("|".join(map(re.escape, ours)), lambda found: ours[found[0]], text)
