@@ -29,7 +29,7 @@ def enter_airflow_environment(script: str) -> None:
     python = StateFolder(path.parent).airflow_python
     first = path.name == "mlops_manager.py" and sys.argv[1:2]
     whole = environments.airflow_stamp(path.parent).is_fresh()
-    if first == ["completion"] and "--words" in " ".join(sys.argv) and not whole:
+    if first == ["completion"] and not whole and any("--words" in word for word in sys.argv):
         sys.exit(0)  # on TAB, nobody expects an installation
     if first == ["stop"] and not whole and not _anything_runs(path.parent):
         programs.say("Nothing was running.")

@@ -43,9 +43,9 @@ def test_every_check_is_made_and_documented(project_root: Path, tmp_path: Path) 
     (top / "proc").mkdir(parents=True)
     (top / "proc" / "version").write_text("Linux version 5.15.1-microsoft-standard-WSL2\n")
     shutil.copy("/proc/meminfo", top / "proc")
-    script(
-        tmp_path / "only" / "docker", """[ $1 = version ] && echo '{"Server":{"Version":"28"}}'"""
-    )
+    server = """version) echo '{"Server":{"Version":"28"}}'"""
+    script(tmp_path / "only" / "docker", f"case $1 in {server} ;; info) echo '{{}}' ;; esac")
+    script(tmp_path / "only" / "nvidia-smi", "echo 'NVIDIA H200, 143771 MiB, 570.124.06'")
     set_here = {"HTTPS_PROXY": "http://proxy.example", "SSL_CERT_FILE": __file__, "UV_FROZEN": "1"}
     environ = {**only(tmp_path), **set_here}
     Path(environ["HOME"], ".netrc").write_text("machine archive.example login me password x\n")

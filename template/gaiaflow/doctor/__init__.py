@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
-from gaiaflow.doctor import docker, files, kubernetes, machine, ports, tools, wsl
+from gaiaflow.doctor import docker, files, gpu, kubernetes, machine, ports, tools, wsl
 from gaiaflow.doctor.finding import OK, PROBLEM, WARNING, Finding
 from gaiaflow.doctor.subject import Subject, examine
 from gaiaflow.doctor.system import WINDOWS
@@ -49,6 +49,9 @@ CHECKS: tuple[Check, ...] = (
     docker.docker_compose,
     kubernetes.minikube,
     kubernetes.kubectl,
+    gpu.gpu,
+    gpu.gpu_containers,
+    gpu.gpu_minikube,
 )
 
 
