@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gaiaflow.additions import adding, own
+from gaiaflow.additions import adding, kinds
 from gaiaflow.additions.adding import Addition
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import read_identity
@@ -30,7 +30,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def new(project: Project, kind: str, name: str) -> list[str]:
-    return adding.add(project.root, f"{kind} {name}", own.make(project, kind, name))
+    return adding.add(project.root, f"{kind} {name}", kinds.make(project, kind, name))
 
 
 def remove(project: Project, kind: str, name: str) -> adding.Removed:
@@ -53,7 +53,7 @@ def test_a_dag_has_its_own_functions(project: Project) -> None:
     assert "forest_watch.train.lakes:train" in after["dags/lakes.py"].decode()
 
 
-@pytest.mark.parametrize("kind", own.KINDS)
+@pytest.mark.parametrize("kind", kinds.KINDS)
 def test_remove_undoes_it(project: Project, kind: str) -> None:
     before = files(project.root)
     written = new(project, kind, "lakes")
@@ -91,7 +91,7 @@ def test_names_like_those_of_the_skeletons(project: Project, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Lakes", "2021", "a-b", "a b", "class", "", "../x", "a__b", "é"])
-@pytest.mark.parametrize("kind", own.KINDS)
+@pytest.mark.parametrize("kind", kinds.KINDS)
 def test_names_that_cant_be_used(project: Project, kind: str, name: str) -> None:
     before = files(project.root)
     with pytest.raises(GaiaflowError, match="can't be the name of a"):
@@ -186,8 +186,8 @@ def test_a_half_written_addition_can_be_removed(
 def test_the_template_starts_with_the_skeletons() -> None:
     """A skeleton is written once: the template's own files include it."""
     for kind in ("dag", "notebook"):
-        for file in (own.SKELETONS / kind).rglob("change_me.*"):
-            place = file.relative_to(own.SKELETONS / kind)
+        for file in (kinds.SKELETONS / kind).rglob("change_me.*"):
+            place = file.relative_to(kinds.SKELETONS / kind)
             path = place.as_posix().replace("my_package", "{{package_name}}")
             path = path.replace("tests/", "tests/test_")
             included = (TEMPLATE / f"{path}.jinja").read_text(encoding="utf-8")

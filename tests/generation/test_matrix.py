@@ -21,7 +21,7 @@ import pytest
 import yaml
 from validate_pyproject.api import Validator
 
-from gaiaflow.additions import adding, own
+from gaiaflow.additions import adding, kinds
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import read_identity
 from gaiaflow.project.project import Project
@@ -147,11 +147,11 @@ def test_what_new_adds_is_as_clean(project: Path, tmp_path: Path) -> None:
     """Whatever the package and the addition are called, as long as `new` accepts the name."""
     project = shutil.copytree(project, tmp_path / "project")
     made = Project(project, read_identity(project), {})
-    for kind in own.KINDS:
+    for kind in kinds.KINDS:
         for length in (1, 20, 40):
             with contextlib.suppress(GaiaflowError):
                 name = f"{kind[0]}" * length
-                adding.add(project, f"{kind} {name}", own.make(made, kind, name))
+                adding.add(project, f"{kind} {name}", kinds.make(made, kind, name))
     assert (project / "dags" / "d.py").exists()
     test_every_file_is_valid(project)
     test_ruff(project)

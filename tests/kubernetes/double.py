@@ -28,6 +28,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,7 @@ class Pod:
             path.mkdir(parents=True)
             path.chmod(0o777)
         self.containers: dict[str, Any] = {}
+        self.told: set[str] = set()  # containers of which it is known why they were killed
         specs = manifest["spec"]["containers"]
         lacks = [name for name, there in NODE.items() if total(specs, name) > there]
         if lacks:
@@ -172,6 +174,14 @@ class Pod:
             }
         container = self.containers[name]
         container.reload()
+        # The engine says that a container was killed before it says why.
+        deadline = time.monotonic() + (0 if name in self.told else 1)
+        while container.attrs["State"]["ExitCode"] == 137 and time.monotonic() < deadline:
+            self.told.add(name)
+            if container.attrs["State"]["OOMKilled"]:
+                break
+            time.sleep(0.05)
+            container.reload()
         state = container.attrs["State"]
         if state["Running"]:
             return shown | {"ready": True, "state": {"running": {"startedAt": state["StartedAt"]}}}

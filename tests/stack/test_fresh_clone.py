@@ -64,7 +64,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own with a few megabytes."""
     folder = tmp_path / "small disk"
     folder.mkdir()
-    options = ("-t", "tmpfs", "-o", "size=6m,mode=700", "tmpfs", folder)
+    options = ("-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", folder)
     if os.geteuid() != 0 or execute("mount", *options, cwd=tmp_path).code:
         pytest.skip("only root may mount a small disk")
     yield folder

@@ -1,6 +1,6 @@
-"""What `new` adds to a project, and `remove` takes away: files of one's own from a release's own.
+"""What `new` adds to a project, and `remove` takes away.
 
-- `skeletons/`: a small project whose package is called `my_package`. A generated project starts
-  with its `change_me` files, and `new` makes more of them under other names.
-- the examples of the template, from the release that the project has.
+- `skeletons/` has a small project for each kind, whose package is called `my_package`. A generated
+  project starts with these `change_me` files, and `new` makes more of them under other names.
+- The examples come from the template, in the release that the project has.
 """

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from plumbum import cli
 
 from gaiaflow import console
-from gaiaflow.additions import adding, examples, own
+from gaiaflow.additions import adding, examples, kinds
 from gaiaflow.cli import common
 from gaiaflow.cli.common import DONE, WrongUse
 from gaiaflow.project.project import Project, find_root
 
-KINDS = (*own.KINDS, "example")
+KINDS = (*kinds.KINDS, "example")
 
 
 class New(cli.Application):
@@ -36,7 +36,9 @@ Undo it while it is unchanged: remove KIND NAME
     def main(self, kind: str, name: str) -> int:
         title = _title(kind, name)
         project = common.project()
-        made = examples.make(project, name) if kind == "example" else own.make(project, kind, name)
+        made = (
+            examples.make(project, name) if kind == "example" else kinds.make(project, kind, name)
+        )
         for path in adding.add(project.root, title, made):
             console.out.print(path, markup=False, soft_wrap=True)
         if differing := adding.differing(project.root, made):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gaiaflow import outline
-from gaiaflow.additions import adding, examples, own
+from gaiaflow.additions import adding, examples, kinds
 from gaiaflow.completion import SHELLS
 from gaiaflow.mlflow_client import Registry, Version
 from gaiaflow.objects import Bucket
@@ -49,7 +49,7 @@ class Known:
             case "functions":
                 return self._functions()
             case "kinds":
-                return [*own.KINDS, "example"]
+                return [*kinds.KINDS, "example"]
             case "examples":
                 return list(examples.EXAMPLES) if before[0] == "example" else []
             case "additions":

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _RESULT = "/tmp/gaiaflow-result.json"  # in the container
+_KILLED = 137  # the exit code
+_PATIENCE = 1.0  # seconds: the engine says that a container ended before it says why
 
 
 class ContainerOperator(FunctionTask, DockerOperator):
@@ -72,7 +75,8 @@ class ContainerOperator(FunctionTask, DockerOperator):
             keep = False
             return result
         except DockerContainerFailedException as error:
-            raise self.failed(_exit_code(error), out_of_memory=self._was_oom_killed()) from None
+            code = _exit_code(error)
+            raise self.failed(code, out_of_memory=self._was_oom_killed(code)) from None
         except (ImageNotFound, NotFound) as error:
             raise AirflowFailException(
                 f"There is no image {self.image}: {error}\n"
@@ -105,9 +109,14 @@ class ContainerOperator(FunctionTask, DockerOperator):
                 if not keep:
                     self.cli.remove_container(self.container["Id"], force=True)
 
-    def _was_oom_killed(self) -> bool:
+    def _was_oom_killed(self, code: int | None) -> bool:
+        deadline = time.monotonic() + _PATIENCE
         with contextlib.suppress(DockerException, OSError):
-            return bool(self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"])
+            while not self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
+                if code != _KILLED or time.monotonic() > deadline:
+                    return False
+                time.sleep(0.05)
+            return True
         return False
 
     def _sweep(self, labels: Mapping[str, str]) -> None:
