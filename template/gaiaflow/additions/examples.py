@@ -33,8 +33,10 @@ def make(project: Project, name: str) -> Addition:
     """The files of an example, with all that they use and their tests.
 
     Raises:
-        GaiaflowError: the template can't be read; the message says why.
+        GaiaflowError: the project has it, or the template can't be read; the message says why.
     """
+    for taken in (project.root / "dags").glob(f"{name}.*"):  # now: reading the template takes long
+        raise GaiaflowError(f"{taken.relative_to(project.root)} exists.\nNothing was added.")
     with _rendered(project.root) as root:
         dags = [_dag(root, each) for each in (name, *EXAMPLES[name])]
         files = importing.files_used(root, dags)

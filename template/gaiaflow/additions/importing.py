@@ -16,14 +16,22 @@ _REFERENCE = re.compile(r"\b((?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*):[A-Za-z_]")
 
 def files_used(root: Path, files: Iterable[Path]) -> set[Path]:
     """These files and all of the project's that they import or name, directly or not."""
-    due = list(files)
-    for file in due:  # grows
-        if file.suffix in (".py", ".yml", ".yaml"):
-            text = file.read_text(encoding="utf-8", errors="replace")
-            named = [imports.files_of(root, module) for module in _REFERENCE.findall(text)]
-            found, _ = imports.closure(root, [file, *(path for each in named for path in each)])
-            due += found.difference(due)
-    return set(due)
+    known: set[Path] = set()
+    due = set(files)
+    while due:
+        found, _ = imports.closure(root, due)
+        named = {path for file in found - known for path in _named(root, file)}
+        known |= found
+        due = named - known
+    return known
+
+
+def _named(root: Path, file: Path) -> Iterator[Path]:
+    """The files of the modules whose functions a file names."""
+    if file.suffix in (".py", ".yml", ".yaml"):
+        text = file.read_text(encoding="utf-8", errors="replace")
+        for module in set(_REFERENCE.findall(text)):
+            yield from imports.files_of(root, module)
 
 
 def used(root: Path, files: Collection[Path]) -> set[Path]:
