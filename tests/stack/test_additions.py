@@ -91,6 +91,7 @@ def test_checks_of_what_is_new(added: Project, command: str) -> None:
     assert done.code == 0, done
 
 
+@pytest.mark.slow
 def test_tests_of_what_is_new(added: Project) -> None:
     tests = ("tests/test_lakes.py", "tests/test_preprocess_clouds.py", "tests/test_dags.py")
     options = ("-q", "-p", "no:cacheprovider")
