@@ -78,7 +78,7 @@ class Pod:
             path.mkdir(parents=True)
             path.chmod(0o777)
         self.containers: dict[str, Any] = {}
-        self.told: set[str] = set()  # containers of which it is known why they were killed
+        self.killed: set[str] = set()  # containers of which it is known why they were killed
         specs = manifest["spec"]["containers"]
         lacks = [name for name, there in NODE.items() if total(specs, name) > there]
         if lacks:
@@ -175,9 +175,9 @@ class Pod:
         container = self.containers[name]
         container.reload()
         # The engine says that a container was killed before it says why.
-        deadline = time.monotonic() + (0 if name in self.told else 1)
+        deadline = time.monotonic() + (0 if name in self.killed else 1)
         while container.attrs["State"]["ExitCode"] == 137 and time.monotonic() < deadline:
-            self.told.add(name)
+            self.killed.add(name)
             if container.attrs["State"]["OOMKilled"]:
                 break
             time.sleep(0.05)
