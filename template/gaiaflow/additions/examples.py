@@ -83,10 +83,10 @@ def _dag(root: Path, name: str) -> Path:
 def _companions(root: Path, package: Path, code: set[Path]) -> Iterator[Path]:
     """The tests and notebooks that use nothing of the package but this code."""
     for file in (*(root / "tests").glob("*.py"), *(root / "notebooks").glob("*.ipynb")):
-        text = _code(file)
+        tree = ast.parse(_code(file))
         used = {
             path
-            for module in _modules(text)
+            for module in imports.modules(tree, lambda _: "")  # none is relative
             for path in imports.files_of(root, module)
             if path.is_relative_to(package)
         }
@@ -102,16 +102,6 @@ def _code(file: Path) -> str:
     cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
     lines = "\n".join("".join(source) for source in cells).splitlines()
     return "\n".join(line for line in lines if not re.match(r"\s*[%!]", line))
-
-
-def _modules(text: str) -> Iterator[str]:
-    """The modules that a text imports, and the names in them, which may be modules too."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
 
 
 def _place(project: Project, path: Path) -> str:

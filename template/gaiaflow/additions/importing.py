@@ -68,7 +68,7 @@ def lacking(
             file = _file(release, module)
             if not file or file in new or _file(release, f"{module}/{name}"):
                 continue
-            if name not in _names((root / file).read_bytes()):
+            if name not in _names(imports.parsed(root / file)):
                 found.setdefault(file, set()).add(name)
     return {file: sorted(names) for file, names in sorted(found.items())}
 
@@ -87,10 +87,7 @@ def _uses(path: str, data: bytes) -> Iterator[tuple[str, str]]:
             continue
         module = (node.module or "").replace(".", "/")
         if node.level:
-            parents = PurePosixPath(path).parents
-            module = (
-                str(parents[node.level - 1] / module) if module else str(parents[node.level - 1])
-            )
+            module = str(PurePosixPath(path).parents[node.level - 1] / module)
         elif path.startswith("src/"):
             module = f"src/{module}"
         for alias in node.names:
@@ -103,13 +100,9 @@ def _uses(path: str, data: bytes) -> Iterator[tuple[str, str]]:
                 yield module, node.attr
 
 
-def _names(data: bytes) -> set[str]:
+def _names(tree: ast.Module) -> set[str]:
     """What a module defines or imports at its top level, also under conditions."""
     found: set[str] = set()
-    try:
-        tree = ast.parse(data)
-    except SyntaxError:
-        return found
     due: list[ast.AST] = list(tree.body)
     for node in due:  # grows
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -15,6 +15,7 @@ from gaiaflow.services import own
 
 SKELETONS = Path(__file__).parent / "skeletons"
 KINDS = ("dag", "task", "notebook", "service")  # each a folder of SKELETONS
+WITH_EXAMPLES = (*KINDS, "example")
 _PACKAGE, _NAME = "my_package", "change_me"  # in the skeletons, in place of one's own
 _HELPED = ("dag", "notebook")  # they use what is in the folder `helpers`
 _WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

@@ -51,7 +51,7 @@ class ComposeBackend(Backend):
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return (*services.SERVICES, *services.own_services(self.project.root))
+        return services.all_services(self.project.root)
 
     def depends_on(self, service: Service) -> Iterable[str]:
         return list(self._config[service.name].get("depends_on", {}))

@@ -33,7 +33,7 @@ from gaiaflow.services import Service
 
 def all_services(root: Path) -> tuple[Service, ...]:
     """All services that run as processes, the project's own last."""
-    return (*(s for s in services.SERVICES if s.command), *services.own_services(root))
+    return tuple(service for service in services.all_services(root) if service.command)
 
 
 def stop(root: Path, chosen: Sequence[Service], notify: Notify) -> list[str]:

@@ -80,7 +80,7 @@ def move(project: Project, claims: Claims) -> Project:
     Raises:
         GaiaflowError: no block of ports is free.
     """
-    known = (*services.SERVICES, *services.own_services(project.root))
+    known = services.all_services(project.root)
     for distance in range(_STEP, 100 * _STEP, _STEP):
         changes = {name: str(project.port(name) + distance) for name in PORTS}
         candidate = project.replaced(changes)

@@ -13,8 +13,6 @@ from gaiaflow.cli import common
 from gaiaflow.cli.common import DONE, WrongUse
 from gaiaflow.project.project import Project, find_root
 
-KINDS = (*kinds.KINDS, "example")
-
 
 class New(cli.Application):
     """Add files to the project that run as they are: a DAG, a task, a notebook, a service
@@ -68,8 +66,8 @@ class Remove(cli.Application):
 
 def _title(kind: str, name: str) -> str:
     """What `new` calls an addition, such as "dag forest"."""
-    if kind not in KINDS:
-        raise WrongUse(f"{_unknown('kind', kind, KINDS)}\nTry: new dag {name}")
+    if kind not in kinds.WITH_EXAMPLES:
+        raise WrongUse(f"{_unknown('kind', kind, kinds.WITH_EXAMPLES)}\nTry: new dag {name}")
     if kind == "example" and name not in examples.EXAMPLES:
         raise WrongUse(_unknown("example", name, examples.EXAMPLES))
     return f"{kind} {name}"

@@ -13,7 +13,7 @@ from gaiaflow.mlflow_client import Registry, Version
 from gaiaflow.objects import Bucket
 from gaiaflow.project import imports, tracking
 from gaiaflow.project.project import Project, find_root, load
-from gaiaflow.services import SERVICES, Service, own_services
+from gaiaflow.services import Service, all_services
 from gaiaflow.services.base import listens
 
 _NO_PAGE = ("airflow-api-server", "object-store", "serving")
@@ -49,7 +49,7 @@ class Known:
             case "functions":
                 return self._functions()
             case "kinds":
-                return [*kinds.KINDS, "example"]
+                return list(kinds.WITH_EXAMPLES)
             case "examples":
                 return list(examples.EXAMPLES) if before[0] == "example" else []
             case "additions":
@@ -69,14 +69,14 @@ class Known:
         """The parameters of a function, "package.module:function", each as "name="."""
         module, _, name = function.partition(":")
         for file in imports.files_of(self.root, module)[-1:]:
-            for node in _parsed(file).body:
+            for node in imports.parsed(file).body:
                 if isinstance(node, ast.FunctionDef) and node.name == name:
                     named = [*node.args.args, *node.args.kwonlyargs]
                     return [f"{argument.arg}=" for argument in named]
         return []
 
     def _services(self) -> list[Service]:
-        known = (*SERVICES, *own_services(self.root))
+        known = all_services(self.root)
         return [service for service in known if not service.oneshot and service.command]
 
     def _functions(self) -> list[str]:
@@ -87,7 +87,7 @@ class Known:
         for file in sorted(folder.rglob("*.py")):
             parts = file.relative_to(folder.parent).with_suffix("").parts
             module = ".".join(parts).removesuffix(".__init__")
-            for node in _parsed(file).body:
+            for node in imports.parsed(file).body:
                 if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                     found.append(f"{module}:{node.name}")
         return found
@@ -105,10 +105,3 @@ class Known:
         """The project, if the server with this port runs."""
         project = load(self.root)
         return project if listens(project.port(port)) else None
-
-
-def _parsed(file: Path) -> ast.Module:
-    try:
-        return ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return ast.Module([], [])

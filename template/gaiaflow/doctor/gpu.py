@@ -68,7 +68,7 @@ def gpu_minikube(subject: Subject) -> Finding | None:
     if not subject.identity.get("kubernetes") or not _works(subject):
         return None
     check = "gpu-minikube"
-    config = StateFolder(subject.root).minikube / "kubeconfig"
+    config = StateFolder(subject.root).kubeconfig
     ask = ("kubectl", f"--kubeconfig={config}", "get", "nodes", "--output=json")
     answer = subject.programs.ask(*ask) if config.exists() else None
     try:

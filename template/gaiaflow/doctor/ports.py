@@ -49,7 +49,7 @@ def _wanted(subject: Subject) -> list[int]:
     from gaiaflow import services  # here, so a broken edit fails only this check
 
     env = {**{setting.name: setting.default for setting in SETTINGS}, **subject.env}
-    known = (*services.SERVICES, *services.own_services(subject.root))
+    known = services.all_services(subject.root)
     if docker.runs_as(subject) == "compose":
         return [service.ports(env)[0] for service in known if service.ports]
     return services.ports(env, known)

@@ -46,7 +46,7 @@ def profile(project: Project) -> str:
 
 def own_kube_config(project: Project) -> Path:
     """The kubeconfig that minikube writes instead of the user's own."""
-    return project.state.minikube / "kubeconfig"
+    return project.state.kubeconfig
 
 
 def start(project: Project, notify: Notify) -> None:

@@ -6,7 +6,8 @@ Standard library only.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 
@@ -32,7 +33,7 @@ def closure(root: Path, files: Iterable[Path]) -> tuple[set[Path], list[str]]:
     own = set(due)
     others: dict[str, None] = {}
     for file in due:  # grows
-        for name in _imports(root, file):
+        for name in modules(parsed(file), partial(_package, root, file)):
             found = files_of(root, name)
             due += [path for path in found if path not in own]
             own.update(found)
@@ -41,17 +42,25 @@ def closure(root: Path, files: Iterable[Path]) -> tuple[set[Path], list[str]]:
     return own, list(others)
 
 
-def _imports(root: Path, file: Path) -> Iterator[str]:
-    """The modules that a file imports, and the names in them: these may be modules, too."""
+def parsed(file: Path) -> ast.Module:
+    """The text of a module as a tree; an empty one if it can't be read."""
     try:
-        tree = ast.parse(file.read_bytes())
+        return ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return
+        return ast.Module([], [])
+
+
+def modules(tree: ast.AST, package: Callable[[int], str]) -> Iterator[str]:
+    """The modules that a text imports, and the names in them: these may be modules, too.
+
+    Args:
+        package: gives the package that so many dots stand for, "" for none.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = ".".join(filter(None, [_package(root, file, node.level), node.module]))
+            module = ".".join(filter(None, [package(node.level), node.module]))
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
 

@@ -52,6 +52,7 @@ class StateFolder:
         self.served = path / "served"  # models, as long as they are served
         self.certificates = path / "certificates"
         self.minikube = path / "minikube"
+        self.kubeconfig = self.minikube / "kubeconfig"  # which minikube writes
         self.detached_log = path / "detached.log"
         # Updates.
         self.update = path / "update"

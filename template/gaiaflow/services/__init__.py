@@ -22,7 +22,16 @@ from gaiaflow.services import (
 )
 from gaiaflow.services.base import Service
 
-__all__ = ["RESERVED", "SERVICES", "Service", "check_own", "own_services", "ports", "select"]
+__all__ = [
+    "RESERVED",
+    "SERVICES",
+    "Service",
+    "all_services",
+    "check_own",
+    "own_services",
+    "ports",
+    "select",
+]
 
 # In the order in which they start: first those that others wait for, then the slowest.
 SERVICES: tuple[Service, ...] = (
@@ -41,6 +50,11 @@ RESERVED = frozenset({"airflow", "own", "package", *(service.name for service in
 def own_services(root: Path) -> tuple[Service, ...]:
     """The services that a project's team has added to its folder `services`."""
     return own.services(root, RESERVED)
+
+
+def all_services(root: Path) -> tuple[Service, ...]:
+    """All services and steps of a project, its team's last."""
+    return (*SERVICES, *own_services(root))
 
 
 def check_own(root: Path) -> None:
