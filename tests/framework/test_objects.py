@@ -23,6 +23,7 @@ from gaiaflow.objects import _complete, connect
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.paths import StateFolder
 from gaiaflow.project.project import prepare
+from gaiaflow.project.settings import PORTS
 from gaiaflow.services import select
 
 from .conftest import IDENTITY, TEMPLATE
@@ -42,7 +43,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     python = StateFolder(root).airflow_python
     python.parent.mkdir(parents=True)
     python.with_name("weed").symlink_to(Path(sys.executable).with_name("weed"))
-    backend = backends.make("local", prepare(root), lambda *_: None)
+    # Not the default ports, which tests of doctor take for a moment.
+    first = 11000 + os.getpid() % 400 * 20
+    ports = {name: str(first + index) for index, name in enumerate(PORTS)}
+    ports["SERVICES_PORT"] = str(first + 10)  # after those of the object store
+    project = prepare(root).with_env(ports)
+    backend = backends.make("local", project, lambda *_: None)
     try:
         assert backend.start(select(["object-store"], backend.services)) == {}
         client = connect(prepare(root))
