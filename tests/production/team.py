@@ -183,11 +183,11 @@ class TeamAirflow:
             yield
         finally:
             process.terminate()
-            try:
+            # A scheduler first waits for the tasks that it runs itself, however long they take.
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(30)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, 9)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
 
     def _answers(self) -> bool:
         try:

@@ -19,6 +19,7 @@ from gaiaflow.serving.request_log import Entry, RequestLog, columns, table
 from gaiaflow.stac.tables import parquet_file
 
 SOON = 0.05
+LIMIT = 20.0
 
 
 class Store:
@@ -47,7 +48,7 @@ def entry(*nir: float, id: str = "a", error: str | None = None) -> Entry:
 
 
 def wait_for(what: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -94,6 +95,37 @@ def test_a_request_is_found_without_a_reader_of_parquet(count: int) -> None:
 
 
 def test_close_writes_the_rest() -> None:
+    store = Store()
+    log = RequestLog(store.put, "landcover", "3", interval=3600)
+    log.add(entry(0.3))
+    log.close()
+    assert len(store.rows()) == 1
+
+
+def test_close_writes_what_came_during_a_write() -> None:
+    writing, goes_on = threading.Event(), threading.Event()
+    store = Store()
+
+    def put(key: str, data: bytes) -> None:
+        writing.set()
+        assert goes_on.wait(LIMIT)
+        store.put(key, data)
+
+    log = RequestLog(put, "landcover", "3", interval=SOON)
+    log.add(entry(0.3))
+    assert writing.wait(LIMIT)
+    log.add(entry(0.4))
+    closing = threading.Thread(target=log.close)
+    closing.start()
+    wait_for(lambda: log._closing)
+    goes_on.set()
+    closing.join(LIMIT)
+    assert len(store.rows()) == 2
+
+
+def test_close_writes_what_came_before_the_thread_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    monkeypatch.setattr(threading.Thread, "join", lambda thread, timeout: thread.run())
     store = Store()
     log = RequestLog(store.put, "landcover", "3", interval=3600)
     log.add(entry(0.3))

@@ -108,9 +108,11 @@ class RequestLog:
 
     def _run(self) -> None:
         answers = True
-        while not self._closing:
+        closing = False
+        while not closing:
             self._wake.wait(self._interval)
             self._wake.clear()
+            closing = self._closing  # before the write, which is then the last one and has it all
             try:
                 self._write()
             except Exception as error:  # serving never fails because of its log
