@@ -30,11 +30,12 @@ class Lock(cli.Application):
     def main(self) -> int:
         with tempfile.TemporaryDirectory() as folder:
             project = Path(folder, "project")
-            data = {"project_name": "Locked", "setup": "none"}
+            data = {"project_name": "Locked", "example": "segmentation", "setup": "none"}
             quietly = {"defaults": True, "unsafe": True, "quiet": True}
             run_copy(str(ROOT), project, data=data, vcs_ref="HEAD", **quietly)
             source = project / "pyproject.toml"
-            self._lock("project.txt", OLDEST, "--group", f"{source}:dev", source)
+            groups = [f"--group={source}:{name}" for name in ("dev", "deep-learning")]
+            self._lock("project.txt", OLDEST, *groups, source)
         self._lock("airflow.txt", OLDEST, "--generate-hashes", LOCKS / "airflow.in")
         same = ("--constraints", LOCKS / "airflow.txt")
         self._lock("production.txt", OLDEST, "--generate-hashes", *same, LOCKS / "production.in")

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 LOCK = Path(__file__).resolve().parents[1] / "template" / "gaiaflow" / "locks" / "project.txt"
 PYTHON = "3.12"  # of conda and pixi environments
+PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of wheels without CUDA
 
 
 @lru_cache(maxsize=1)
@@ -42,9 +43,10 @@ def pin(name: str, python: str = PYTHON) -> str:
 
 
 class PinsExtension(Extension):
-    """Globals: pin(name), the locked version, and pinned_python."""
+    """Globals: pin(name), the locked version, pinned_python, and pytorch_cpu, an index."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         environment.globals["pin"] = pin
         environment.globals["pinned_python"] = PYTHON
+        environment.globals["pytorch_cpu"] = PYTORCH_CPU

@@ -25,7 +25,7 @@ class Generate(cli.Application):
     setup = cli.SwitchAttr("--setup", cli.Set("none", "environment", "start"), mandatory=True)
     backend = cli.SwitchAttr("--backend", cli.Set("local", "compose"), mandatory=True)
     minikube = cli.SwitchAttr("--minikube", cli.Set("yes", "no"), mandatory=True)
-    example = cli.SwitchAttr("--example", cli.Set("yes", "no"), mandatory=True)
+    example = cli.SwitchAttr("--example", str, mandatory=True)  # its DAG, or none
     author = cli.SwitchAttr("--author", str, default="")
     email = cli.SwitchAttr("--email", str, default="")
     package = cli.SwitchAttr("--package", str, mandatory=True)
@@ -65,8 +65,8 @@ class Generate(cli.Application):
         if own_repository:  # before the first run: its model leads back to a commit
             attempt(keep_lock, "git add uv.lock && git commit -m 'Lock dependencies'")
         if self.setup == "start":
-            if self.example == "yes":
-                example = ("run", "landcover")
+            if self.example != "none":
+                example = ("run", str(self.example))
                 if not prepared:
                     by_hand.append(typed(MANAGER, *example))
                 elif run(MANAGER, *example):

@@ -194,7 +194,7 @@ def test_the_task_gets_answers_as_they_are_and_runs_once(
     cwd, *arguments = (project / "seen").read_text().splitlines()
     assert Path(cwd) == project.resolve()
     assert arguments[0] == "--setup=none"
-    assert {"--backend=local", "--example=yes", f"--author={hostile}"} <= set(arguments)
+    assert {"--backend=local", "--example=landcover", f"--author={hostile}"} <= set(arguments)
     (project / "seen").unlink()
     git(project, "init")
     git(project, "add", "-A")

@@ -51,6 +51,7 @@ ORDER = (
     "test_inner_loop",
     "test_additions",
     "test_generated",
+    "test_segmentation",
     "test_maps",
     "test_serving",
     "test_approval",

@@ -27,6 +27,7 @@ with DAG("lakes", schedule=None):
 LAKES = """
 import os
 import sys
+import time
 from pathlib import Path
 
 def first():
@@ -37,6 +38,12 @@ def first():
 
 def parent():
     return os.getppid()
+
+def busy():
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        pass
+    return {"n": 1}
 
 def second(lakes, factor=1):
     print("multiplying")
@@ -129,7 +136,8 @@ def test_a_wrong_call(lakes: Project, arguments: list[str], code: int, says: str
 
 
 def test_a_profile_is_a_flame_graph(lakes: Project) -> None:
-    done = lakes.manage("call", "forest_watch.utils.lakes:second", "lakes=1", "--profile")
+    # Long enough for py-spy to attach to it, on a busy machine as well.
+    done = lakes.manage("call", "forest_watch.utils.lakes:busy", "--profile")
     assert done.json() == {"n": 1}
     [file] = (lakes.root / ".gaiaflow" / "profiles").iterdir()
     assert str(file) in done.err

@@ -33,7 +33,7 @@ FROM tool AS dependencies
 WORKDIR /opt/build
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
-    /opt/uv/bin/uv sync --frozen --no-install-project --no-default-groups
+    /opt/uv/bin/uv sync --frozen --no-install-project --no-dev
 
 FROM ${PYTHON_IMAGE} AS package
 RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /tmp package

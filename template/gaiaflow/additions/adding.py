@@ -20,11 +20,13 @@ from gaiaflow.project.paths import StateFolder
 class Addition:
     """Files for a project; paths are relative to its folder.
 
-    `new` must not exist there; `needed` are added where they don't.
+    `new` must not exist there; `needed` are added where they don't. `packages` are what the files
+    need and the project doesn't declare.
     """
 
     new: Mapping[str, bytes]
     needed: Mapping[str, bytes]
+    packages: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import tempfile
@@ -16,6 +17,7 @@ from gaiaflow.additions import importing
 from gaiaflow.additions.adding import Addition
 from gaiaflow.project import imports, programs
 from gaiaflow.project.errors import GaiaflowError
+from gaiaflow.project.identity import read_toml
 from gaiaflow.project.project import Project
 from gaiaflow.update import template
 
@@ -25,7 +27,9 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "landcover_batch": ("landcover",),
     "landcover_monitor": ("landcover",),
     "landcover_yaml": (),
+    "segmentation": (),
 }
+_ANSWERS = {"segmentation": "segmentation"}  # to the question `example`; else the project's own
 _YAML_LOADER = "dags/yaml_pipelines.py"
 
 
@@ -37,7 +41,7 @@ def make(project: Project, name: str) -> Addition:
     """
     for taken in (project.root / "dags").glob(f"{name}.*"):  # now: reading the template takes long
         raise GaiaflowError(f"{taken.relative_to(project.root)} exists.\nNothing was added.")
-    with _rendered(project.root) as root:
+    with _rendered(project.root, name) as root:
         dags = [_dag(root, each) for each in (name, *EXAMPLES[name])]
         files = importing.files_used(root, dags)
         package = root / project.identity.package
@@ -48,19 +52,33 @@ def make(project: Project, name: str) -> Addition:
         found = {
             _place(project, file.relative_to(root)): file.read_bytes() for file in sorted(files)
         }
+        packages = sorted(_packages(root) - _packages(project.root))
     first = str(dags[0].relative_to(root))
-    return Addition({first: found[first]}, {path: found[path] for path in found if path != first})
+    others = {path: found[path] for path in found if path != first}
+    return Addition({first: found[first]}, others, packages)
+
+
+def _packages(root: Path) -> set[str]:
+    """The packages that a project declares, also those in groups."""
+    declared = read_toml(root / "pyproject.toml")
+    groups = declared.get("dependency-groups", {}).values()
+    listed = [*declared.get("project", {}).get("dependencies", []), *itertools.chain(*groups)]
+    names = (re.match(r"[\w.-]+", each) for each in listed if isinstance(each, str))
+    return {re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name}
 
 
 @contextmanager
-def _rendered(root: Path) -> Iterator[Path]:
+def _rendered(root: Path, name: str) -> Iterator[Path]:
     """The project's release with all examples, in a folder that exists only for a moment."""
     source, release = template.origin(root)
     answers = yaml.safe_load((root / template.ANSWERS).read_text(encoding="utf-8"))
     known = {name: answer for name, answer in answers.items() if not name.startswith("_")}
     with tempfile.TemporaryDirectory(prefix="gaiaflow-") as folder:
         data, made = Path(folder, "answers.yml"), Path(folder, "project")
-        data.write_text(yaml.safe_dump(known | {"show_examples": True}), encoding="utf-8")
+        known |= {"show_examples": True}
+        if name in _ANSWERS:
+            known |= {"example": _ANSWERS[name]}
+        data.write_text(yaml.safe_dump(known), encoding="utf-8")
         options = ("--quiet", "--trust", "--defaults", "--skip-tasks", f"--vcs-ref={release}")
         programs.say(f"Reading release {release} of {source} ...")
         programs.run(

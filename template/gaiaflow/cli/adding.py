@@ -26,7 +26,7 @@ Examples:
 / new task preprocess.clouds     # a function in my_project/preprocess/clouds.py, with a test
 / new notebook first_look
 / new service dashboard          # a program that `start` starts with the others
-/ new example landcover_batch    # an example of the template, from this project's release
+/ new example segmentation       # an example of the template, from this project's release
 
 Undo it while it is unchanged: remove KIND NAME
 """
@@ -46,6 +46,8 @@ Undo it while it is unchanged: remove KIND NAME
                 + "Run the tests before you rely on the example.",
                 soft_wrap=True,
             )
+        if made.packages:
+            console.err.print(_to_install(project, made.packages), markup=False, soft_wrap=True)
         console.err.print(_next_steps(project, kind, name), markup=False, soft_wrap=True)
         return DONE
 
@@ -93,6 +95,18 @@ def _next_steps(project: Project, kind: str, name: str) -> str:
     if kind == "service":
         return f"Start it:       {run} start --service {name}\nThen look at it: {run} open {name}"
     return "\n".join(f"Run it:         {run} run {dag}" for dag in (*_before(kind, name), name))
+
+
+def _to_install(project: Project, packages: Iterable[str]) -> str:
+    """How to declare packages, and install them."""
+    names = " ".join(packages)
+    if project.identity.environment_manager == "conda":
+        return (
+            f"It needs {names}: add them to environment.yml, at the end of `pip`.\n"
+            "Install them:    python3 mlops_manager.py deps"
+        )
+    command = {"uv": "uv add", "pixi": "pixi add --pypi"}[project.identity.environment_manager]
+    return f"Install first:  {command} {names}"
 
 
 def _before(kind: str, name: str) -> tuple[str, ...]:

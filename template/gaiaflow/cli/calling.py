@@ -84,9 +84,12 @@ What the function prints goes to standard error. Exit codes: 0 done, 1 it failed
             if self.debug or self.profile or not _call_warm(project, function, last, call):
                 env = {**_env(project, last), **call, variables.DEBUG: "1" if self.debug else ""}
                 command = [str(project.environment.python), "-m", "gaiaflow.runner", function]
-                if self.profile:
-                    command = _profiled(project, function, command)
+                graph = _graph(project, function) if self.profile else None
+                if graph:
+                    command = _profiled(project, graph, command)
                 _run(command, env, project.root, debugged=bool(self.debug))
+                if graph and not graph.exists():
+                    console.err.print(f"{function} ended before its profile could be taken.")
             seconds = time.monotonic() - started
             if not result.exists():
                 console.print_error(f"{function} failed after {seconds:.1f} s.")
@@ -141,15 +144,20 @@ def _call_warm(
     return True
 
 
-def _profiled(project: Project, function: str, command: Sequence[str]) -> list[str]:
-    """The command, watched by py-spy, which writes a flame graph."""
+def _graph(project: Project, function: str) -> Path:
+    """The file of a new flame graph."""
     now = datetime.datetime.now().astimezone()
     name = f"{function.replace(':', '-')}-{now:%Y%m%d-%H%M%S}.svg"
     file = project.state.profiles / name
     file.parent.mkdir(parents=True, exist_ok=True)
     console.err.print(f"Flame graph, to be opened in a browser: {file}", soft_wrap=True)
+    return file
+
+
+def _profiled(project: Project, graph: Path, command: Sequence[str]) -> list[str]:
+    """The command, watched by py-spy, which writes a flame graph."""
     py_spy = project.state.airflow_python.with_name("py-spy")
-    options = ["--format", "flamegraph", "--subprocesses", "--output", str(file)]
+    options = ["--format", "flamegraph", "--subprocesses", "--output", str(graph)]
     return [str(py_spy), "record", *options, "--", *command]
 
 

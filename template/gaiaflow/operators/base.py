@@ -22,6 +22,7 @@ from gaiaflow.runner import FINAL, NotJsonError, to_json
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_KILLED = 137  # the exit code of a container
 GRACE = 3  # seconds for a function to clean up after its timeout; Airflow kills us after 5
 
 
@@ -170,18 +171,32 @@ class FunctionTask(BaseOperator):
             )
         return own
 
-    def failed(self, exit_code: int | None, *, out_of_memory: bool = False) -> Exception:
-        """The error that ends the task, the same in every mode."""
+    def failed(
+        self, exit_code: int | None, *, limited: bool = False, out_of_memory: bool = False
+    ) -> Exception:
+        """The error that ends the task, the same in every mode.
+
+        Args:
+            limited: the function ran in a container, whose memory has a limit.
+            out_of_memory: the container was killed because of it, as the engine says. On a busy
+                machine, engines miss that.
+        """
         function, resources = self.spec.function, self.spec.resources
         if exit_code == FINAL:
             return AirflowFailException(
                 f"{function} failed: see above. It is not retried because the same error would "
                 "recur."
             )
-        if out_of_memory:
+        if out_of_memory or (limited and exit_code == _KILLED):
+            because = f"needed more memory than its limit of {resources.memory}"
             return RuntimeError(
-                f"{function} needed more memory than its limit of {resources.memory} and was "
-                "killed (OOMKilled).\nRaise the limit: "
+                f"{function} "
+                + (
+                    f"{because} and was killed (OOMKilled)."
+                    if out_of_memory
+                    else f"was killed (exit code {_KILLED}), most likely because it {because}."
+                )
+                + "\nRaise the limit: "
                 f'create_task(..., resources={{"memory": "{resources.double_memory()}", ...}})'
             )
         return RuntimeError(f"{function} failed with exit code {exit_code}: see above")

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _RESULT = "/tmp/gaiaflow-result.json"  # in the container
-_KILLED = 137  # the exit code
-_PATIENCE = 1.0  # seconds: the engine says that a container ended before it says why
 
 
 class ContainerOperator(FunctionTask, DockerOperator):
@@ -76,7 +73,7 @@ class ContainerOperator(FunctionTask, DockerOperator):
             return result
         except DockerContainerFailedException as error:
             code = _exit_code(error)
-            raise self.failed(code, out_of_memory=self._was_oom_killed(code)) from None
+            raise self.failed(code, limited=True, out_of_memory=self._was_oom_killed()) from None
         except (ImageNotFound, NotFound) as error:
             raise AirflowFailException(
                 f"There is no image {self.image}: {error}\n"
@@ -109,14 +106,9 @@ class ContainerOperator(FunctionTask, DockerOperator):
                 if not keep:
                     self.cli.remove_container(self.container["Id"], force=True)
 
-    def _was_oom_killed(self, code: int | None) -> bool:
-        deadline = time.monotonic() + _PATIENCE
+    def _was_oom_killed(self) -> bool:
         with contextlib.suppress(DockerException, OSError):
-            while not self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
-                if code != _KILLED or time.monotonic() > deadline:
-                    return False
-                time.sleep(0.05)
-            return True
+            return bool(self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"])
         return False
 
     def _sweep(self, labels: Mapping[str, str]) -> None:

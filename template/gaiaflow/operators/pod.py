@@ -290,7 +290,8 @@ class PodOperator(FunctionTask, KubernetesPodOperator):
             return None
         if ended.reason in {"StartError", "ContainerCannotRun"}:
             return AirflowFailException(f"{self.image} can't run the task: {ended.message}")
-        return self.failed(ended.exit_code, out_of_memory=ended.reason == "OOMKilled")
+        is_oom = ended.reason == "OOMKilled"
+        return self.failed(ended.exit_code, limited=True, out_of_memory=is_oom)
 
 
 class LocalPodOperator(PodOperator):

@@ -14,9 +14,9 @@ from gaiaflow.rasters.cog import Description, write_cog
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
 from gaiaflow.rasters.items import open_item, read_item
-from gaiaflow.rasters.labels import read_labels, sample_labels, spatial_blocks
+from gaiaflow.rasters.labels import LabelMask, read_labels, sample_labels, spatial_blocks
 from gaiaflow.rasters.lazy import LazyRaster, Raster
-from gaiaflow.rasters.predicting import function_of
+from gaiaflow.rasters.predicting import ImageFunction, function_of
 from gaiaflow.rasters.reading import open_raster, read
 from gaiaflow.rasters.reflectance import is_plausible, open_reflectance, read_reflectance
 from gaiaflow.rasters.samples import PixelSample, sample_pixels
@@ -26,6 +26,8 @@ __all__ = [
     "Bands",
     "Description",
     "Grid",
+    "ImageFunction",
+    "LabelMask",
     "LazyRaster",
     "PixelSample",
     "Raster",

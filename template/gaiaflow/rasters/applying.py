@@ -21,8 +21,8 @@ from gaiaflow.rasters.cores import cores, threads
 from gaiaflow.rasters.destination import delivered
 from gaiaflow.rasters.errors import RasterError
 from gaiaflow.rasters.grid import Grid
-from gaiaflow.rasters.lazy import LazyRaster, Raster
-from gaiaflow.rasters.predicting import Function
+from gaiaflow.rasters.lazy import Windowed
+from gaiaflow.rasters.predicting import Function, ImageFunction
 from gaiaflow.rasters.windows import PIXELS, grown
 
 logger = logging.getLogger(__name__)
@@ -50,12 +50,12 @@ class Applied:
 
 def apply(
     function: Function,
-    raster: Raster | LazyRaster,
+    raster: Windowed,
     destination: str | Path,
     description: Description,
     *,
-    overlap: int = 0,
-    pixels: int = PIXELS,
+    overlap: int | None = None,
+    pixels: int | None = None,
     workers: int | None = None,
 ) -> Applied:
     """Apply a function to each window of a raster, and write the result as a COG.
@@ -66,20 +66,25 @@ def apply(
         function: gets float32 of shape (bands, rows, columns), NaN where there is no data, and
             returns an array of shape (rows, columns) or (bands, rows, columns). Threads call it at
             the same time. Pixels that lack a band get nodata, whatever it returns for them.
-        raster: as `open_raster` or `open_reflectance` open it, or one in memory.
+        raster: as `open_raster` or `open_reflectance` open it, one in memory, or a `LabelMask`.
         destination: a path, or "s3://bucket/key". Nothing is there before all of it is.
         description: nodata, names, colours and tags of the result.
         overlap: pixels around a window that the function gets too, for models that look at
-            neighbours.
-        pixels: about how many a window has.
+            neighbours. Default: what an `ImageFunction` says, else none.
+        pixels: about how many a window has. Default: what an `ImageFunction` says, else a million.
         workers: windows at the same time; default: the cores that this process may use.
 
     Raises:
         RasterError: the raster can't be read, or the function returns something else.
     """
 
+    if not isinstance(function, ImageFunction):
+        function = ImageFunction(function, 0, PIXELS)
+    margin = function.overlap if overlap is None else overlap
+    windows = raster.windows(pixels or function.pixels)
+
     def result_of(window: Window) -> npt.NDArray[Any]:
-        larger, (row, column) = grown(window, overlap, raster.grid.rows, raster.grid.columns)
+        larger, (row, column) = grown(window, margin, raster.grid.rows, raster.grid.columns)
         values = raster.read(larger).values
         found = _checked(np.asarray(function(values)), values.shape)
         rows, columns = slice(row, row + window.height), slice(column, column + window.width)
@@ -96,7 +101,7 @@ def apply(
         path = stack.enter_context(delivered(destination))
         pool = stack.enter_context(threads(workers))
         file = None
-        for window, values in ordered(pool, result_of, raster.windows(pixels), workers + 1):
+        for window, values in ordered(pool, result_of, windows, workers + 1):
             if file is None:
                 bands, dtype = len(values), values.dtype.name
                 file = stack.enter_context(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rasterio.features import rasterize
 from rasterio.windows import Window, bounds
+from rasterio.windows import transform as window_transform
 
 from gaiaflow.rasters.destination import fetched
 from gaiaflow.rasters.errors import RasterError
-from gaiaflow.rasters.lazy import LazyRaster
+from gaiaflow.rasters.grid import Grid
+from gaiaflow.rasters.lazy import LazyRaster, Raster, Windowed
 from gaiaflow.rasters.windows import PIXELS
 
 CLASS, BLOCK = "class", "block"
@@ -87,9 +89,7 @@ def sample_labels(
     import geopandas
     import pandas as pd
 
-    if not raster.grid.has_place:
-        raise RasterError("the raster has no place on the Earth, so its labels have none either")
-    placed = labels.to_crs(raster.grid.crs)
+    placed = _placed(labels, raster)
     classes = sorted(placed[CLASS].unique())
     codes = placed[CLASS].map({name: code for code, name in enumerate(classes, start=1)})
     random = np.random.default_rng(seed)
@@ -121,6 +121,56 @@ def sample_labels(
     return geopandas.GeoDataFrame(chosen.drop(columns="key"), geometry=points, crs=raster.grid.crs)
 
 
+class LabelMask:
+    """Labels as a raster of class codes, burnt window by window; NaN where nothing is labelled.
+
+    `apply` can store it:
+
+        apply(np.nan_to_num, LabelMask(labels, codes, raster), "mask.tif", description)
+
+    Where labels overlap, the last one counts. A point labels the pixel that contains it, a polygon
+    those whose centers lie in it.
+
+    Attributes:
+        bands: of the raster, one: "class".
+        grid: that of the scene.
+    """
+
+    bands = (CLASS,)
+
+    def __init__(self, labels: Any, codes: Mapping[str, int], scene: Windowed) -> None:
+        """Put labels on the grid of a scene.
+
+        Args:
+            labels: as `read_labels` returns them, in any CRS.
+            codes: the code of each class.
+
+        Raises:
+            RasterError: the scene has no place on the Earth, or no label lies on it.
+        """
+        self.grid = scene.grid
+        self._scene = scene
+        self._labels = _placed(labels, scene)
+        self._codes = self._labels[CLASS].map(codes)
+        if not any(_near(self._labels, window, self.grid) for window in self.windows(PIXELS)):
+            raise RasterError(f"none of the {len(labels)} labels lies on it")
+
+    def windows(self, pixels: int) -> Iterator[Window]:
+        """Windows of about this size that cover the raster, along the blocks of the scene."""
+        return self._scene.windows(pixels)
+
+    def read(self, window: Window | None = None) -> Raster:
+        """A window, or everything."""
+        window = window or Window(0, 0, self.grid.columns, self.grid.rows)
+        near = _near(self._labels, window, self.grid)
+        shapes = list(zip(self._labels.geometry.iloc[near], self._codes.iloc[near], strict=True))
+        transform = window_transform(window, self.grid.transform)
+        values = np.full((window.height, window.width), np.nan, np.float32)
+        if shapes:
+            rasterize(shapes, out=values, transform=transform)
+        return Raster(values[np.newaxis], self.bands, self.grid.crs, transform)
+
+
 def spatial_blocks(points: Any, size: float) -> Any:
     """The square in which each point lies, as a text: neighbours have the same.
 
@@ -140,17 +190,27 @@ def spatial_blocks(points: Any, size: float) -> Any:
     return columns.astype(str) + "_" + rows.astype(str)
 
 
+def _placed(labels: Any, raster: Windowed) -> Any:
+    """Labels in the CRS of a raster."""
+    if not raster.grid.has_place:
+        raise RasterError("the raster has no place on the Earth, so its labels have none either")
+    return labels.to_crs(raster.grid.crs)
+
+
 def _labelled(
     raster: LazyRaster, placed: Any, pixels: int
 ) -> Iterator[tuple[Window, Sequence[int]]]:
     """The windows that have labels, and which."""
+    for window in raster.windows(pixels):
+        if near := _near(placed, window, raster.grid):
+            yield window, near
+
+
+def _near(placed: Any, window: Window, grid: Grid) -> Sequence[int]:
+    """Which labels a window may have."""
     from shapely.geometry import box
 
-    for window in raster.windows(pixels):
-        area = box(*bounds(window, raster.grid.transform))
-        near = sorted(placed.sindex.query(area))
-        if near:
-            yield window, near
+    return sorted(placed.sindex.query(box(*bounds(window, grid.transform))))
 
 
 def _centers(transform: Any, rows: Any, columns: Any) -> tuple[Any, Any]:

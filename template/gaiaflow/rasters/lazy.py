@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import rasterio
@@ -44,6 +44,20 @@ GDAL_OPTIONS = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
 }
 _SAMPLES = 16  # windows of a large file without overviews
+
+
+class Windowed(Protocol):
+    """Whatever can be read window by window."""
+
+    @property
+    def bands(self) -> tuple[str, ...]: ...
+
+    @property
+    def grid(self) -> Grid: ...
+
+    def windows(self, pixels: int) -> Iterator[Window]: ...
+
+    def read(self, window: Window | None = None) -> Raster: ...
 
 
 @dataclass(frozen=True)
@@ -122,9 +136,10 @@ class LazyRaster:
     ) -> None:
         """Describe a raster; by default, its grid is that of the first layer."""
         self.layers = tuple(layers)
-        self.grid = grid or self.layers[0].grid
+        self.grid: Grid = grid or self.layers[0].grid
         self.mask, self.is_clear, self.check = mask, is_clear, check
-        self.bands = tuple(name for layer in self.layers for name in layer.encoding.bands)
+        bands = (name for layer in self.layers for name in layer.encoding.bands)
+        self.bands: tuple[str, ...] = tuple(bands)
         self._open_files = ExitStack()
         self._lock = threading.Lock()
         self._local = threading.local()

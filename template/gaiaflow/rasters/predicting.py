@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,23 @@ Predict: TypeAlias = Callable[[Any], Any]
 _ROWS = 1 << 18  # pixels in one call of a model: enough that checks of its input cost little
 
 
+@dataclass(frozen=True)
+class ImageFunction:
+    """A function of a window whose result for a pixel also depends on its neighbours.
+
+    Attributes:
+        overlap: how far away, in pixels, a neighbour may be that matters.
+        pixels: about how many pixels a window should have. Networks hold many values for each.
+    """
+
+    function: Function
+    overlap: int
+    pixels: int = 1 << 18
+
+    def __call__(self, values: Values) -> npt.NDArray[Any]:
+        return self.function(values)
+
+
 def function_of(
     model: Any, bands: Sequence[str], classes: Mapping[str, int] | None = None, nodata: float = 0
 ) -> Function:
@@ -34,6 +52,9 @@ def function_of(
             numbers.
         nodata: the result for pixels that lack a band.
 
+    A model of images may say in its metadata (`log_model(..., metadata=...)`) the names of its
+    `bands` in their order, and the `overlap` that `apply` then gives its windows.
+
     Raises:
         RasterError: the model wants other bands.
     """
@@ -42,17 +63,22 @@ def function_of(
     if inputs is not None and inputs.is_tensor_spec():
         return _of_arrays(model, inputs, bands, classes)
     wanted = inputs.input_names() if inputs is not None else list(bands)
-    missing = [name for name in wanted if name not in bands]
-    if missing:
-        raise RasterError(
-            f"the model needs {', '.join(missing)}, and the bands are {', '.join(bands)}"
-        )
-    places = [list(bands).index(name) for name in wanted]
+    places = _places(wanted, bands)
     if (predict := _of_scikit_learn(model)) is not None:
         return _of_tables(predict, wanted, places, np.dtype(np.float32), classes, nodata)
     types = [spec.type.to_numpy() for spec in inputs.inputs] if inputs is not None else []
     dtype = np.result_type(*types) if types else np.dtype(np.float64)
     return _of_tables(model.predict, wanted, places, dtype, classes, nodata)
+
+
+def _places(wanted: Sequence[str], bands: Sequence[str]) -> list[int]:
+    """Where the bands that a model wants are."""
+    missing = [name for name in wanted if name not in bands]
+    if missing:
+        raise RasterError(
+            f"the model needs {', '.join(missing)}, and the bands are {', '.join(bands)}"
+        )
+    return [list(bands).index(name) for name in wanted]
 
 
 def _of_scikit_learn(model: Any) -> Predict | None:
@@ -106,13 +132,16 @@ def _of_arrays(
 ) -> Function:
     spec = inputs.inputs[0]
     shape = spec.shape
-    if len(shape) == 4 and shape[1] in (-1, len(bands)):  # images: (scenes, bands, rows, columns)
+    about = model.metadata.metadata or {}
+    wanted = about.get("bands", bands)
+    if len(shape) == 4 and shape[1] in (-1, len(wanted)):  # images: (scenes, bands, rows, columns)
+        places = _places(wanted, bands)
 
         def predict(values: Values) -> npt.NDArray[Any]:
-            found = model.predict(values[np.newaxis].astype(spec.type, copy=False))
+            found = model.predict(values[np.newaxis, places].astype(spec.type, copy=False))
             return numbers_of(np.asarray(found)[0], classes)
 
-        return predict
+        return ImageFunction(predict, overlap=int(about.get("overlap", 0)))
     if len(shape) == 2 and shape[1] in (-1, len(bands)):  # pixels: (pixels, bands)
 
         def predict_pixels(values: Values) -> npt.NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from gaiaflow.rasters.encoding import Values
 from gaiaflow.rasters.lazy import LazyRaster, Raster
-from gaiaflow.rasters.predicting import Function
+from gaiaflow.rasters.predicting import Function, ImageFunction
 from gaiaflow.rasters.windows import PIXELS
 
 COUNT = 2_000
@@ -36,12 +37,22 @@ class PixelSample:
         self._lock = threading.Lock()
 
     def of(self, function: Function) -> Function:
-        """The same function, whose pixels are sampled; for `apply` without overlap."""
+        """The same function, whose pixels are sampled; for `apply`.
+
+        Of an `ImageFunction`, the margins of windows are left out: they are parts of others.
+        """
+        margin = function.overlap if isinstance(function, ImageFunction) else 0
 
         def sampled(values: Values) -> Any:
-            self.take(values)
+            rows, columns = (
+                slice(margin, size - margin) if size > 2 * margin else slice(None)
+                for size in values.shape[1:]
+            )
+            self.take(values[:, rows, columns])
             return function(values)
 
+        if isinstance(function, ImageFunction):
+            return replace(function, function=sampled)
         return sampled
 
     def take(self, values: Values) -> None:

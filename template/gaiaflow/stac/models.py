@@ -30,33 +30,51 @@ _FRAMEWORKS = {
 def model_item(
     name: str, model: Any, *, architecture: str, classes: Classes, uri: str | None = None
 ) -> Item:
-    """Describe a classifier of pixels as a STAC item. It has no place, as the model has none.
+    """Describe a classifier of pixels or images as a STAC item. It has no place: models have none.
 
     Args:
         name: its id, such as "landcover-v3": letters, digits, and `_.-` between them.
-        model: what `mlflow.models.get_model_info` says, with a signature that names bands.
-        architecture: what kind of model it is, such as "logistic regression".
+        model: what `mlflow.models.get_model_info` says. Its signature names the bands, or for a
+            model of images its metadata (`bands`), which may also name its `architecture`.
+        architecture: what kind of model it is if its metadata don't say, such as "logistic
+            regression".
         classes: what it predicts.
         uri: its address; default: the logged model's.
     """
-    columns = model.signature.inputs.to_dict()
-    bands = [str(column.get("name", number)) for number, column in enumerate(columns)]
+    about: Mapping[str, Any] = model.metadata or {}
+    if is_of_images := model.signature.inputs.is_tensor_spec():
+        bands = [str(band) for band in about.get("bands", ())]
+    else:
+        columns = model.signature.inputs.to_dict()
+        bands = [str(column.get("name", number)) for number, column in enumerate(columns)]
     flavors: Mapping[str, Any] = model.flavors
-    framework = next((known for flavor, known in _FRAMEWORKS.items() if flavor in flavors), None)
-    pixels = {"shape": [-1, len(bands)], "dim_order": ["batch", "bands"], "data_type": "float64"}
-    label = {"shape": [-1], "dim_order": ["batch"], "data_type": "other"}
+    found = (known for flavor, known in _FRAMEWORKS.items() if flavor in flavors)
+    framework = about.get("framework") or next(found, None)
+    task = "semantic-segmentation" if is_of_images else "classification"
+    places = ["height", "width"] if is_of_images else []
+    sizes = [-1] * len(places)
+    inputs = {
+        "shape": [-1, len(bands), *sizes],
+        "dim_order": ["batch", "bands", *places],
+        "data_type": "float32" if is_of_images else "float64",
+    }
+    result = {
+        "shape": [-1, *sizes],
+        "dim_order": ["batch", *places],
+        "data_type": "uint8" if is_of_images else "other",
+    }
     properties = {
         "datetime": str(model.utc_time_created).replace(" ", "T") + "Z",
         "mlm:name": name,
-        "mlm:architecture": architecture,
-        "mlm:tasks": ["classification"],
+        "mlm:architecture": about.get("architecture", architecture),
+        "mlm:tasks": [task],
         **({"mlm:framework": framework} if framework else {}),
-        "mlm:input": [{"name": "reflectance of pixels", "bands": bands, "input": pixels}],
+        "mlm:input": [{"name": "reflectance", "bands": bands, "input": inputs}],
         "mlm:output": [
             {
                 "name": "class",
-                "tasks": ["classification"],
-                "result": label,
+                "tasks": [task],
+                "result": result,
                 "classification:classes": [
                     {**entry, "description": entry["title"]} for entry in classes_of_band(classes)
                 ],

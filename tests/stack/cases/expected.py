@@ -89,7 +89,7 @@ RED: dict[str, tuple[str, ...]] = {
 }
 RED_WITH_A_LIMIT = {
     "hungry": (
-        "needed more memory than its limit of 64Mi and was killed (OOMKilled)",
+        "needed more memory than its limit of 64Mi",
         'create_task(..., resources={"memory": "128Mi"',
     ),
 }
