@@ -26,13 +26,14 @@ from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import read_identity
 from gaiaflow.project.project import Project
 
-from extensions.pins import pin
+from extensions.pins import PYTORCH_CPU, pin
 from tests.conftest import Render
 
 Answers = dict[str, Any]
 
 CHOICES: dict[str, list[Any]] = {
     "show_examples": [True, False],
+    "example": ["landcover", "segmentation"],
     "environment_manager": ["uv", "pixi", "conda"],
     "object_store": ["seaweedfs", "rustfs", "minio"],
     "kubernetes": [False, True],
@@ -72,7 +73,7 @@ SPECIAL: list[Answers] = [
     {"author_name": "", "author_email": "", "project_description": ""},
     {"package_name": "a", "environment_manager": "conda"},
     {"package_name": "z" * 40, "environment_manager": "pixi", "show_examples": False},
-    {"package_name": "z" * 40, "show_examples": True, "license": "other"},
+    {"package_name": "z" * 40, "example": "segmentation", "license": "other"},
 ]
 MATRIX = pairwise(CHOICES) + SPECIAL
 
@@ -204,8 +205,47 @@ def locked(*names: str) -> dict[str, str]:
 def required(project: Path) -> dict[str, str]:
     """Locked versions of all direct dependencies in pyproject.toml."""
     pyproject = load_pyproject(project)
-    requirements = pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["dev"]
-    return locked(*(re.split(r"[<>=]", requirement)[0] for requirement in requirements))
+    groups = [pyproject["project"]["dependencies"], *pyproject["dependency-groups"].values()]
+    return locked(*(re.split(r"[<>=]", requirement)[0] for requirement in sum(groups, [])))
+
+
+def has_torch(answers: Answers) -> bool:
+    return answers.get("show_examples", True) and answers.get("example") == "segmentation"
+
+
+def uncommented(text: str, words: str) -> str:
+    """A file in which somebody has removed the "# " before a line with these words."""
+    changed, count = re.subn(rf"(?m)^( *)# (?=.*{re.escape(words)})", r"\1", text)
+    assert count == 1
+    return changed
+
+
+def test_pytorch_is_a_group_of_its_own(project: Path, answers: Answers) -> None:
+    pyproject = load_pyproject(project)
+    assert ("deep-learning" in pyproject["dependency-groups"]) == has_torch(answers)
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    assert ("torch" in text) == has_torch(answers)
+    if not has_torch(answers):
+        return
+    manager = answers.get("environment_manager", "uv")
+    if manager == "uv":
+        assert pyproject["tool"]["uv"]["default-groups"] == ["dev", "deep-learning"]
+        [index] = pyproject["tool"]["uv"]["index"]
+        changed = tomllib.loads(uncommented(text, "sources.torch"))["tool"]["uv"]
+        assert changed["sources"]["torch"] == {"index": index["name"]} and index["explicit"]
+    elif manager == "pixi":
+        torch = {"version": f"=={pin('torch')}"}
+        group = pyproject["tool"]["pixi"]["feature"]["deep-learning"]["pypi-dependencies"]
+        assert group["torch"] == torch
+        lines = [line for line in text.splitlines(keepends=True) if not line.startswith("torch =")]
+        changed = tomllib.loads(uncommented("".join(lines), "torch = "))["tool"]["pixi"]["feature"]
+        group = changed["deep-learning"]["pypi-dependencies"]
+        assert group["torch"] == {**torch, "index": PYTORCH_CPU}
+    else:
+        text = (project / "environment.yml").read_text(encoding="utf-8")
+        changed = yaml.safe_load(uncommented(text, "--extra-index-url"))
+        pip = changed["dependencies"][-1]["pip"]
+        assert f"--extra-index-url={PYTORCH_CPU}" in pip
 
 
 def test_conda_environment(project: Path, answers: Answers) -> None:
@@ -244,8 +284,13 @@ def test_pixi_tables(project: Path, answers: Answers) -> None:
     pypi = dict(pixi["pypi-dependencies"])
     itself = {pyproject["project"]["name"]: {"path": ".", "editable": True}}
     assert pixi["feature"]["project"] == {"pypi-dependencies": itself}
-    assert set(pixi["feature"]) == {"dev", "project"}
-    features = {"default": ["dev", "project"], "stack": ["dev"], "package": []}
+    torch = ["deep-learning"] if has_torch(answers) else []
+    assert set(pixi["feature"]) == {"dev", "project", *torch}
+    features = {
+        "default": ["dev", *torch, "project"],
+        "stack": ["dev", *torch],
+        "package": torch,
+    }
     assert pixi["environments"] == {
         name: {"features": chosen, "solve-group": "all"} for name, chosen in features.items()
     }
@@ -253,6 +298,9 @@ def test_pixi_tables(project: Path, answers: Answers) -> None:
         dockerfile = project / "dockerfiles" / "package" / "pixi.Dockerfile"
         assert f"--environment {name}" in dockerfile.read_text(encoding="utf-8")
     pinned = {**pixi["dependencies"], **pixi["feature"]["dev"]["dependencies"], **pypi}
+    if torch:
+        group = dict(pixi["feature"]["deep-learning"]["pypi-dependencies"])
+        pinned |= {**group, "torch": group["torch"]["version"]}
     assert pinned.pop("python") == "3.12.*"
     assert {name: spec.removeprefix("==") for name, spec in pinned.items()} == required(project)
     assert all(spec.startswith("==") for spec in pinned.values())
@@ -262,8 +310,11 @@ def test_answers_file(project: Path, answers: Answers) -> None:
     stored = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
     questions = """
         project_name project_description author_name author_email package_name show_examples
-        environment_manager object_store kubernetes ci deploy license setup creation_date
+        example environment_manager object_store kubernetes ci deploy license setup creation_date
     """.split()
+    if not answers.get("show_examples", True):
+        questions.remove("example")  # not asked
+        answers = {key: value for key, value in answers.items() if key != "example"}
     assert set(stored) == {*questions, "_commit", "_src_path"}
     assert {key: stored[key] for key in answers} == answers
 
@@ -286,6 +337,7 @@ def test_without_the_example_only_change_me_is_left(project: Path, answers: Answ
     rest = [*project.glob("dags/*.py"), *project.glob("notebooks/*.ipynb")]
     names = " ".join(path.name for path in rest)
     assert ("landcover" in names or "tour" in names) == answers.get("show_examples", True)
+    assert (project / "dags" / "segmentation.py").exists() == has_torch(answers)
     if not answers.get("show_examples", True):
         for path in [*modules, *rest, project / "README.md"]:
             assert "landcover" not in path.read_text(encoding="utf-8"), path.name

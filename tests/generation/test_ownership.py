@@ -40,7 +40,8 @@ def owners(path: str) -> list[str]:
 def test_every_rendered_file_has_one_owner(
     render: Render, show_examples: bool, environment_manager: str
 ) -> None:
-    project = render(show_examples=show_examples, environment_manager=environment_manager)
+    answers = {"show_examples": show_examples, "environment_manager": environment_manager}
+    project = render(**answers, example="segmentation")
     for path in files_of(project):
         assert len(owners(path)) == 1, f"{path}: {owners(path)}"
         assert owners(path) != ["generated_files"]
@@ -48,8 +49,9 @@ def test_every_rendered_file_has_one_owner(
 
 def test_every_pattern_is_used(render: Render) -> None:
     rendered = files_of(render(environment_manager="conda", kubernetes=True, deploy="kubernetes"))
-    rendered |= files_of(render(ci="gitlab"))
-    for name in ["framework_files", "shared_files", "user_files", "example_files"]:
+    rendered |= files_of(render(ci="gitlab", example="segmentation"))
+    names = ("framework_files", "shared_files", "user_files", "example_files", "segmentation_files")
+    for name in names:
         for pattern in patterns(name):
             matches = PathSpec.from_lines("gitignore", [pattern]).match_files(rendered)
             assert list(matches), f"{name}: nothing is called {pattern}"
@@ -63,10 +65,9 @@ def test_what_an_update_merges_has_plain_paths(name: str) -> None:
 
 
 def test_example_files_are_the_users(render: Render) -> None:
-    with_example = files_of(render())
-    for path in PathSpec.from_lines("gitignore", patterns("example_files")).match_files(
-        with_example
-    ):
+    with_examples = files_of(render(example="segmentation"))
+    of_examples = patterns("example_files") + patterns("segmentation_files")
+    for path in PathSpec.from_lines("gitignore", of_examples).match_files(with_examples):
         assert owners(path) == ["user_files"]
 
 
@@ -76,7 +77,7 @@ def test_no_rendered_file_is_ignored_by_git(
 ) -> None:
     """An update loses an ignored file in silence."""
     project = tmp_path / "project"
-    shutil.copytree(render(show_examples=show_examples), project)
+    shutil.copytree(render(show_examples=show_examples, example="segmentation"), project)
     git(project, "init")
     ignored = git(project, "ls-files", "--others", "--ignored", "--exclude-standard")
     assert ignored == ""

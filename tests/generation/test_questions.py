@@ -34,6 +34,7 @@ def test_questions_in_their_order() -> None:
         "author_email",
         "package_name",
         "show_examples",
+        "example",
         "environment_manager",
         "object_store",
         "kubernetes",

@@ -225,6 +225,7 @@ CHOICES: dict[str, list[Any]] = {
     "package_name": ["forest_watch"],
     "environment_manager": ["uv", "pixi", "conda"],
     "show_examples": [True, False],
+    "example": ["landcover", "segmentation"],
     "license": ["MIT", "proprietary"],
     "object_store": ["seaweedfs", "rustfs"],
     "ci": ["github", "gitlab", "none"],

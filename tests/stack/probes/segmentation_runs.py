@@ -5,13 +5,13 @@ Usage: segmentation_runs.py ROOT
 
 import json
 
-from mlflow import MlflowClient
+import mlflow
 
 import gaiaflow
 
 gaiaflow.connect()
-client = MlflowClient()
-runs = client.search_runs(["0"], "tags.pipeline = 'segmentation'")
+client = mlflow.MlflowClient()
+runs = mlflow.search_runs(filter_string="tags.pipeline = 'segmentation'", output_format="list")
 print(
     json.dumps(
         [
