@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gaiaflow.operators.yaml_dags import load_yaml_pipelines
     from gaiaflow.project.clients import connect
 
-__version__ = "0.8.2"
+__version__ = "0.9.0"
 
 __all__ = ["__version__", "connect", "create_task", "load_yaml_pipelines"]
 

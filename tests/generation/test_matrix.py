@@ -206,7 +206,8 @@ def required(project: Path) -> dict[str, str]:
     """Locked versions of all direct dependencies in pyproject.toml."""
     pyproject = load_pyproject(project)
     groups = [pyproject["project"]["dependencies"], *pyproject["dependency-groups"].values()]
-    return locked(*(re.split(r"[<>=]", requirement)[0] for requirement in sum(groups, [])))
+    requirements = itertools.chain(*groups)
+    return locked(*(re.split(r"[<>=]", requirement)[0] for requirement in requirements))
 
 
 def has_torch(answers: Answers) -> bool:

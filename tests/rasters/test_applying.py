@@ -325,6 +325,37 @@ def test_no_data_is_the_number_that_the_file_names(
         assert (dataset.read(1) == dataset.nodata).sum() == 1
 
 
+def test_a_model_of_images_says_its_bands_and_its_overlap(make: Make, tmp_path: Path) -> None:
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    from gaiaflow.rasters import ImageFunction, RasterError, function_of
+
+    class Mean(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return np.stack([mean_of_9(image[::-1]) for image in model_input])
+
+    images = Schema([TensorSpec(np.dtype("float32"), (-1, 2, -1, -1))])
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        python_model=Mean(),
+        signature=ModelSignature(images),
+        pip_requirements=[],
+        metadata={"bands": ["B08", "B04"], "overlap": 1},
+    )
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    values = big()
+    with open_raster(make(values, tiled=True, blockxsize=128, blockysize=128)) as raster:
+        function = function_of(model, raster.bands)
+        assert isinstance(function, ImageFunction)
+        apply(function, raster, tmp_path / "m.tif", VALUES, pixels=20_000)
+        with pytest.raises(RasterError, match="the model needs B08, and the bands are B02, B04"):
+            function_of(model, ("B02", "B04"))
+    found = read(tmp_path / "m.tif").values[0]
+    np.testing.assert_allclose(found, mean_of_9(values[[2, 3]]), rtol=1e-6)
+
+
 def test_a_model_that_wants_other_bands(pixels: Any, tmp_path: Path) -> None:
     from mlflow.models import infer_signature
     from sklearn.linear_model import LogisticRegression

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaiaflow.rasters import RasterError, open_raster, read_labels, sample_labels, spatial_blocks
+from gaiaflow.rasters import (
+    Description,
+    LabelMask,
+    RasterError,
+    apply,
+    open_raster,
+    read,
+    read_labels,
+    sample_labels,
+    spatial_blocks,
+)
 
 from .conftest import Make
 
@@ -108,6 +118,41 @@ def test_bad_labels(labels: Any, tmp_path: Path, make: Make, scene: Any) -> None
         pytest.raises(RasterError, match="none of the 2 labels lies where it has data"),
     ):
         sample_labels(raster, labels)
+
+
+@pytest.mark.parametrize("pixels", [100, 1 << 20])
+def test_a_mask_has_the_codes_of_labels(
+    make: Make, scene: Any, labels: Any, tmp_path: Path, pixels: int
+) -> None:
+    codes = {"town": 4, "water": 7}
+    with open_raster(make(scene)) as raster:
+        mask = LabelMask(labels.to_crs("EPSG:4326"), codes, raster)
+        assert (mask.bands, mask.grid) == (("class",), raster.grid)
+        apply(np.nan_to_num, mask, tmp_path / "mask.tif", Description(0), pixels=pixels)
+        window = next(raster.windows(100))
+        stored = read(tmp_path / "mask.tif")
+        np.testing.assert_array_equal(mask.read().values, stored.values)
+        np.testing.assert_array_equal(
+            mask.read(window).values, stored.values[:, : window.height, : window.width]
+        )
+    expected = np.full(scene.shape[1:], np.nan)
+    expected[3:8, 2:12], expected[20, 30] = 7, 4
+    np.testing.assert_array_equal(stored.values[0], expected)
+
+
+def test_a_mask_needs_labels_on_the_scene(make: Make, scene: Any, labels: Any) -> None:
+    codes = {"town": 4, "water": 7}
+    away = labels.assign(geometry=labels.translate(1e5))
+    with (
+        open_raster(make(scene)) as raster,
+        pytest.raises(RasterError, match="none of the 2 labels lies on it"),
+    ):
+        LabelMask(away, codes, raster)
+    with (
+        open_raster(make(scene, crs=None)) as raster,
+        pytest.raises(RasterError, match="no place on the Earth"),
+    ):
+        LabelMask(labels, codes, raster)
 
 
 def test_neighbours_are_in_one_block() -> None:

@@ -11,6 +11,7 @@ from affine import Affine
 
 from gaiaflow.rasters import (
     Description,
+    ImageFunction,
     PixelSample,
     Raster,
     apply,
@@ -66,3 +67,15 @@ def test_apply_takes_pixels_as_they_pass(
     assert 0.15 < table["B02"].isna().mean() < 0.35
     known = set(read(path).values[0].ravel().tolist())
     assert set(table["B02"].dropna().astype(float)) <= known
+
+
+def test_what_windows_share_is_taken_once(make: Make, tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:1200, :1300].astype(np.float32)
+    path = make(np.stack([rows, columns]), bands=("row", "column"))
+    with open_raster(path) as raster:
+        sample = PixelSample(raster, 1 << 30)  # all of them
+        function = sample.of(ImageFunction(lambda values: values[:1], overlap=16))
+        apply(function, raster, tmp_path / "b.tif", Description(nodata=np.nan))
+    table = sample.table
+    assert not table.duplicated().any()
+    assert len(table) > 0.9 * 1200 * 1300

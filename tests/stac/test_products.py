@@ -206,3 +206,33 @@ def test_a_model_is_an_item(tmp_path: Path) -> None:
     assert given.bands == ["B04", "B08"]
     assert result.result.data_type == "other"
     assert item.assets["model"].href == "models:/landcover/3"
+
+
+def test_a_model_of_images_is_an_item(tmp_path: Path) -> None:
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    class Brightest(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return model_input.argmax(axis=1).astype("uint8")
+
+    given = Schema([TensorSpec(np.dtype("float32"), (-1, 2, -1, -1))])
+    returned = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1))])
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        python_model=Brightest(),
+        signature=ModelSignature(given, returned),
+        pip_requirements=[],
+        metadata={"architecture": "U-Net", "framework": "PyTorch", "bands": ["B04", "B08"]},
+    )
+    info = mlflow.models.get_model_info(str(tmp_path / "model"))
+    made = model_item("net-v1", info, architecture="another", classes=CLASSES, uri="models:/net/1")
+    item = validated(made)
+    assert item.ext.mlm.architecture == "U-Net"
+    assert item.ext.mlm.framework == "PyTorch"
+    assert item.properties["mlm:tasks"] == ["semantic-segmentation"]
+    [given], [result] = item.ext.mlm.input, item.ext.mlm.output
+    assert given.bands == ["B04", "B08"]
+    assert given.input.shape == [-1, 2, -1, -1]
+    assert result.result.dim_order == ["batch", "height", "width"]
