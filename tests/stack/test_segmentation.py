@@ -1,8 +1,13 @@
-"""The example `segmentation`: a U-Net, wherever pip finds a build of PyTorch for the CPU."""
+"""The example `segmentation`: a U-Net, wherever pip finds a build of PyTorch for the CPU.
+
+GAIAFLOW_TEST_TORCH_INDEX is the address of an index with one: PyTorch's own, which not every network
+reaches.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -25,13 +30,15 @@ def torch(stack: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("torch")
     [pin] = [line for line in PINS.read_text().splitlines() if line.startswith("torch==")]
     pip = (sys.executable, "-m", "pip", "--python", stack.python, "install", "--quiet")
+    if index := os.environ.get("GAIAFLOW_TEST_TORCH_INDEX"):
+        pip += (f"--extra-index-url={index}",)
     look = ("--dry-run", "--ignore-installed", "--no-deps", "--report=-", pin)
     found = execute(*pip, *look, cwd=folder)
     if found.code:
         pytest.skip(f"pip can't install {pin}: {found.err.strip().splitlines()[-1]}")
     version = found.json()["install"][0]["metadata"]["version"]
     if sys.platform == "linux" and "+cpu" not in version:
-        pytest.skip(f"pip finds {version}, a CUDA build of 3 GB")
+        pytest.skip(f"pip finds {version} with CUDA, 3 GB; see GAIAFLOW_TEST_TORCH_INDEX")
     done = execute(*pip, "--target", folder, pin, cwd=folder)
     assert done.code == 0, done
     return folder

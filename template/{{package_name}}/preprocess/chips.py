@@ -69,9 +69,9 @@ def split_chips(table: pd.DataFrame) -> pd.DataFrame:
     if not codes or len(there) < 2 or not there.to_numpy().all():
         few = [name.removeprefix("code_") for name in rare_first if (table[name] > 0).sum() < 2]
         raise ValueError(
-            f"There are {len(table)} chips with labels, too few to hold some out"
-            + (f": class {', '.join(few)} is in one only" if few else "")
-            + ". Label more of the scene, or make the chips smaller (chip_size)."
+            f"The scene has too few chips with labels ({len(table)}) to hold some out"
+            + (f": code {', '.join(few)} is in one only" if few else "")
+            + ". Label more of it, or make the chips smaller (chip_size)."
         )
     return mixed.sort_index()
 
