@@ -1,7 +1,7 @@
 """The example `segmentation`: a U-Net, wherever pip finds a build of PyTorch for the CPU.
 
-GAIAFLOW_TEST_TORCH_INDEX is the address of an index with one: PyTorch's own, which not every network
-reaches.
+GAIAFLOW_TEST_TORCH_INDEX is the address of an index with one, such as PyTorch's own; not every network
+reaches that.
 """
 
 from __future__ import annotations
