@@ -1,7 +1,6 @@
 """The example `segmentation`: a U-Net, wherever pip finds a build of PyTorch for the CPU.
 
-GAIAFLOW_TEST_TORCH_INDEX is the address of an index with one, such as PyTorch's own; not every network
-reaches that.
+GAIAFLOW_TEST_TORCH_INDEX is the address of an index with one. Not every network reaches PyTorch's.
 """
 
 from __future__ import annotations
