@@ -28,9 +28,9 @@ def torch(stack: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with PyTorch for the project's Python, which stays as it is."""
     folder = tmp_path_factory.mktemp("torch")
     [pin] = [line for line in PINS.read_text().splitlines() if line.startswith("torch==")]
-    pip = (sys.executable, "-m", "pip", "--python", stack.python, "install", "--quiet")
+    pip = [sys.executable, "-m", "pip", "--python", str(stack.python), "install", "--quiet"]
     if index := os.environ.get("GAIAFLOW_TEST_TORCH_INDEX"):
-        pip += (f"--extra-index-url={index}",)
+        pip.append(f"--extra-index-url={index}")
     look = ("--dry-run", "--ignore-installed", "--no-deps", "--report=-", pin)
     found = execute(*pip, *look, cwd=folder)
     if found.code:
