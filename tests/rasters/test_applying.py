@@ -328,11 +328,12 @@ def test_no_data_is_the_number_that_the_file_names(
 def test_a_model_of_images_says_its_bands_and_its_overlap(make: Make, tmp_path: Path) -> None:
     import mlflow
     from mlflow.models import ModelSignature
+    from mlflow.pyfunc.model import PythonModel
     from mlflow.types import Schema, TensorSpec
 
     from gaiaflow.rasters import ImageFunction, RasterError, function_of
 
-    class Mean(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    class Mean(PythonModel):
         def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
             return np.stack([mean_of_9(image[::-1]) for image in model_input])
 

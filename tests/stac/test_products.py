@@ -211,9 +211,10 @@ def test_a_model_is_an_item(tmp_path: Path) -> None:
 def test_a_model_of_images_is_an_item(tmp_path: Path) -> None:
     import mlflow
     from mlflow.models import ModelSignature
+    from mlflow.pyfunc.model import PythonModel
     from mlflow.types import Schema, TensorSpec
 
-    class Brightest(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    class Brightest(PythonModel):
         def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
             return model_input.argmax(axis=1).astype("uint8")
 

@@ -230,6 +230,7 @@ def find():
 """
 
 
+@pytest.mark.slow
 def test_people_are_told(stack: Project, told: Receiver, write: Writer) -> None:
     """Of an updated asset, a question and a failure, once each; another server refuses all."""
     functions = stack.root / "forest_watch" / "utils" / "telling_functions.py"

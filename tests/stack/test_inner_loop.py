@@ -238,6 +238,7 @@ def test_edits_run_what_they_touch(lakes: Project, tmp_path: Path) -> None:
             process.wait()
 
 
+@pytest.mark.slow  # it stops all of them, and starts them again
 def test_a_function_needs_no_services(lakes: Project) -> None:
     assert lakes.manage("stop").code == 0
     try:

@@ -65,14 +65,14 @@ def ingest(
         options = {"band_names": band_names, "scale": scale, "offset": offset, "nodata": nodata}
         with open_scene(find_data(scene), **options) as raster:  # type: ignore[arg-type]
             store_scene(raster, s3.uri(scene_key))
-    with open_raster(s3.uri(scene_key)) as stored, opened(labels, label_column, stored) as found:
+    with open_raster(s3.uri(scene_key)) as stored, open_mask(labels, label_column, stored) as found:
         mask, classes = found
         apply(as_bytes, mask, s3.uri(mask_key), description(classes, labels))
     return {"name": scene_name(scene), "scene": scene_key, "mask": mask_key}
 
 
 @contextmanager
-def opened(
+def open_mask(
     labels: str, label_column: str, scene: LazyRaster
 ) -> Iterator[tuple[Raster | LazyRaster | LabelMask, Classes]]:
     """Labels as a raster of class codes on the grid of a scene, and their classes.
@@ -93,7 +93,8 @@ def opened(
             classes = classes_of(table["class"])
             mask = LabelMask(table, {name: code for name, (code, _) in classes.items()}, scene)
         if len(classes) < 2:
-            raise RasterError(f"{labels} has {len(classes)} class; a model needs two or more")
+            found = ", ".join(classes) or "no class"
+            raise RasterError(f"{labels} has only {found}; a model needs two classes or more")
         yield mask, classes
 
 

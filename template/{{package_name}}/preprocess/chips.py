@@ -109,7 +109,7 @@ class Chips:
 
 
 @contextmanager
-def opened(scene: str, mask: str) -> Iterator[tuple[LazyRaster, LazyRaster]]:
+def open_copies(scene: str, mask: str) -> Iterator[tuple[LazyRaster, LazyRaster]]:
     """A scene and its mask, copied from the store once: every epoch reads them again."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         files = []

@@ -1,5 +1,6 @@
 """Checkpoints: a training that was killed goes on from its last epoch."""
 
+import copy
 import io
 import logging
 from collections.abc import Mapping
@@ -12,36 +13,47 @@ from ..utils import s3
 logger = logging.getLogger(__name__)
 
 
-def save(key: str, parts: Mapping[str, Any], **more: Any) -> None:
-    """Store the states of these parts, such as a network and its optimizer.
+def save(
+    key: str, parts: Mapping[str, Any], settings: Mapping[str, Any], about: Mapping[str, Any]
+) -> None:
+    """Store how far a training is.
 
     Args:
-        more: numbers and texts.
+        parts: what has a state, such as a network and its optimizer.
+        settings: what the states depend on.
+        about: anything else, as numbers and texts.
     """
-    buffer = io.BytesIO()
     states = {name: part.state_dict() for name, part in parts.items()}
-    torch.save({"states": states, **more}, buffer)
+    buffer = io.BytesIO()
+    torch.save({"states": states, "settings": dict(settings), "about": dict(about)}, buffer)
     s3.put(key, buffer.getvalue())
 
 
-def load(key: str, parts: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Bring these parts to their stored states, and return what else was stored.
+def load(
+    key: str, parts: Mapping[str, Any], device: torch.device, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Bring the parts to their stored states, and return what was stored about them.
 
     Returns:
-        Nothing if there is no checkpoint, or one of something else.
+        Nothing if there is no checkpoint, or one of other parts or settings; the parts stay as they
+        are then.
     """
     try:
         found = torch.load(io.BytesIO(s3.get(key)), map_location=device, weights_only=True)
     except FileNotFoundError:
         return {}
-    states = found.pop("states")
+    new = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
     try:
+        if found["settings"] != settings:
+            raise ValueError(f"it is of {found['settings']}")
         for name, part in parts.items():
-            part.load_state_dict(states[name])
+            part.load_state_dict(found["states"][name])
     except (KeyError, RuntimeError, ValueError) as error:
         logger.warning("the checkpoint doesn't fit, so training starts again: %s", error)
+        for name, part in parts.items():
+            part.load_state_dict(new[name])
         return {}
-    return dict(found)
+    return dict(found["about"])
 
 
 def remove(key: str) -> None:

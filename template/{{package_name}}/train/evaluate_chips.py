@@ -15,7 +15,7 @@ from ..dataloader.masks import named, names_of_codes
 from ..model.classes import classes_in
 from ..model_pipeline.registry import champion_version
 from ..postprocess.figures import confusion_figure
-from ..preprocess.chips import Chips, Pixels, Places, opened
+from ..preprocess.chips import Chips, Pixels, Places, open_copies
 from ..utils import s3
 
 # Of two models, the one that is right about more pixels is better. But neighbours are alike: only
@@ -39,7 +39,7 @@ def evaluate(
     """
     table = s3.get_table(chips)
     version = champion_version(name)
-    with opened(scene, mask) as (image, labels):
+    with open_copies(scene, mask) as (image, labels):
         classes = named(names_of_codes(labels))
         names, codes = list(classes), [code for code, _ in classes.values()]
         held_out = Chips(table[table["split"] == "test"], image, labels, codes)
@@ -93,11 +93,14 @@ def compute_metrics(matrix: Places, names: Sequence[str]) -> dict[str, float]:
     """Overall accuracy, and intersection over union (IoU) of each class and on average, 0..1."""
     hits = matrix.diagonal()
     union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
-    shares = hits / np.maximum(union, 1)
-    # MLflow allows few other characters in names.
-    keys = [f"iou_{re.sub(r'[^a-z0-9_. -]', '_', name.lower())}" for name in names]
+    shares = {
+        # MLflow allows few other characters in names.
+        f"iou_{re.sub(r'[^a-z0-9_. -]', '_', name.lower())}": float(hits[place] / union[place])
+        for place, name in enumerate(names)
+        if union[place]  # or it is in no chip
+    }
     return {
         "accuracy": float(hits.sum() / matrix.sum()),
-        "iou_mean": float(shares.mean()),
-        **dict(zip(keys, shares.tolist(), strict=True)),
+        "iou_mean": float(np.mean(list(shares.values()))),
+        **shares,
     }

@@ -14,7 +14,7 @@ from ..dataloader.masks import named, names_of_codes
 from ..model.classes import Classes
 from ..model.unet import UNet
 from ..model_pipeline.segmentation import log_network
-from ..preprocess.chips import Chips, opened
+from ..preprocess.chips import Chips, open_copies
 from ..preprocess.features import SEED
 from ..utils import s3
 from . import checkpoints
@@ -54,12 +54,12 @@ def train(
     table = s3.get_table(chips)
     table = table[table["split"] == "train"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with opened(scene, mask) as (image, labels):
+    with open_copies(scene, mask) as (image, labels):
         classes = named(names_of_codes(labels))
         learn = Chips(table, image, labels, [code for code, _ in classes.values()])
         training = Training(learn, classes, device, **settings)
         checkpoint = s3.beside(chips, "checkpoint.pt")
-        known = checkpoints.load(checkpoint, training.parts, device)
+        known = checkpoints.load(checkpoint, training.parts, device, settings)
         # System metrics: CPU, memory and GPU, sampled while it runs.
         with mlflow.start_run(
             run_id=known.get("run_id"),
@@ -77,7 +77,7 @@ def train(
                 mlflow.log_metrics({"loss": loss, "learning_rate": training.rate}, step=epoch)
                 logger.info("epoch %d of %d: loss %.4f", epoch, epochs, loss)
                 about = {"epoch": epoch, "loss": loss, "run_id": run.info.run_id}
-                checkpoints.save(checkpoint, training.parts, **about)
+                checkpoints.save(checkpoint, training.parts, settings, about)
             model = log_network(training.network, classes)
     checkpoints.remove(checkpoint)
     return {"run_id": run.info.run_id, "model": model, "loss": loss}
