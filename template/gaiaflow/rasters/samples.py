@@ -39,7 +39,8 @@ class PixelSample:
     def of(self, function: Function) -> Function:
         """The same function, whose pixels are sampled; for `apply`.
 
-        Of an `ImageFunction`, the margins of windows are left out: they are parts of others.
+        Of an `ImageFunction`, the margins of windows are left out: they are parts of others. Don't
+        give `apply` another `overlap`.
         """
         margin = function.overlap if isinstance(function, ImageFunction) else 0
 
