@@ -78,16 +78,18 @@ def apply(
         RasterError: the raster can't be read, or the function returns something else.
     """
 
-    if not isinstance(function, ImageFunction):
-        function = ImageFunction(function, 0, PIXELS)
-    margin = function.overlap if overlap is None else overlap
-    windows = raster.windows(pixels or function.pixels)
+    is_of_images = isinstance(function, ImageFunction)
+    of_images = function if is_of_images else ImageFunction(function, 0, PIXELS)
+    margin = of_images.overlap if overlap is None else overlap
+    windows = raster.windows(pixels or of_images.pixels)
 
     def result_of(window: Window) -> npt.NDArray[Any]:
         larger, (row, column) = grown(window, margin, raster.grid.rows, raster.grid.columns)
         values = raster.read(larger).values
         found = _checked(np.asarray(function(values)), values.shape)
         rows, columns = slice(row, row + window.height), slice(column, column + window.width)
+        if of_images.watch:
+            of_images.watch(values[:, rows, columns])
         stored = description.stored(found[:, rows, columns])
         lacking = np.isnan(values[:, rows, columns]).any(axis=0)
         if lacking.any():

@@ -129,7 +129,7 @@ class LabelMask:
         apply(np.nan_to_num, LabelMask(labels, codes, raster), "mask.tif", description)
 
     Where labels overlap, the last one counts. A point labels the pixel that contains it, a polygon
-    those whose centers lie in it.
+    the pixels whose centers lie in it.
 
     Attributes:
         bands: of the raster, one: "class".

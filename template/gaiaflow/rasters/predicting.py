@@ -29,11 +29,13 @@ class ImageFunction:
     Attributes:
         overlap: how far away, in pixels, a neighbour may be that matters.
         pixels: about how many pixels a window should have. Networks hold many values for each.
+        watch: gets each window too, without the overlap.
     """
 
     function: Function
     overlap: int
     pixels: int = 1 << 18
+    watch: Callable[[Values], None] | None = None
 
     def __call__(self, values: Values) -> npt.NDArray[Any]:
         return self.function(values)

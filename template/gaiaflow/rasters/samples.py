@@ -39,21 +39,15 @@ class PixelSample:
     def of(self, function: Function) -> Function:
         """The same function, whose pixels are sampled; for `apply`.
 
-        Of an `ImageFunction`, the margins of windows are left out: they are parts of others. Don't
-        give `apply` another `overlap`.
+        With an overlap, it must be an `ImageFunction`: windows share pixels then.
         """
-        margin = function.overlap if isinstance(function, ImageFunction) else 0
+        if isinstance(function, ImageFunction):
+            return replace(function, watch=self.take)
 
         def sampled(values: Values) -> Any:
-            rows, columns = (
-                slice(margin, size - margin) if size > 2 * margin else slice(None)
-                for size in values.shape[1:]
-            )
-            self.take(values[:, rows, columns])
+            self.take(values)
             return function(values)
 
-        if isinstance(function, ImageFunction):
-            return replace(function, function=sampled)
         return sampled
 
     def take(self, values: Values) -> None:

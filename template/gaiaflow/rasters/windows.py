@@ -38,12 +38,17 @@ def _shape(rows: int, columns: int, block: tuple[int, int], pixels: int) -> tupl
 
 
 def grown(window: Window, overlap: int, rows: int, columns: int) -> tuple[Window, tuple[int, int]]:
-    """A window with more pixels on each side, as far as the raster goes.
+    """A window with at least so many more pixels on each side, as far as the raster goes.
+
+    Its first row and column are multiples of the overlap. So a network that halves images sees the
+    same halves in every window, if the overlap is a multiple of what it divides by.
 
     Returns:
         The larger window, and the row and column where the original begins in it.
     """
-    top, left = max(window.row_off - overlap, 0), max(window.col_off - overlap, 0)
+    step = max(overlap, 1)
+    top = max(window.row_off - overlap, 0) // step * step
+    left = max(window.col_off - overlap, 0) // step * step
     bottom = min(window.row_off + window.height + overlap, rows)
     right = min(window.col_off + window.width + overlap, columns)
     larger = Window(left, top, right - left, bottom - top)

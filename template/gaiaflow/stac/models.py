@@ -30,22 +30,23 @@ _FRAMEWORKS = {
 def model_item(
     name: str, model: Any, *, architecture: str, classes: Classes, uri: str | None = None
 ) -> Item:
-    """Describe a classifier of pixels or images as a STAC item. It has no place: models have none.
+    """Describe a classifier of pixels or images as a STAC item, which has no geometry.
 
     Args:
         name: its id, such as "landcover-v3": letters, digits, and `_.-` between them.
         model: what `mlflow.models.get_model_info` says. Its signature names the bands, or for a
             model of images its metadata (`bands`), which may also name its `architecture`.
-        architecture: what kind of model it is if its metadata don't say, such as "logistic
+        architecture: what kind of model it is, unless its metadata names one, such as "logistic
             regression".
         classes: what it predicts.
         uri: its address; default: the logged model's.
     """
     about: Mapping[str, Any] = model.metadata or {}
-    if is_of_images := model.signature.inputs.is_tensor_spec():
+    inputs = model.signature.inputs
+    if is_of_images := inputs.is_tensor_spec() and len(inputs.inputs[0].shape) == 4:
         bands = [str(band) for band in about.get("bands", ())]
     else:
-        columns = model.signature.inputs.to_dict()
+        columns = inputs.to_dict()
         bands = [str(column.get("name", number)) for number, column in enumerate(columns)]
     flavors: Mapping[str, Any] = model.flavors
     found = (known for flavor, known in _FRAMEWORKS.items() if flavor in flavors)
@@ -53,7 +54,7 @@ def model_item(
     task = "semantic-segmentation" if is_of_images else "classification"
     places = ["height", "width"] if is_of_images else []
     sizes = [-1] * len(places)
-    inputs = {
+    given = {
         "shape": [-1, len(bands), *sizes],
         "dim_order": ["batch", "bands", *places],
         "data_type": "float32" if is_of_images else "float64",
@@ -69,7 +70,7 @@ def model_item(
         "mlm:architecture": about.get("architecture", architecture),
         "mlm:tasks": [task],
         **({"mlm:framework": framework} if framework else {}),
-        "mlm:input": [{"name": "reflectance", "bands": bands, "input": inputs}],
+        "mlm:input": [{"name": "reflectance", "bands": bands, "input": given}],
         "mlm:output": [
             {
                 "name": "class",

@@ -1,7 +1,7 @@
 """First stage of `segmentation`: a scene, and a mask that says what its pixels are."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import rasterio
+from rasterio.windows import Window
 
 from gaiaflow.rasters import (
     LabelMask,
@@ -21,12 +22,13 @@ from gaiaflow.rasters import (
 )
 
 from ..model.classes import Classes, classes_of
-from ..model_pipeline.bands import BANDS
 from ..model_pipeline.indices import add_indices
 from ..predict.scene import description
 from ..utils import s3
 from .ingest import SAMPLE, scene_name
 from .scene import find_data, open_scene, sample_scene, store_scene
+
+Codes = npt.NDArray[np.float32]
 
 RASTERS = (".tif", ".tiff", ".jp2", ".vrt")
 
@@ -55,7 +57,7 @@ def ingest(
         The S3 keys `scene` and `mask`, and the scene's `name`.
 
     Raises:
-        RasterError: the mask doesn't fit the scene, or has fewer than two classes.
+        RasterError: the labels don't fit the scene, or mark fewer than two classes of it.
     """
     prefix = s3.new_prefix("segmentation")
     scene_key, mask_key = f"{prefix}/scene.tif", f"{prefix}/mask.tif"
@@ -67,56 +69,79 @@ def ingest(
             store_scene(raster, s3.uri(scene_key))
     with open_raster(s3.uri(scene_key)) as stored, open_mask(labels, label_column, stored) as found:
         mask, classes = found
-        apply(as_bytes, mask, s3.uri(mask_key), description(classes, labels))
+        made = apply(as_bytes, mask, s3.uri(mask_key), description(classes, labels))
+    if len(made.counts) < 2:
+        raise RasterError(
+            f"{labels} marks {len(made.counts)} of its {len(classes)} classes where the scene has "
+            "data; a model needs two or more"
+        )
     return {"name": scene_name(scene), "scene": scene_key, "mask": mask_key}
 
 
+class Mask:
+    """Class codes on the grid of a scene, by windows; NaN without a label, or without data."""
+
+    bands = ("class",)
+
+    def __init__(
+        self, scene: LazyRaster, codes_in: Callable[[Raster, Window | None], Codes]
+    ) -> None:
+        """Make a mask of a function, which gets the scene in a window, and the window."""
+        self.grid = scene.grid
+        self.windows = scene.windows
+        self._scene, self._codes_in = scene, codes_in
+
+    def read(self, window: Window | None = None) -> Raster:
+        """The codes of a window, or of everything."""
+        part = self._scene.read(window)
+        lacking = np.isnan(part.values).any(axis=0)
+        codes = np.where(lacking, np.nan, self._codes_in(part, window)).astype(np.float32)
+        return Raster(codes[np.newaxis], self.bands, part.crs, part.transform)
+
+
 @contextmanager
-def open_mask(
-    labels: str, label_column: str, scene: LazyRaster
-) -> Iterator[tuple[Raster | LazyRaster | LabelMask, Classes]]:
-    """Labels as a raster of class codes on the grid of a scene, and their classes.
+def open_mask(labels: str, label_column: str, scene: LazyRaster) -> Iterator[tuple[Mask, Classes]]:
+    """Labels as class codes on the grid of a scene, and their classes.
 
     Raises:
-        RasterError: they don't fit the scene, or have fewer than two classes.
+        RasterError: they don't fit the scene, or have too many classes.
     """
     with ExitStack() as stack:
-        mask: Raster | LazyRaster | LabelMask
+        source: LazyRaster | LabelMask
         if labels == SAMPLE:
             classes = classes_of(["Open ground", "Vegetation"])
-            mask = rule_of_thumb(scene.read(), classes)
-        elif labels.lower().endswith(RASTERS):
-            mask = stack.enter_context(open_raster(find_data(labels)))
-            classes = classes_of_mask(mask, scene)
+            yield Mask(scene, lambda part, _: rule_of_thumb(part, classes)), classes
+            return
+        if labels.lower().endswith(RASTERS):
+            source = stack.enter_context(open_raster(find_data(labels)))
+            classes = classes_of_mask(source, scene)
         else:
             table = read_labels(find_data(labels), label_column)
             classes = classes_of(table["class"])
-            mask = LabelMask(table, {name: code for name, (code, _) in classes.items()}, scene)
-        if len(classes) < 2:
-            found = ", ".join(classes) or "no class"
-            raise RasterError(f"{labels} has only {found}; a model needs two classes or more")
-        yield mask, classes
+            source = LabelMask(table, {name: code for name, (code, _) in classes.items()}, scene)
+        if max((code for code, _ in classes.values()), default=0) > 255:
+            raise RasterError(f"{labels} has {len(classes)} classes, more than bytes can count")
+        yield Mask(scene, lambda _, window: source.read(window).values[0]), classes
 
 
-def as_bytes(codes: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def as_bytes(codes: Codes) -> npt.NDArray[np.uint8]:
     """Class codes as files have them; 0 where there is none."""
     return np.nan_to_num(codes).astype(np.uint8)
 
 
-def rule_of_thumb(scene: Raster, classes: Classes) -> Raster:
-    """Codes of open ground and vegetation, by thresholds of spectral indices.
+def rule_of_thumb(scene: Raster, classes: Classes) -> Codes:
+    """Codes of open ground and vegetation, shape (rows, columns), by thresholds of indices.
 
     The sample has labelled spectra, but no labelled pixels. What a network learns from this rule is
-    the rule: enough to see everything run, and no ground truth. Water is too rare here to learn;
+    the rule: enough to see everything run, but not ground truth. Water is too rare here to learn;
     its pixels have no label.
     """
     _, rows, columns = scene.values.shape
-    pixels = pd.DataFrame(scene.values.reshape(len(BANDS), -1).T, columns=list(scene.bands))
+    pixels = pd.DataFrame(scene.values.reshape(len(scene.bands), -1).T, columns=list(scene.bands))
     index = add_indices(pixels)
     ground, plants = (classes[name][0] for name in ("Open ground", "Vegetation"))
     codes = np.select([index["NDWI"] > 0, index["NDVI"] > 0.4], [np.nan, plants], ground)
-    values = codes.astype(np.float32).reshape(1, rows, columns)
-    return Raster(values, ("class",), scene.crs, scene.transform)
+    return codes.astype(np.float32).reshape(rows, columns)
 
 
 def classes_of_mask(mask: LazyRaster, scene: LazyRaster) -> Classes:

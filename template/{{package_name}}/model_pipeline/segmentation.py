@@ -65,6 +65,7 @@ def log_network(network: UNet, classes: Classes) -> str:
             name="model",
             python_model=segmenter.__file__,
             artifacts={"network": str(file)},
+            model_config={"factor": FACTOR},
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
             signature=ModelSignature(Schema([inputs]), Schema([output])),
             input_example=example[:1],

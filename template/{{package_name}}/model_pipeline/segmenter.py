@@ -12,13 +12,12 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 from torch.export.passes import move_to_device_pass
 
-FACTOR = 4  # the network halves rows and columns twice
-
 
 class Segmenter(PythonModel):  # type: ignore[misc]
     """From reflectance to class codes, on a GPU if there is one."""
 
     def load_context(self, context: Any) -> None:
+        self.factor = context.model_config["factor"]  # rows and columns must be multiples of it
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         network = torch.export.load(context.artifacts["network"])
         self.network = move_to_device_pass(network, self.device).module()
@@ -33,7 +32,7 @@ class Segmenter(PythonModel):  # type: ignore[misc]
                 there is no data.
         """
         rows, columns = model_input.shape[-2:]
-        missing = [(0, 0), (0, 0), (0, -rows % FACTOR), (0, -columns % FACTOR)]
+        missing = [(0, 0), (0, 0), (0, -rows % self.factor), (0, -columns % self.factor)]
         images = np.pad(model_input, missing, constant_values=np.nan)
         gpu = self.device == "cuda"
         with torch.inference_mode(), torch.autocast(self.device, enabled=gpu):

@@ -13,6 +13,8 @@ from rasterio.windows import Window
 
 from gaiaflow.rasters import LazyRaster, open_raster
 
+from ..dataloader.masks import named, names_of_codes
+from ..model.classes import Classes
 from ..utils import s3
 from .features import SEED
 
@@ -32,7 +34,7 @@ def chips(scene: str, mask: str, size: int = 64) -> dict[str, Any]:
         The S3 key `chips` of a table, and how many there are to `train` and to `test` with.
 
     Raises:
-        ValueError: a class is in fewer than two chips.
+        ValueError: there are too few to hold some out.
     """
     with open_raster(s3.uri(mask)) as raster:
         table = split_chips(find_chips(raster, size))
@@ -59,27 +61,40 @@ def split_chips(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: that isn't possible.
     """
-    codes = [name for name in table if str(name).startswith("code_")]
+    codes = columns_of_codes(table)
     rare_first = sorted(codes, key=lambda name: int((table[name] > 0).sum()))
-    mixed = table.sample(frac=1, random_state=SEED)
-    rarest = (mixed[rare_first] > 0).idxmax(axis=1) if codes else pd.Series(dtype=str)
-    number = mixed.groupby(rarest).cumcount() % HELD_OUT
-    mixed = mixed.assign(split=np.where(number == 1, "test", "train"))
-    there = (mixed[codes] > 0).groupby(mixed["split"]).any()
-    if not codes or len(there) < 2 or not there.to_numpy().all():
-        few = [name.removeprefix("code_") for name in rare_first if (table[name] > 0).sum() < 2]
-        raise ValueError(
-            f"The scene has too few chips with labels ({len(table)}) to hold some out"
-            + (f": code {', '.join(few)} is in one only" if few else "")
-            + ". Label more of it, or make the chips smaller (chip_size)."
-        )
-    return mixed.sort_index()
+    for seed in range(SEED, SEED + 10 if codes else SEED):
+        mixed = table.sample(frac=1, random_state=seed)
+        rarest = (mixed[rare_first] > 0).idxmax(axis=1)
+        number = mixed.groupby(rarest).cumcount() % HELD_OUT
+        split = pd.Series(np.where(number == 1, "test", "train"), mixed.index, name="split")
+        there = (mixed[codes] > 0).groupby(split).any()
+        if len(there) == 2 and there.to_numpy().all():
+            return mixed.assign(split=split).sort_index()
+    few = [name.removeprefix("code_") for name in rare_first if (table[name] > 0).sum() < 2]
+    raise ValueError(
+        f"The scene has too few chips with labels ({len(table)}) to hold some out"
+        + (f": code {', '.join(few)} is in one only" if few else "")
+        + ". Label more of it, or make the chips smaller (chip_size)."
+    )
+
+
+def columns_of_codes(table: pd.DataFrame) -> list[str]:
+    """The columns with the number of pixels of a code."""
+    return [str(name) for name in table if str(name).startswith("code_")]
+
+
+def classes_of_chips(table: pd.DataFrame, mask: LazyRaster) -> Classes:
+    """The classes that chips have, in the order of their codes."""
+    names = names_of_codes(mask)
+    codes = [int(name.removeprefix("code_")) for name in columns_of_codes(table)]
+    return named({code: names[code] for code in codes})
 
 
 class Chips:
     """The pixels of chips, read when they are needed: a scene may be larger than memory.
 
-    It has pairs: the reflectance of a chip, float32 of shape (bands, size, size), NaN where
+    Each item is a pair: the reflectance of a chip, float32 of shape (bands, size, size), NaN where
     there is no data; and its classes, int64 of shape (size, size): the places of their codes in
     `codes`, or -1 where nothing is labelled. Threads may share it.
     """

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def save(
     key: str, parts: Mapping[str, Any], settings: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Store how far a training is.
+    """Store the state of a training.
 
     Args:
         parts: what has a state, such as a network and its optimizer.
@@ -29,17 +29,16 @@ def save(
     s3.put(key, buffer.getvalue())
 
 
-def load(
-    key: str, parts: Mapping[str, Any], device: torch.device, settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def load(key: str, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Bring the parts to their stored states, and return what was stored about them.
 
     Returns:
-        Nothing if there is no checkpoint, or one of other parts or settings; the parts stay as they
-        are then.
+        Nothing if there is no checkpoint, or one of other parts or settings; in that case the parts
+        are unchanged.
     """
     try:
-        found = torch.load(io.BytesIO(s3.get(key)), map_location=device, weights_only=True)
+        # To the CPU: each part moves its state to its own device.
+        found = torch.load(io.BytesIO(s3.get(key)), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return {}
     new = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
@@ -47,11 +46,13 @@ def load(
         if found["settings"] != settings:
             raise ValueError(f"it is of {found['settings']}")
         for name, part in parts.items():
-            part.load_state_dict(found["states"][name])
+            if state := found["states"][name]:  # on a CPU, loss scaling has none
+                part.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
         logger.warning("the checkpoint doesn't fit, so training starts again: %s", error)
         for name, part in parts.items():
-            part.load_state_dict(new[name])
+            if new[name]:
+                part.load_state_dict(new[name])
         return {}
     return dict(found["about"])
 

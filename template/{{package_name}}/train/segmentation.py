@@ -7,14 +7,14 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..dataloader.masks import named, names_of_codes
 from ..model.classes import Classes
 from ..model.unet import UNet
 from ..model_pipeline.segmentation import log_network
-from ..preprocess.chips import Chips, open_copies
+from ..preprocess.chips import Chips, classes_of_chips, open_copies
 from ..preprocess.features import SEED
 from ..utils import s3
 from . import checkpoints
@@ -34,14 +34,14 @@ def train(
 ) -> dict[str, Any]:
     """Train on the chips of the table stored under this key, in an MLflow run.
 
-    A checkpoint follows each epoch. If the task is killed, Airflow tries it again, and it goes on
-    after the last one, in the same run.
+    A checkpoint is stored after each epoch. If the task is killed, Airflow tries it again, and it
+    resumes from the last one, in the same run.
 
     Args:
         scene, mask: S3 keys of the rasters that the chips are parts of.
         epochs: how often the network sees each chip.
         batch_size: chips per step.
-        learning_rate: the highest; it rises to that at first, then falls.
+        learning_rate: its peak. The rate warms up to it, then decays.
 
     Returns:
         `run_id`, the URI `model` of the exported network, and its training `loss`.
@@ -55,11 +55,12 @@ def train(
     table = table[table["split"] == "train"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with open_copies(scene, mask) as (image, labels):
-        classes = named(names_of_codes(labels))
+        classes = classes_of_chips(table, labels)
         learn = Chips(table, image, labels, [code for code, _ in classes.values()])
         training = Training(learn, classes, device, **settings)
         checkpoint = s3.beside(chips, "checkpoint.pt")
-        known = checkpoints.load(checkpoint, training.parts, device, settings)
+        settings["chips"] = int(pd.util.hash_pandas_object(table).sum())
+        known = checkpoints.load(checkpoint, training.parts, settings)
         # System metrics: CPU, memory and GPU, sampled while it runs.
         with mlflow.start_run(
             run_id=known.get("run_id"),
@@ -110,6 +111,7 @@ class Training:
         torch.manual_seed(SEED)
         mean, deviation, weights = statistics(chips, len(classes))
         self._chips, self._batch_size, self._device = chips, batch_size, device
+        self._readers = ThreadPoolExecutor(READERS)  # each has files open
         self._mixed = device.type == "cuda" if mixed_precision is None else mixed_precision
         self.network = UNet(mean, deviation, len(classes)).to(device)
         self._loss = nn.CrossEntropyLoss(weights.to(device), ignore_index=-1)
@@ -136,7 +138,7 @@ class Training:
         random = np.random.default_rng([SEED, number])
         self.network.train()
         total = 0.0
-        for images, classes in batches(self._chips, self._batch_size, random):
+        for images, classes in batches(self._chips, self._batch_size, random, self._readers):
             self._optimizer.zero_grad()
             with torch.autocast(self._device.type, enabled=self._mixed):
                 scores = self.network(images.to(self._device))
@@ -150,7 +152,7 @@ class Training:
 
 
 def batches(
-    chips: Chips, size: int, random: np.random.Generator
+    chips: Chips, size: int, random: np.random.Generator, readers: ThreadPoolExecutor
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All chips in random order, turned and flipped at random: seen from above, any way is up.
 
@@ -166,11 +168,10 @@ def batches(
 
     order = random.permutation(len(chips))
     ways = random.integers(8, size=len(chips))
-    with ThreadPoolExecutor(READERS) as pool:
-        for first in range(0, len(order), size):
-            part = slice(first, first + size)
-            images, classes = zip(*pool.map(read, order[part], ways[part]), strict=True)
-            yield torch.stack(images), torch.stack(classes)
+    for first in range(0, len(order), size):
+        part = slice(first, first + size)
+        images, classes = zip(*readers.map(read, order[part], ways[part]), strict=True)
+        yield torch.stack(images), torch.stack(classes)
 
 
 def statistics(chips: Chips, classes: int) -> tuple[Sequence[float], Sequence[float], Tensor]:
