@@ -78,8 +78,9 @@ def apply(
         RasterError: the raster can't be read, or the function returns something else.
     """
 
-    is_of_images = isinstance(function, ImageFunction)
-    of_images = function if is_of_images else ImageFunction(function, 0, PIXELS)
+    of_images = ImageFunction(function, 0, PIXELS)
+    if isinstance(function, ImageFunction):
+        of_images = function
     margin = of_images.overlap if overlap is None else overlap
     windows = raster.windows(pixels or of_images.pixels)
 
