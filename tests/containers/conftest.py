@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
-import psutil
 import pytest
 from docker.errors import DockerException
 from docker.models.containers import Container
@@ -27,12 +25,23 @@ from tests.stack.conftest import (  # generate and uv: fixtures
     execute,
     free_block,
     generate,
+    has_ended,
     person,
     uv,
     wait_for,
 )
 
-__all__ = ["Generate", "Project", "execute", "free_block", "generate", "person", "uv", "wait_for"]
+__all__ = [
+    "Generate",
+    "Project",
+    "execute",
+    "free_block",
+    "generate",
+    "has_ended",
+    "person",
+    "uv",
+    "wait_for",
+]
 
 HERE = Path(__file__).resolve().parent
 SERVICES = {
@@ -215,10 +224,3 @@ def environment(containers: Project) -> Project:
 
 def states(project: Project) -> dict[str, str]:
     return {name: item["state"] for name, item in project.status().items()}
-
-
-def wait_until_dead(process: psutil.Process, limit: float = 60) -> None:
-    deadline = time.monotonic() + limit
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -14,10 +14,10 @@ from .conftest import (
     SERVICES,
     Project,
     containers_of,
+    has_ended,
     kill_main_process,
     states,
     wait_for,
-    wait_until_dead,
 )
 
 pytestmark = pytest.mark.slow
@@ -99,8 +99,7 @@ def test_an_interrupted_start_leaves_nothing(
         children = manager.children(recursive=True)
         manager.send_signal(signal.Signals[how])
         assert manager.wait(timeout=120) == 130
-        for child in children:
-            wait_until_dead(child)
+        wait_for(lambda: all(map(has_ended, children)))
     assert containers_of(engine, containers) == {}
 
 

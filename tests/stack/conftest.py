@@ -157,6 +157,14 @@ def wait_for(what: Callable[[], Any], limit: float = 60) -> Any:
     return found
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process has ended, although init may leave its entry for a while."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @dataclass(frozen=True)
 class Project:
     """A generated project and its commands."""

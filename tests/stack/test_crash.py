@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from .conftest import SERVICES, Project, wait_for
+from .conftest import SERVICES, Project, has_ended, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ def test_a_killed_service_is_seen_and_restarted(running: Project, name: str) -> 
     before = running.pids()
     leader = psutil.Process(before[name])
     leader.kill()
-    wait_for(lambda: not leader.is_running() or leader.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: has_ended(leader))
 
     status = running.status()
     assert status[name]["state"] == "failed"
