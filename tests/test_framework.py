@@ -70,8 +70,10 @@ def run(python: Path, *arguments: str, home: Path) -> None:
         pytest.fail(f"{done.stdout}\n{done.stderr}", pytrace=False)
 
 
-# doctor looks at the default ports, which projects of this group use: not while they start or stop.
-BESIDE = {"test_doctor": pytest.mark.xdist_group("containers")}
+# These look at the default ports and at the engine's images, as projects of this group do.
+BESIDE = dict.fromkeys(
+    ("test_doctor", "test_doctor_docker", "test_minikube"), pytest.mark.xdist_group("containers")
+)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
 
 _PARSE_LIMIT = 40.0  # seconds within which Airflow must read a new or changed DAG file
+_READING = 2.0  # seconds that Airflow may need to read a DAG file
 _POLL = 0.4
 _SCHEDULE_LIMIT = 15.0  # seconds within which the scheduler starts a run that is due
 _PAGE = 100  # entries; Airflow's own limit
@@ -169,7 +170,9 @@ class Airflow:
             file = self.project.root / "dags" / error["filename"]
             if not file.exists():
                 continue  # Airflow has not noticed the deletion yet
-            current = self._unchanged_since(file, _timestamp(error["timestamp"]))
+            # After an edit, an error of the version before it may still arrive.
+            moment = min(_timestamp(error["timestamp"]), time.time() - _READING)
+            current = self._unchanged_since(file, moment)
             mine = self.file_of(dag) == file if dag else self._mentions(file, dag_id)
             if current and mine:
                 trace = error["stack_trace"].replace(IN_CONTAINER, str(self.project.root))

@@ -38,7 +38,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project on one of its deployment branches; only what matters here."""
     root = tmp_path_factory.mktemp("project")
     for folder in ("deploy", "gaiaflow/minikube"):
-        shutil.copytree(TEMPLATE / folder, root / folder)
+        compiled = shutil.ignore_patterns("__pycache__")  # which others write now
+        shutil.copytree(TEMPLATE / folder, root / folder, ignore=compiled)
     for file in root.rglob("*.jinja"):
         text = Template(file.read_text(encoding="utf-8")).render(package_name="forest_watch")
         file.with_suffix("").write_text(text + "\n", encoding="utf-8")

@@ -178,7 +178,7 @@ def test_an_engine_that_hangs_does_not_hang_the_doctor(project_root: Path) -> No
     said = []
     with listening() as path:
         environ = {**os.environ, "DOCKER_HOST": f"unix://{path}"}
-        subject = examine(project_root, environ, limit=3.0)
+        subject = examine(project_root, environ, limit=8.0)
         found = {finding.check: finding for finding in diagnose(subject, lambda: said.append(1))}
     assert "did not answer" in found["docker-engine"].found
     assert found["memory"].check == "memory"

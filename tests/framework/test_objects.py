@@ -37,7 +37,8 @@ CONTENT = os.urandom(100_000)
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project of which the object store runs alone."""
     root = tmp_path_factory.mktemp("objects") / "Größere Wälder"
-    shutil.copytree(TEMPLATE / "gaiaflow", root / "gaiaflow")
+    compiled = shutil.ignore_patterns("__pycache__")  # which others write now
+    shutil.copytree(TEMPLATE / "gaiaflow", root / "gaiaflow", ignore=compiled)
     shutil.copy(TEMPLATE / "mlops_manager.py", root)
     (root / "pyproject.toml").write_text(IDENTITY, encoding="utf-8")
     python = StateFolder(root).airflow_python

@@ -241,7 +241,7 @@ def test_nothing_is_left_of_a_function_whose_time_is_up(project: Path, tmp_path:
     task: Any = create_task("deaf", "mine:deaf", {"file": str(file)})
     with killed_when(file.exists, task) as ended:
         processes = [psutil.Process(int(pid)) for pid in file.read_text().split()]
-    _, alive = psutil.wait_procs(processes, timeout=10)  # all have been killed by now
+    _, alive = psutil.wait_procs(processes, timeout=60)  # all have been killed by now
     assert not alive
     assert "failed with exit code -9" in str(ended[0])
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from gaiaflow.backends import processes
+from gaiaflow.backends.families import Families
 
 # A leader with a child, a grandchild in a session of its own, and an orphan that double-forked;
 # all but the leader ignore TERM. Each writes its pid into the folder that is given.
@@ -32,11 +33,13 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.setsid()
         live("session")
-    if os.fork() == 0:
+    middle = os.fork()
+    if middle == 0:
         os.setsid()
         if os.fork() == 0:
             live("orphan")
         os._exit(0)
+    os.waitpid(middle, 0)
     live("child")
 live("leader")
 """
@@ -185,3 +188,25 @@ def test_sockets_go_with_their_service_but_not_those_of_others(project_root: Pat
         assert leader
         processes.remove_sockets(leader)
         assert list(Path(folder).iterdir()) == [other]
+
+
+def test_what_needs_longer_to_end_may_use_the_others_meanwhile(project_root: Path) -> None:
+    families = Families(project_root)
+    (project_root / "ready").mkdir()
+
+    def start(name: str, at_its_end: str) -> None:
+        script = f"trap '{at_its_end}; exit' TERM; touch ready/{name}; sleep 60 & wait"
+        command = ["/bin/sh", "-c", script]
+        started = processes.spawn(command, os.environ, project_root, name, project_root / "log")
+        families.record(name).parent.mkdir(parents=True, exist_ok=True)
+        processes.remember(families.record(name), started, project_root)
+
+    start("object-store", "touch closed")
+    start("serving", "sleep 1; test -e closed || touch stored")
+    deadline = time.monotonic() + 20
+    while len(list((project_root / "ready").iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    stopped = families.stop({"object-store": 10.0, "serving": 20.0}, lambda *_: None)
+    assert sorted(stopped) == ["object-store", "serving"]
+    assert {"closed", "stored"} <= {file.name for file in project_root.iterdir()}

@@ -224,9 +224,9 @@ def test_an_idle_server_ends(root: Path) -> None:
     program = root / "gaiaflow" / "warm" / "server.py"
     text = program.read_text()
     assert "IDLE = 600.0" in text
-    program.write_text(text.replace("IDLE = 600.0", "IDLE = 0.5"))
+    program.write_text(text.replace("IDLE = 600.0", "IDLE = 3.0"))
     with serving(root, ENV) as process:
-        process.wait(20)
+        process.wait(60)
 
 
 def test_tasks_survive_their_server(project: Path, tmp_path: Path) -> None:
@@ -283,8 +283,7 @@ def test_the_server_keeps_nothing_of_its_tasks(project: Path) -> None:
     before, memory = process.num_fds(), process.memory_info().rss
     for _ in range(100):
         call(project, "forest_watch.steps:own")
-    until(lambda: not process.children())
-    assert process.num_fds() == before
+    until(lambda: not process.children() and process.num_fds() == before)
     assert process.memory_info().rss < memory * 1.05
 
 

@@ -83,7 +83,7 @@ def end(root: Path) -> None:
             process.kill()
 
 
-def until(found: Callable[[], Found | None], limit: float = 30) -> Found:
+def until(found: Callable[[], Found | None], limit: float = 120) -> Found:
     """Wait for something; what it is, or a failed test."""
     deadline = time.monotonic() + limit
     while not (value := found()):

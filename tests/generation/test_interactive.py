@@ -23,7 +23,7 @@ def test_a_session_of_questions(
         cwd=str(tmp_path),
         env={**quiet_environment, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
         encoding="utf-8",
-        timeout=20,
+        timeout=120,
         dimensions=(50, 160),
     )
 
@@ -87,7 +87,7 @@ def test_an_interrupted_session_writes_nothing(
         cwd=str(tmp_path),
         env={**quiet_environment, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
         encoding="utf-8",
-        timeout=20,
+        timeout=120,
     )
     session.expect_exact("What is the project called?")
     session.send("\x03")

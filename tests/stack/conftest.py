@@ -148,7 +148,7 @@ def as_in_a_terminal() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def wait_for(what: Callable[[], Any], limit: float = 60) -> Any:
+def wait_for(what: Callable[[], Any], limit: float = 180) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + limit
     while not (found := what()):
@@ -243,7 +243,10 @@ class Project:
         return {item["service"]: item for item in self.manage("status", "--json").json()}
 
     def pids(self) -> dict[str, int]:
-        return {name: item["pid"] for name, item in self.status().items()}
+        """The leaders of all services, which run."""
+        pids = {name: item["pid"] for name, item in self.status().items()}
+        assert all(pids.values()), pids
+        return pids
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this machine that works for the project."""
@@ -255,6 +258,20 @@ class Project:
                 if process.environ().get("GAIAFLOW_PROJECT") == str(self.root):
                     found.append(process)
         return found
+
+    def kill(self) -> None:
+        """Kill all of them."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended with its parent
+                process.kill()
+
+    def command_lines(self) -> list[str]:
+        """What others see of them in a list of processes."""
+        lines = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):  # it has ended, such as one that reads a DAG
+                lines.append(" ".join(process.cmdline()))
+        return lines
 
     def tasks(self) -> list[psutil.Process]:
         """The processes of running tasks: new ones, or forks of the server of warm tasks."""
@@ -282,8 +299,9 @@ class Project:
         assert [port for port in self.ports() if listens(port)] == []
 
     def assert_all_is_healthy(self) -> None:
-        states = {name: item["state"] for name, item in self.status().items()}
-        assert states == dict.fromkeys(SERVICES, "healthy")
+        """Fail unless they are, or soon: on a busy machine an answer may be late for one look."""
+        healthy = dict.fromkeys(SERVICES, "healthy")
+        wait_for(lambda: {name: it["state"] for name, it in self.status().items()} == healthy)
 
 
 def run_block(project: Project, commands: str, env: dict[str, str]) -> Done:
@@ -362,8 +380,7 @@ def generate(
     for project in made:
         with contextlib.suppress(Exception):
             project.manage("stop")
-        for process in project.processes():
-            process.kill()
+        project.kill()
 
 
 @pytest.fixture(scope="session")
@@ -414,5 +431,4 @@ def clone(stack: Project, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
     done = execute("git", "clone", "--quiet", stack.root, project.root, cwd=tmp_path)
     assert done.code == 0, done
     yield project
-    for process in project.processes():
-        process.kill()
+    project.kill()

@@ -26,8 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("readme") / "Schnee höhe" / "my-project")
     project.root.parent.mkdir()
     yield project
-    for process in project.processes():
-        process.kill()
+    project.kill()
 
 
 @pytest.fixture(scope="module")

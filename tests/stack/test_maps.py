@@ -96,8 +96,7 @@ def test_it_is_a_service_like_others(maps: Project) -> None:
     state = maps.status()["maps"]
     assert (state["state"], state["url"]) == ("healthy", maps.url("MAPS_PORT") + "/")
     assert maps.env["MLFLOW_TRACKING_PASSWORD"] in maps.manage("status").out
-    for process in maps.processes():
-        line = " ".join(process.cmdline())
+    for line in maps.command_lines():
         assert keys.key(maps.env["MLFLOW_TRACKING_PASSWORD"]) not in line
     before = maps.pids()
     assert maps.manage("start").code == 0  # of the others

@@ -291,7 +291,7 @@ def test_a_timeout_ends_the_task_and_leaves_nothing(stack: Stack) -> None:
 
 
 def test_nothing_is_left(stack: Stack) -> None:
-    assert not left(stack)
+    wait_for(lambda: not left(stack))
 
 
 def test_what_airflow_may_not_do_is_told_with_the_rule_that_is_missing(stack: Stack) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.docs.blocks import commands_of
 
-from .conftest import Project, listens, person, run_block, wait_for
+from .conftest import Project, has_ended, listens, person, run_block, wait_for
 from .serving import BANDS, ROWS, VEGETATION, WATER, champion, close_the_loop, key, predict, served
 from .test_services import ask, log_in
 
@@ -271,7 +271,7 @@ def test_a_killed_worker_is_replaced(serving: Project) -> None:
     with load(serving, clients=1) as answers:
         child = worker(serving)
         child.kill()
-        wait_for(lambda: not child.is_running())
+        wait_for(lambda: has_ended(child))
         count = len(answers)
         wait_for(lambda: len(answers) > count + 3, 60)
     failed = [answer for answer in answers if answer[0] != 200]
@@ -284,7 +284,7 @@ def test_a_killed_worker_is_replaced(serving: Project) -> None:
 def test_a_killed_supervisor_leaves_no_worker(serving: Project) -> None:
     child = worker(serving)
     psutil.Process(serving.pids()["serving"]).kill()
-    wait_for(lambda: not child.is_running())
+    wait_for(lambda: has_ended(child))
     assert serving.status()["serving"]["state"] == "failed"
     assert serving.manage("start", "--service", "serving").code == 0
     assert predict(serving)[0] == 200

@@ -41,8 +41,7 @@ def test_a_stop_during_a_run(running: Project) -> None:
 
 @pytest.mark.slow
 def test_a_stop_after_all_was_killed(running: Project) -> None:
-    for process in running.processes():
-        process.kill()
+    running.kill()
     psutil.wait_procs(running.processes(), timeout=10)
     done = running.manage("stop")
     assert done.code == 0, done

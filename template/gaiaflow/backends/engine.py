@@ -179,9 +179,8 @@ def sweep(client: docker.DockerClient, name: str) -> None:
         client: the engine.
         name: the project's COMPOSE_PROJECT_NAME.
     """
-    for container in client.containers.list(
-        all=True, filters={"label": f"gaiaflow.project={name}"}
-    ):
+    filters: dict[str, str | list[str] | bool] = {"label": f"gaiaflow.project={name}"}
+    for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
         with contextlib.suppress(DockerException):  # it is already gone
             container.remove(force=True)
 

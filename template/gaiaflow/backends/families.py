@@ -5,7 +5,7 @@ This needs only the project's folder: its settings may be broken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -13,8 +13,6 @@ import psutil
 from gaiaflow.backends import processes
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.paths import StateFolder
-
-_GRACE = 3.5  # seconds for a service to end before it is killed; the API server would take 6
 
 
 class Families:
@@ -36,13 +34,19 @@ class Families:
         """The process that a service was started as; None if it never was, or was stopped."""
         return processes.recall(self.record(name), self._root)
 
-    def stop(self, names: Sequence[str], notify: Callable[[str, str, str], None]) -> list[str]:
+    def stop(
+        self, graces: Mapping[str, float], notify: Callable[[str, str, str], None]
+    ) -> list[str]:
         """End services, whatever their state. Return the names of those that were running.
+
+        Args:
+            graces: the seconds that each service gets to end before it is killed. Those that get
+                most end first.
 
         Raises:
             GaiaflowError: something could not be ended.
         """
-        leaders = {name: self.leader(name) for name in names}
+        leaders = {name: self.leader(name) for name in graces}
         stopped = []
         rest: list[psutil.Process] = []
         for attempt in range(3):  # repeat for processes that have started meanwhile
@@ -55,8 +59,9 @@ class Families:
                     stopped.append(name)
                     notify(name, "stopping", "")
             # Leaders first: they know best in which order to end their family.
-            heads = [members[0] for members in running.values()]
-            processes.terminate(heads, _GRACE if attempt == 0 else 0.2)
+            for grace in sorted({graces[name] for name in running}, reverse=True):
+                heads = [members[0] for name, members in running.items() if graces[name] == grace]
+                processes.terminate(heads, grace if attempt == 0 else 0.2)
             found = processes.families(self._root, leaders)
             rest = [process for members in found.values() for process in members]
             rest = processes.terminate(rest, 0.5)

@@ -45,7 +45,7 @@ def stop(root: Path, chosen: Sequence[Service], notify: Notify) -> list[str]:
         GaiaflowError: something could not be ended.
     """
     with services_lock(StateFolder(root), notify), no_interrupts():
-        return Families(root).stop([service.name for service in chosen], notify)
+        return Families(root).stop({service.name: service.grace for service in chosen}, notify)
 
 
 class LocalBackend(Backend):
@@ -243,7 +243,7 @@ class LocalBackend(Backend):
         return stop(self.project.root, chosen, self.notify)
 
     def _stop(self, chosen: Sequence[Service]) -> list[str]:
-        return self._families.stop([service.name for service in chosen], self.notify)
+        return self._families.stop({service.name: service.grace for service in chosen}, self.notify)
 
     # --- logs, environment, cleaning -----------------------------------------------------------
 

@@ -112,7 +112,7 @@ def _join_network(project: Project) -> dict[str, str]:
     found = {}
     for service in (*_SERVERS, "airflow-scheduler"):
         labels = [f"com.docker.compose.project={name}", f"com.docker.compose.service={service}"]
-        containers = docker.containers.list(filters={"label": labels})
+        containers = docker.containers.list(filters={"label": labels}, ignore_removed=True)
         if not containers:
             raise GaiaflowError(
                 f"{service} is not running.\nStart the stack first: python3 mlops_manager.py start"

@@ -40,6 +40,9 @@ class Service:
     # The check for a container, if it differs.
     healthy_in_container: Callable[[Project, float], bool] | None = None
     oneshot: bool = False
+    # Seconds that its process gets to end; the API server would take 6. One that needs more ends
+    # before the others, which it may still use.
+    grace: float = 3.5
     stamp: Callable[[Project], Stamp] | None = None
     # Whether this project needs the service, or else only who names it; None means always.
     enabled: Callable[[Project], bool] | None = None

@@ -90,6 +90,7 @@ def _service(name: str, number: int) -> Service:
         uses=("mlflow", "object-store"),
         healthy=lambda project, _: is_there(f"http://127.0.0.1:{ports(project.env)[0]}/"),
         ports=ports,
+        grace=8.0,  # as in a container
     )
 
 

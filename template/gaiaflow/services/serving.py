@@ -53,5 +53,6 @@ SERVICES = (
         enabled=on_demand,
         ports=port("SERVING_PORT"),
         login=_login,
+        grace=12.0,  # to answer its requests, and to store what it has logged
     ),
 )

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class WarmTask:
         self.pid = pid
         self.returncode: int | None = None
         self._connection = connection
+        self._lock = threading.RLock()  # a signal's handler may wait, too
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Return its exit code, or -N if signal N ended it.
@@ -50,14 +52,19 @@ class WarmTask:
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("the task", timeout or 0)
-            try:
-                self.returncode = wire.receive(self._connection)["exit"]
-            except (OSError, ValueError):  # the server was killed, and the task, too
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.pid, signal.SIGKILL)
-                self.returncode = -signal.SIGKILL
-            self._connection.close()
+            with self._lock:
+                if self.returncode is None:
+                    self.returncode = self._receive()
+                    self._connection.close()
         return self.returncode
+
+    def _receive(self) -> int:
+        try:
+            return int(wire.receive(self._connection)["exit"])
+        except (OSError, ValueError):  # the server was killed, and the task, too
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            return -signal.SIGKILL
 
 
 def start(

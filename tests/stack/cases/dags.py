@@ -115,7 +115,7 @@ def failing(dag):
 
 
 def timeout(dag):
-    limit = timedelta(seconds=12)  # a busy machine has to get as far as "sleeping" within it
+    limit = timedelta(seconds=30)  # a busy machine has to get as far as "sleeping" within it
     task("deaf", "deaf", {"seconds": 600}, timeout=limit, retries=1, retry_delay=timedelta(0))
 
 
