@@ -243,10 +243,13 @@ class Project:
         return {item["service"]: item for item in self.manage("status", "--json").json()}
 
     def pids(self) -> dict[str, int]:
-        """The leaders of all services, which run."""
-        pids = {name: item["pid"] for name, item in self.status().items()}
-        assert all(pids.values()), pids
-        return pids
+        return {name: item["pid"] for name, item in self.status().items()}
+
+    def leader(self, name: str) -> psutil.Process:
+        """The process that a service was started as."""
+        pid = self.pids()[name]
+        assert pid, f"{name} is not running"
+        return psutil.Process(pid)
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this machine that works for the project."""

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_killed_service_is_seen_and_restarted(running: Project, name: str) -> None:
     before = running.pids()
-    leader = psutil.Process(before[name])
+    leader = running.leader(name)
     leader.kill()
     wait_for(lambda: has_ended(leader))
 

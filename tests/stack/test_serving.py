@@ -81,8 +81,7 @@ def load(project: Project, clients: int = 4) -> Iterator[list[tuple[int, str]]]:
 
 def worker(project: Project) -> psutil.Process:
     """The process that answers, a child of the one that `status` names."""
-    supervisor = psutil.Process(project.pids()["serving"])
-    [child] = supervisor.children()
+    [child] = project.leader("serving").children()
     return child
 
 
@@ -189,7 +188,7 @@ def test_a_new_champion_takes_over_under_load(serving: Project) -> None:
         wait_for(lambda: answers[-1][1] == str(old), 120)
     assert {answer for answer in answers if answer[0] != 200} == set()
     assert {version for _, version in answers} == {str(old), str(new)}
-    assert wait_for(lambda: len(psutil.Process(serving.pids()["serving"]).children()) == 1)
+    assert wait_for(lambda: len(serving.leader("serving").children()) == 1)
 
 
 def test_a_version_that_does_not_load(serving: Project) -> None:
@@ -283,7 +282,7 @@ def test_a_killed_worker_is_replaced(serving: Project) -> None:
 @pytest.mark.slow
 def test_a_killed_supervisor_leaves_no_worker(serving: Project) -> None:
     child = worker(serving)
-    psutil.Process(serving.pids()["serving"]).kill()
+    serving.leader("serving").kill()
     wait_for(lambda: has_ended(child))
     assert serving.status()["serving"]["state"] == "failed"
     assert serving.manage("start", "--service", "serving").code == 0

@@ -52,7 +52,9 @@ def test_a_stop_after_all_was_killed(running: Project) -> None:
 @pytest.mark.slow
 def test_a_stop_after_the_leaders_were_killed(running: Project) -> None:
     """The children of a leader that was killed live on, and nothing else ends them."""
-    for pid in running.pids().values():
+    leaders = running.pids().values()
+    assert all(leaders)
+    for pid in leaders:
         psutil.Process(pid).kill()
     done = running.manage("stop")
     assert done.code == 0, done
