@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -15,7 +16,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from gaiaflow.backends import processes
+from gaiaflow.backends import local, processes
 from gaiaflow.backends.families import Families
 
 # A leader with a child, a grandchild in a session of its own, and an orphan that double-forked;
@@ -210,3 +211,14 @@ def test_what_needs_longer_to_end_may_use_the_others_meanwhile(project_root: Pat
     stopped = families.stop({"object-store": 10.0, "serving": 20.0}, lambda *_: None)
     assert sorted(stopped) == ["object-store", "serving"]
     assert {"closed", "stored"} <= {file.name for file in project_root.iterdir()}
+
+
+def test_a_service_whose_file_is_gone_is_ended_too(project_root: Path) -> None:
+    families = Families(project_root)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    service = processes.spawn(command, os.environ, project_root, "dashboard", project_root / "log")
+    families.record("dashboard").parent.mkdir(parents=True, exist_ok=True)
+    processes.remember(families.record("dashboard"), service, project_root)
+    assert local.stop(project_root, [], lambda *_: None) == ["dashboard"]
+    assert service.wait(60) == -signal.SIGTERM
+    assert not families.recorded()

@@ -8,6 +8,7 @@ import pytest
 
 from gaiaflow import backends, services
 from gaiaflow.project import envfile
+from gaiaflow.project.paths import StateFolder
 from gaiaflow.project.project import prepare
 from gaiaflow.services import SERVICES, select
 
@@ -88,6 +89,30 @@ def test_a_service_alone_has_all_it_uses(project_root: Path) -> None:
 def test_no_port_is_used_twice(project_root: Path) -> None:
     taken = services.ports(prepare(project_root).env, SERVICES)
     assert len(taken) == len(set(taken)) == 15
+
+
+def own_ports(root: Path) -> dict[str, list[int]]:
+    env = prepare(root).env
+    return {one.name: services.ports(env, [one]) for one in services.own_services(root)}
+
+
+def test_a_new_service_does_not_move_the_others(project_root: Path) -> None:
+    folder = project_root / "services"
+    folder.mkdir()
+    for name in ("dashboard.py", "notes.py", ".#dashboard.py", "_common.py"):
+        (folder / name).touch()
+    assert own_ports(project_root) == {"dashboard": [8090], "notes": [8091]}
+    services.keep_own_ports(project_root)
+    (folder / "api.py").touch()
+    assert own_ports(project_root) == {"api": [8092], "dashboard": [8090], "notes": [8091]}
+    services.keep_own_ports(project_root)
+    (folder / "dashboard.py").unlink()
+    (folder / "zoo.py").touch()
+    assert own_ports(project_root) == {"api": [8092], "notes": [8091], "zoo": [8090]}
+    record = StateFolder(project_root).own_ports
+    for text in ("", "[]", "{", '{"api": "x"}', "null"):
+        record.write_text(text)
+        assert own_ports(project_root) == {"api": [8090], "notes": [8091], "zoo": [8092]}
 
 
 def test_commands_tell_no_secret(project_root: Path) -> None:

@@ -26,6 +26,10 @@ class Families:
         """The file that names the leading process of a service."""
         return self._folder / f"{name}.json"
 
+    def recorded(self) -> set[str]:
+        """The names of all services that have a record."""
+        return {record.stem for record in self._folder.glob("*.json")}
+
     def healthy_mark(self, name: str) -> Path:
         """The file that exists once a service has been healthy."""
         return self.record(name).with_suffix(".healthy")

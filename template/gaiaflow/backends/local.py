@@ -45,7 +45,14 @@ def stop(root: Path, chosen: Sequence[Service], notify: Notify) -> list[str]:
         GaiaflowError: something could not be ended.
     """
     with services_lock(StateFolder(root), notify), no_interrupts():
-        return Families(root).stop({service.name: service.grace for service in chosen}, notify)
+        return Families(root).stop(_graces(root, chosen), notify)
+
+
+def _graces(root: Path, chosen: Sequence[Service]) -> dict[str, float]:
+    """How long services get to end: these, and those whose definitions are gone."""
+    known = {service.name for service in all_services(root)}
+    gone = dict.fromkeys(Families(root).recorded() - known, Service.grace)
+    return {**gone, **{service.name: service.grace for service in chosen}}
 
 
 class LocalBackend(Backend):
@@ -243,7 +250,7 @@ class LocalBackend(Backend):
         return stop(self.project.root, chosen, self.notify)
 
     def _stop(self, chosen: Sequence[Service]) -> list[str]:
-        return self._families.stop({service.name: service.grace for service in chosen}, self.notify)
+        return self._families.stop(_graces(self.project.root, chosen), self.notify)
 
     # --- logs, environment, cleaning -----------------------------------------------------------
 

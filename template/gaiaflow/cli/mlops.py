@@ -19,7 +19,7 @@ from gaiaflow.project import image, programs, variables
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.paths import StateFolder
 from gaiaflow.project.project import Project, find_root
-from gaiaflow.services import Service, check_own, own_services, select
+from gaiaflow.services import Service, check_own, keep_own_ports, own_services, select
 from gaiaflow.update.updating import Update
 
 _START_IT = "Start it: python3 mlops_manager.py start"
@@ -102,7 +102,9 @@ class Restart(ForServices):
     def main(self) -> int:
         if (code := _outlive_service(self.names)) is not None:
             return code
-        name = backends.active(common.project().state)
+        project = common.project()
+        check_own(project.root)  # before anything stops
+        name = backends.active(project.state)
         with console.Progress() as progress:
             stopped = _stop(self.names, progress.notify)
         return _start(self.names, name, also=stopped)
@@ -285,6 +287,7 @@ def _outlive_service(names: Sequence[str], arguments: Sequence[str] | None = Non
 def _start(names: Sequence[str], wanted: str | None, also: Sequence[str] = ()) -> int:
     project = common.project()
     check_own(project.root)
+    keep_own_ports(project.root)
     name, why = (wanted, "") if wanted else backends.choose(project)
     with console.Progress() as progress:
         for other in backends.used(project.state):

@@ -34,6 +34,7 @@ class StateFolder:
         self.uv = path / "uv"  # the folder where uv was last found
         # Services.
         self.backend = path / "backend"  # the one started last
+        self.own_ports = path / "own-ports.json"  # numbers of the project's own services
         self.own_compose_file = path / "own-services.json"  # the project's, for Compose
         self.compose_root = path / "compose-root"  # the project, as containers know it
         self.data = path / "data"

@@ -28,6 +28,7 @@ __all__ = [
     "Service",
     "all_services",
     "check_own",
+    "keep_own_ports",
     "own_services",
     "ports",
     "select",
@@ -64,6 +65,11 @@ def check_own(root: Path) -> None:
         GaiaflowError: there are too many, or a file's name can't be that of a service.
     """
     own.check(root, RESERVED)
+
+
+def keep_own_ports(root: Path) -> None:
+    """Remember their ports, which services that are added later must not change."""
+    own.keep_ports(root, RESERVED)
 
 
 def select(wanted: Iterable[str], known_services: Iterable[Service]) -> list[Service]:

@@ -33,8 +33,16 @@ def services(root: Path, others: Container[str]) -> tuple[Service, ...]:
     Args:
         others: names that are taken.
     """
-    names = [name for name in _names(root) if not name_problem(name, others)]
-    return tuple(_service(name, number) for number, name in enumerate(names[:OWN_PORTS]))
+    numbers = _numbers(root, others)
+    return tuple(_service(name, numbers[name]) for name in sorted(numbers))
+
+
+def keep_ports(root: Path, others: Container[str]) -> None:
+    """Remember the present port of each service: one that is new must not move the others."""
+    path = StateFolder(root).own_ports
+    if numbers := _numbers(root, others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(numbers), encoding="utf-8")
 
 
 def check(root: Path, others: Container[str]) -> None:
@@ -77,7 +85,19 @@ def compose_file(project: Project, services: Iterable[Service]) -> Path | None:
 
 
 def _names(root: Path) -> list[str]:
-    return sorted(file.stem for file in (root / FOLDER).glob("[!_]*.py"))
+    return sorted(file.stem for file in (root / FOLDER).glob("[!_.]*.py"))
+
+
+def _numbers(root: Path, others: Container[str]) -> dict[str, int]:
+    """The number of each service's port: the one that it had, or else the first that is free."""
+    names = [name for name in _names(root) if not name_problem(name, others)][:OWN_PORTS]
+    try:
+        before = json.loads(StateFolder(root).own_ports.read_text(encoding="utf-8"))
+        kept = {name: int(before[name]) for name in names if name in before}
+    except (OSError, ValueError, TypeError):
+        kept = {}
+    free = (number for number in range(OWN_PORTS) if number not in kept.values())
+    return {name: kept[name] if name in kept else next(free) for name in names}
 
 
 def _service(name: str, number: int) -> Service:
