@@ -257,6 +257,10 @@ class Airflow:
         run = DagRun(dag_id, found[0]["dag_run_id"], found[0]["state"], (), base_url)
         return replace(run, tasks=self._tasks(run))
 
+    def conf_of(self, run: DagRun) -> Json:
+        """The parameters that a run was given."""
+        return (self._get(run.path) or {}).get("conf") or {}
+
     def _tasks(self, run: DagRun) -> tuple[Task, ...]:
         listed = self._list(f"{run.path}/taskInstances", "task_instances")
         return tuple(map(_task, listed))

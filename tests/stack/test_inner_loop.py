@@ -189,8 +189,9 @@ def test_a_dag_that_never_ran_has_no_rest(lakes: Project) -> None:
 
 
 def test_edits_run_what_they_touch(lakes: Project, tmp_path: Path) -> None:
-    said = tmp_path / "said"
-    command = [sys.executable, str(lakes.root / "mlops_manager.py"), "run", "lakes", "--watch"]
+    assert lakes.manage("run", "lakes", "--conf", '{"basin": 3}').code == 0
+    said, script = tmp_path / "said", lakes.root / "mlops_manager.py"
+    command = [sys.executable, str(script), "run", "lakes", "--from", "second", "--watch"]
     with said.open("w") as output:
         process = psutil.Popen(
             command,
@@ -228,6 +229,10 @@ def test_edits_run_what_they_touch(lakes: Project, tmp_path: Path) -> None:
         assert "No task of lakes uses it." in after(functions / "unused.py", "")
         assert "SyntaxError" in after(dag, DAG + "(")
         assert "lakes is green" in after(dag, DAG)
+        [newest] = AirflowApi(lakes.root).get("/dags/lakes/dagRuns?order_by=-id&limit=1")[
+            "dag_runs"
+        ]
+        assert newest["conf"] == {"basin": 3}
         process.send_signal(2)
         assert process.wait(60) == 0
     finally:
@@ -246,4 +251,4 @@ def test_a_function_needs_no_services(lakes: Project) -> None:
     finally:
         assert lakes.manage("start").code == 0  # the next tests expect them
     assert done.json() == {"n": 2}
-    assert "The services are not running" in done.err
+    assert "The services aren't running" in done.err

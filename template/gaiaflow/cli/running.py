@@ -59,7 +59,7 @@ class Run(cli.Application):
             run = self._run(airflow, lambda progress: _trigger(airflow, dag_id, conf, progress))
         if self.watch:
             with contextlib.suppress(KeyboardInterrupt):  # this is how it ends
-                run = self._watch(airflow, run, conf, changes)
+                run = self._watch(airflow, run, changes)
         return DONE if run.state == "success" else FAILED
 
     def _run(self, airflow: Airflow, begin: Begin) -> DagRun:
@@ -82,9 +82,7 @@ class Run(cli.Application):
         self._show(airflow, run, time.monotonic() - started)
         return run
 
-    def _watch(
-        self, airflow: Airflow, run: DagRun, conf: Json, changes: Iterator[set[Path]]
-    ) -> DagRun:
+    def _watch(self, airflow: Airflow, run: DagRun, changes: Iterator[set[Path]]) -> DagRun:
         """Run again whatever an edit touches, until Ctrl-C."""
         root = airflow.project.root
         console.err.print("Waiting for edits; Ctrl-C ends.")
@@ -92,7 +90,7 @@ class Run(cli.Application):
             names = ", ".join(sorted(str(file.relative_to(root)) for file in files))
             console.err.print(f"Edited: {names}", soft_wrap=True)
             try:
-                if begin := _touched(airflow, run, conf, files):
+                if begin := _touched(airflow, run, files):
                     run = self._run(airflow, begin)
                 else:
                     console.err.print(f"No task of {run.dag_id} uses it.")
@@ -160,14 +158,15 @@ def _say_unpaused(airflow: Airflow, dag: Json) -> None:
         )
 
 
-def _touched(airflow: Airflow, run: DagRun, conf: Json, files: set[Path]) -> Begin | None:
+def _touched(airflow: Airflow, run: DagRun, files: set[Path]) -> Begin | None:
     """What to run after an edit of these files; None if the DAG does not use them."""
     root = airflow.project.root
     dag = airflow.find_dag(run.dag_id, common.silent)
-    if not files.isdisjoint(airflow.files_of(dag)):
-        return lambda progress: _trigger(airflow, run.dag_id, conf, progress)
-    dag_file = airflow.file_of(dag)
-    functions = _functions(dag_file, dag_file.stat().st_mtime_ns, run.dag_id)
+    dag_files = airflow.files_of(dag)
+    if not files.isdisjoint(dag_files):
+        return lambda progress: _trigger(airflow, run.dag_id, airflow.conf_of(run), progress)
+    changed = tuple(file.stat().st_mtime_ns for file in dag_files)
+    functions = _functions(airflow.file_of(dag), changed, run.dag_id)
     touched = {task for task, reference in functions.items() if uses(root, reference, files)}
     if not touched:
         return None
@@ -198,8 +197,8 @@ def uses(root: Path, reference: str, files: set[Path]) -> bool:
 
 
 @functools.cache
-def _functions(dag_file: Path, changed: int, dag_id: str) -> dict[str, str]:
-    """The function of each of our tasks in a DAG, as long as its file hasn't changed."""
+def _functions(dag_file: Path, changed: tuple[int, ...], dag_id: str) -> dict[str, str]:
+    """The function of each of our tasks in a DAG, as long as its files haven't changed."""
     found = testing.load_dags([dag_file])["dags"].get(dag_id, [])
     tasks = found[0]["tasks"] if found else {}
     return {name: task["function"] for name, task in tasks.items() if task["function"]}
