@@ -162,6 +162,47 @@ def test_a_store_that_fails_for_a_while(
     assert "stored again" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [{"cell": 9749618424903892992}, {"name": "half \ud800"}, {"half \ud800": 1}],
+    ids=["a large number", "half a character", "half a character in a name"],
+)
+def test_what_a_file_cannot_have_blocks_nothing(extra: dict[str, Any]) -> None:
+    store = Store()
+    log = RequestLog(store.put, "landcover", "3", interval=3600)
+    rows = {"row": [0], "output": ["Water"]} | {name: [value] for name, value in extra.items()}
+    log.add(Entry(datetime.now(UTC), "a", 1.0, rows))
+    log.add(entry(0.3))
+    log.close()
+    assert log.stored == 2
+    assert [row["output"] for row in store.rows()] == ["Water", "Water"]
+
+
+def test_what_cannot_be_written_is_dropped(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    log = RequestLog(store.put, "landcover", "3", interval=SOON)
+    with monkeypatch.context() as patch:
+        patch.setattr(request_log, "table", lambda *_: 1 / 0)
+        log.add(entry(0.3))
+        wait_for(lambda: log.dropped)
+    log.add(entry(0.4))
+    log.close()
+    assert (log.dropped, log.stored) == (1, 1)
+    assert "1 requests can't be stored" in caplog.text
+
+
+def test_of_images_the_first_has_a_row_with_its_beginning() -> None:
+    # All of them as JSON would not fit into memory.
+    images = np.broadcast_to(np.float32(0.25), (3, 4, 100_000, 100_000))
+    found = columns(images, images[:, 0])
+    assert found["row"] == [0]
+    [text] = found["input"]
+    assert text.startswith("[[[0.25, 0.25, ")
+    assert len(text) == 10_000
+
+
 def test_a_store_that_hangs_holds_nobody_up() -> None:
     hanging, go = threading.Event(), threading.Event()
 

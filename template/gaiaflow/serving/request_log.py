@@ -6,6 +6,7 @@ is lost, and so is what arrives while the buffer is full because the store does 
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import random
@@ -129,26 +130,43 @@ class RequestLog:
             entries = list(self._waiting)
         if not entries:
             return
-        rows = table(entries, self._version)
-        ids = {request_files.IDS: request_files.ids_of(entry.id for entry in entries)}
-        sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, rows.schema) as writer:
-            writer.write_table(rows)
-            writer.add_key_value_metadata(ids)
+        try:
+            content = _parquet(entries, self._version)
+        except Exception as error:  # those that come later must not wait for these forever
+            logger.warning("%d requests can't be stored: %s", len(entries), error)
+            self._forget(entries, stored=False)
+            return
         key = request_files.new_key(self._model, self._version, len(entries), datetime.now(UTC))
-        self._put(key, sink.getvalue().to_pybytes())
+        self._put(key, content)
+        self._forget(entries, stored=True)
+
+    def _forget(self, entries: Iterable[Entry], stored: bool) -> None:
         with self._mutex:
             for entry in entries:
                 self._waiting.popleft()
                 self._rows -= entry.rows
-                self.stored += entry.rows
+                if stored:
+                    self.stored += entry.rows
+                else:
+                    self.dropped += entry.rows
+
+
+def _parquet(entries: Sequence[Entry], version: str) -> bytes:
+    rows = table(entries, version)
+    ids = {request_files.IDS: request_files.ids_of(entry.id for entry in entries)}
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, rows.schema) as writer:
+        writer.write_table(rows)
+        writer.add_key_value_metadata(ids)
+    return bytes(sink.getvalue())
 
 
 def columns(inputs: Any, predictions: Any) -> Columns:
     """The rows of a request: `row`, `input.NAME` for each column of the input, and `output`.
 
     If the model returns a table, there is an `output.NAME` for each of its columns. What is not a
-    table or a list is kept as JSON. A long request is thinned out evenly.
+    table or a list is kept as JSON, such as images, of which only the first has a row. A long
+    request is thinned out evenly.
     """
     count = len(inputs)
     kept = range(count) if count <= _ROWS else np.linspace(0, count - 1, _ROWS, dtype=int).tolist()
@@ -180,30 +198,59 @@ def table(entries: Iterable[Entry], version: str) -> pa.Table:
             column.extend(values.get(name, [None] * entry.rows))
         length += entry.rows
     types = {"error": pa.string(), "time": pa.timestamp("us", tz="UTC")}
-    return pa.table({name: _array(found[name], types.get(name)) for name in sorted(found)})
+    arrays = {name: _array(found[name], types.get(name)) for name in sorted(found)}
+    # JSON may have halves of characters, which files can't.
+    return pa.table({name.encode(errors="replace").decode(): arrays[name] for name in arrays})
 
 
 def _array(values: list[Any], kind: pa.DataType | None) -> pa.Array:
     try:
         return pa.array(values, kind)
-    except pa.ArrowException:  # of several types, for which the model has no signature
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        # Of several types, for which the model has no signature; or what files can't have.
         return pa.array([None if value is None else _text(value) for value in values])
 
 
 def _pick(data: Any, name: str, kept: Sequence[int]) -> Columns:
     """The kept rows of a table, or of what else a model takes and returns."""
     if isinstance(data, pd.DataFrame):
-        return {f"{name}.{key}": _values(data[key].tolist(), kept) for key in data.columns}
-    values = data.tolist() if isinstance(data, np.ndarray | pd.Series) else data
-    if isinstance(values, list) and len(values) > max(kept):
+        series = ((key, data.iloc[:, place]) for place, key in enumerate(data.columns))
+        return {f"{name}.{key}": _values(column.tolist(), kept) for key, column in series}
+    scalar = isinstance(data, np.ndarray) and not data.ndim
+    values = data.tolist() if scalar or isinstance(data, pd.Series) else data
+    if isinstance(values, list | np.ndarray) and len(values) > max(kept):
         return {name: _values(values, kept)}
     return {name: [_text(values)] + [None] * (len(kept) - 1)}
 
 
-def _values(values: list[Any], kept: Sequence[int]) -> list[Any]:
+def _values(values: Sequence[Any], kept: Sequence[int]) -> list[Any]:
     picked = values if len(kept) == len(values) else [values[index] for index in kept]
-    return [_text(value) if isinstance(value, list | dict) else value for value in picked]
+    return [_value(value) for value in picked]
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return _text(value) if isinstance(value, list | dict | np.ndarray) else value
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, default=str)[:_TEXT]
+    """The first characters of its JSON, without making the rest, which may be an image."""
+    text = io.StringIO()
+    for piece in _JSON.iterencode(value):
+        text.write(piece)
+        if text.tell() >= _TEXT:
+            break
+    return text.getvalue()[:_TEXT]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON doesn't know."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.ndim < 2 else list(value)
+    return str(value)
+
+
+_JSON = json.JSONEncoder(default=_plain)
