@@ -13,7 +13,7 @@ from gaiaflow.project.identity import Identity
 from gaiaflow.project.stamps import Stamp
 from gaiaflow.update import updating
 from gaiaflow.update.snapshot import Snapshot
-from gaiaflow.update.template import origin
+from gaiaflow.update.template import origin, requirement
 from gaiaflow.update.updating import Halfway, releases
 
 LONG = "/somewhere/" + "a folder/" * 20 + "gaiaflow"
@@ -51,6 +51,20 @@ def test_a_relative_source_is_refused(tmp_path: Path, source: str) -> None:
     with pytest.raises(GaiaflowError, match="to the template's URL or full path") as caught:
         origin(tmp_path)
     assert source in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [
+        ("https://a/b.git", "git+https://a/b.git"),
+        ("ssh://git@a:22/b.git", "git+ssh://git@a:22/b.git"),
+        ("git@a:b/c.git", "git+ssh://git@a/b/c.git"),
+        ("a:/b.git", "git+ssh://a/b.git"),
+        ("/", "/"),
+    ],
+)
+def test_pip_and_uv_can_install_the_template(source: str, package: str) -> None:
+    assert requirement(source) == package
 
 
 WHO = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]

@@ -64,7 +64,7 @@ def copier(source: str) -> list[str]:
         env = programs.clean_env()
         if python.is_file() and subprocess.run(asked, env=env, check=False).returncode == 0:
             return [str(python), "-m", "copier"]
-    package = source if Path(source).is_dir() else f"git+{source}"
+    package = requirement(source)
     try:
         return [programs.find_uv(), "tool", "run", "--from", package, "copier"]
     except GaiaflowError:
@@ -72,6 +72,16 @@ def copier(source: str) -> list[str]:
             "Copier was not found. Install it with everything that the template needs:\n"
             f"    python3 -m venv ~/.gaiaflow && ~/.gaiaflow/bin/pip install '{package}'"
         ) from None
+
+
+def requirement(source: str) -> str:
+    """The template as a package that pip and uv can install."""
+    if Path(source).is_dir():
+        return source
+    if ":" in source and "://" not in source:  # git's short form of SSH, which only git knows
+        host, _, path = source.partition(":")
+        source = f"ssh://{host}/{path.lstrip('/')}"
+    return f"git+{source}"
 
 
 def copier_env() -> dict[str, str]:
