@@ -51,7 +51,8 @@ def evaluate(
         if version:
             try:
                 champion = predictor(f"models:/{name}/{version}", image.bands, names)
-            except RasterError as error:
+            except (RasterError, ImportError, AttributeError) as error:
+                # It wants other bands, or its code has since been renamed or removed.
                 logger.warning("champion %s of %s can't be compared: %s", version, name, error)
         matrix = np.zeros((len(names), len(names)), int)
         answers: list[Places] = []
@@ -83,11 +84,12 @@ def predictor(model: str, bands: Sequence[str], names: Sequence[str]) -> Callabl
         RasterError: the model needs other bands.
     """
     loaded = mlflow.pyfunc.load_model(model, suppress_warnings=True)
+    codes = {name: code for name, (code, _) in classes_in(loaded).items()}
     places = np.full(256, -1)
-    for name, (code, _) in classes_in(loaded).items():
+    for name, code in codes.items():
         places[code] = names.index(name) if name in names else -1
 
-    codes_of = function_of(loaded, bands)
+    codes_of = function_of(loaded, bands, codes)
 
     def predict(pixels: Pixels) -> Places:
         found: Places = places[codes_of(pixels)]

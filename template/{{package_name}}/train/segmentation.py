@@ -61,16 +61,19 @@ def train(
         checkpoint = s3.beside(chips, "checkpoint.pt")
         settings["chips"] = int(pd.util.hash_pandas_object(table).sum())
         known = checkpoints.load(checkpoint, training.parts, settings)
+        run_id = known.get("run_id")
+        if run_id and not is_there(run_id):
+            run_id = None
         # System metrics: CPU, memory and GPU, sampled while it runs.
         with mlflow.start_run(
-            run_id=known.get("run_id"),
-            run_name=None if known else "segmentation",
+            run_id=run_id,
+            run_name=None if run_id else "segmentation",
             tags={"pipeline": "segmentation"},
             log_system_metrics=True,
         ) as run:
             if known:
                 logger.warning("training goes on after epoch %d", known["epoch"])
-            else:
+            if not run_id:
                 mlflow.log_params({**settings, "chips": len(learn), "device": device.type})
             loss = float(known.get("loss", np.nan))
             for epoch in range(known.get("epoch", 0) + 1, epochs + 1):
@@ -82,6 +85,12 @@ def train(
             model = log_network(training.network, classes)
     checkpoints.remove(checkpoint)
     return {"run_id": run.info.run_id, "model": model, "loss": loss}
+
+
+def is_there(run_id: str) -> bool:
+    """Whether nobody has deleted this MLflow run."""
+    wanted = f"attributes.run_id = '{run_id}'"
+    return bool(mlflow.search_runs(filter_string=wanted, output_format="list"))
 
 
 class Training:
