@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def project(project_root: Path) -> Project:
 def files(root: Path) -> dict[str, bytes]:
     kept = (path for path in root.rglob("*") if path.is_file() and ".gaiaflow" not in path.parts)
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in kept}
+
+
+def write(project: Project, path: str, text: str) -> None:
+    file = project.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
 
 
 def new(project: Project, kind: str, name: str) -> list[str]:
@@ -66,7 +73,7 @@ def test_remove_undoes_it(project: Project, kind: str) -> None:
     assert files(project.root) == before
     folders = {path.name for path in project.root.iterdir() if path.is_dir()}
     assert folders == {"forest_watch", ".gaiaflow"}  # no empty ones are left
-    with pytest.raises(GaiaflowError, match="has not made"):
+    with pytest.raises(GaiaflowError, match=f"didn't create {kind} lakes on"):
         remove(project, kind, "lakes")
 
 
@@ -105,6 +112,37 @@ def test_a_service_with_the_name_of_another(project: Project, name: str) -> None
         new(project, "service", name)
 
 
+@pytest.mark.parametrize("name", ["calendar", "select"])
+def test_a_service_that_would_hide_a_module_of_python(project: Project, name: str) -> None:
+    with pytest.raises(GaiaflowError, match=f"{name} would hide a module of Python's standard lib"):
+        new(project, "service", name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "existing", "said"),
+    [
+        ("task", "train", "forest_watch/train/unet.py", "watch/train.py would clash with X/train/"),
+        ("task", "train.unet", "forest_watch/train.py", "watch/train/ would clash with X/train.py"),
+        ("dag", "lakes", "forest_watch/train.py", "watch/train/ would clash with X/train.py"),
+        ("notebook", "lakes", "forest_watch/utils.py", "watch/utils/ would clash with X/utils.py"),
+        ("service", "lakes", "services/lakes/page.py", "lakes.py would clash with services/lakes/"),
+    ],
+)
+def test_no_module_hides_another(
+    project: Project, kind: str, name: str, existing: str, said: str
+) -> None:
+    write(project, existing, "mine = 1\n")
+    before = files(project.root)
+    with pytest.raises(GaiaflowError, match=said.replace("X", "forest_watch")):
+        new(project, kind, name)
+    assert files(project.root) == before
+
+
+def test_a_folder_of_data_hides_nothing(project: Project) -> None:
+    write(project, "forest_watch/train/areas.csv", "area\n")
+    assert "forest_watch/train.py" in new(project, "task", "train")
+
+
 def test_nothing_is_overwritten(project: Project) -> None:
     mine = project.root / "forest_watch" / "train" / "lakes.py"
     mine.parent.mkdir()
@@ -127,6 +165,7 @@ def test_a_file_that_lacks_what_is_needed(project: Project) -> None:
     before = files(project.root)
     with pytest.raises(GaiaflowError) as error:
         new(project, "dag", "lakes")
+    assert str(error.value).startswith("Your versions of these files lack names")
     assert "forest_watch/utils/s3.py: bucket, new_prefix, uri\n" in str(error.value)
     assert "git rm forest_watch/utils/s3.py" in str(error.value)
     assert files(project.root) == before
@@ -138,9 +177,30 @@ def test_a_changed_file_stays(project: Project) -> None:
     changed = project.root / "forest_watch" / "train" / "lakes.py"
     changed.write_text(changed.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
     before = files(project.root)
-    with pytest.raises(GaiaflowError, match=r"train/lakes\.py has changed since"):
+    with pytest.raises(GaiaflowError, match=r"train/lakes\.py has changed since `new` created it"):
         remove(project, "dag", "lakes")
     assert files(project.root) == before
+
+
+def test_the_suggested_rm_spares_what_others_use(project: Project) -> None:
+    new(project, "dag", "lakes")
+    new(project, "dag", "rivers")  # also uses utils/s3.py, which came with lakes
+    write(project, "forest_watch/train/lakes.py", "mine = 1\n")
+    with pytest.raises(GaiaflowError) as error:
+        remove(project, "dag", "lakes")
+    suggested = str(error.value).rpartition("\n    rm ")[2].split()
+    assert {"dags/lakes.py", "forest_watch/train/lakes.py"} <= set(suggested)
+    assert "forest_watch/utils/s3.py" not in suggested
+
+
+def test_a_changed_file_that_others_use_does_not_matter(project: Project) -> None:
+    new(project, "dag", "lakes")
+    new(project, "dag", "rivers")
+    helpers = project.root / "forest_watch" / "utils" / "s3.py"
+    helpers.write_text(helpers.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    removed = remove(project, "dag", "lakes")
+    assert "forest_watch/utils/s3.py" in removed.used and "dags/lakes.py" in removed.gone
+    assert helpers.exists()
 
 
 def test_line_ends_are_no_change(project: Project) -> None:
@@ -160,6 +220,30 @@ def test_what_others_use_stays(project: Project) -> None:
     assert "forest_watch/model/lakes.py" in removed.used  # train imports it
     assert {"dags/lakes.py", "forest_watch/predict/lakes.py"} <= set(removed.gone)
     assert (project.root / "forest_watch" / "train" / "rivers.py").exists()
+
+
+def test_what_notebooks_use_stays(project: Project) -> None:
+    cells = [
+        "%%bash\nls -l",
+        "%matplotlib inline\nlakes = !ls\nfrom forest_watch.utils import s3\n",
+        ["from forest_watch.train.lakes import (\n", "    train,\n", ")\n"],
+        "!python3 mlops_manager.py call forest_watch.predict.lakes:predict",
+    ]
+    notebook = {"cells": [{"cell_type": "code", "source": source} for source in cells]}
+    new(project, "dag", "lakes")
+    write(project, "notebooks/mine/look.ipynb", json.dumps(notebook))
+    write(project, "notebooks/broken.ipynb", "{")
+    used = set(remove(project, "dag", "lakes").used)
+    assert {f"forest_watch/{each}/lakes.py" for each in ("train", "predict")} <= used
+    assert "forest_watch/utils/s3.py" in used
+    assert "forest_watch/postprocess/lakes.py" not in used
+
+
+def test_jupyters_copy_of_a_notebook_uses_nothing(project: Project) -> None:
+    written = new(project, "notebook", "lakes")
+    text = (project.root / "notebooks" / "lakes.ipynb").read_text(encoding="utf-8")
+    write(project, "notebooks/.ipynb_checkpoints/lakes-checkpoint.ipynb", text)
+    assert set(remove(project, "notebook", "lakes").gone) == set(written)
 
 
 def test_all_or_nothing(project: Project) -> None:

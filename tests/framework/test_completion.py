@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from gaiaflow import outline
+from gaiaflow import completion, outline
 from gaiaflow.cli.mlops import MlopsManager
 from gaiaflow.completion.known import Known
 from gaiaflow.completion.words import complete
@@ -100,3 +102,43 @@ def test_words(root: Path, line: str, words: list[str]) -> None:
 def test_every_command_is_among_them(root: Path) -> None:
     words = complete("./mlops_manager.py ", MlopsManager, Known(root))
     assert {"start", "run", "new", "completion", "--help"} <= set(words)
+
+
+class Scenes(Known):
+    """A bucket with names that a shell must quote."""
+
+    def of(self, kind: str, partial: str, before: Sequence[str]) -> list[str]:
+        return ["my scene.tif", "my other.tif"] if (kind, before) == ("keys", []) else []
+
+
+@pytest.mark.parametrize("word", ["my\\ s", "'my s", '"my s', "my' s"])
+def test_words_with_spaces(root: Path, word: str) -> None:
+    line = f"./mlops_manager.py get {word}"
+    assert complete(line, MlopsManager, Scenes(root)) == ["my scene.tif"]
+
+
+# $1 is the line, $2 what Bash wants to complete of it, $3 the answer of `manage`.
+BASH = """
+manage() { echo "$known"; }
+known=$3 COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=(manage mlops_manager.py "$2") COMP_CWORD=2
+_gaiaflow manage "$2" mlops_manager.py
+echo "${COMPREPLY[0]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "part", "answer", "inserted"),
+    [
+        ("get my", "my", "my scene.tif", "my\\ scene.tif"),
+        ("get my\\ s", "my\\ s", "my scene.tif", "my\\ scene.tif"),
+        ('get "my s', "my s", "my scene.tif", "my scene.tif"),
+        ("get my\\ a:b", "b", "my a:b c", "b\\ c"),
+        ("call lakes:lo", "lo", "lakes:load", "load"),
+        ("call lakes:load path=", "", "path=", ""),
+    ],
+)
+def test_bash_quotes(line: str, part: str, answer: str, inserted: str) -> None:
+    command = ["bash", "-c", f"{completion.script('bash')}\n{BASH}", "bash"]
+    arguments = [f"manage mlops_manager.py {line}", part, answer]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{inserted}\n", done.stderr

@@ -70,6 +70,14 @@ def test_a_driver_that_fails(
     assert finding.level == WARNING and found in finding.found and fix in finding.fix
 
 
+def test_a_driver_that_is_slow(project_root: Path, tmp_path: Path) -> None:
+    environ, top = machine(tmp_path, {"nvidia-smi": f"sleep 0.9; {ANSWER}"})
+    assert seen(look(project_root, gpu.gpu, environ, top, limit=0.5)).level == OK
+    finding = seen(look(project_root, gpu.gpu, environ, top, limit=0.1))
+    assert finding.level == WARNING and "did not answer within" in finding.found
+    assert "nvidia-smi -pm 1" in finding.fix and "modprobe" not in finding.fix
+
+
 @pytest.mark.parametrize(
     ("info", "programs", "level", "found"),
     [
@@ -106,7 +114,7 @@ def test_minikube(project_root: Path, tmp_path: Path) -> None:
     config.parent.mkdir(parents=True)
     config.touch()
     finding = seen(look(project_root, gpu.gpu_minikube, environ, top))
-    assert (finding.level, finding.found) == (OK, "pods can have 1")
+    assert (finding.level, finding.found) == (OK, "pods can use 1 GPU")
     del node["status"]["allocatable"]["nvidia.com/gpu"]
     script(tmp_path / "bin" / "kubectl", f"echo '{json.dumps({'items': [node]})}'")
     assert seen(look(project_root, gpu.gpu_minikube, environ, top)).level == WARNING

@@ -181,4 +181,4 @@ def test_no_scene_and_no_champion_are_said(champion: Project) -> None:
     done, _ = mapped(champion, start="1999-01-01", end="1999-01-02")
     assert done.code == 1 and "No scene in sample matches" in done.err
     done, _ = mapped(champion, model="nobody")
-    assert done.code == 1 and "'nobody' has no champion. Train one first" in done.err
+    assert done.code == 1 and "'nobody' has no champion. A DAG must register" in done.err

@@ -6,9 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gaiaflow.additions import importing
 from gaiaflow.project import envfile
@@ -44,7 +44,8 @@ def add(root: Path, title: str, addition: Addition) -> list[str]:
         title: what it is called, such as "dag forest".
 
     Raises:
-        GaiaflowError: a file exists, or lacks what the new ones need; nothing was written.
+        GaiaflowError: a file exists, would share its module's name with another, or lacks what the
+            new ones need; nothing was written.
     """
     if taken := [path for path in addition.new if os.path.lexists(root / path)]:
         raise GaiaflowError(
@@ -53,13 +54,18 @@ def add(root: Path, title: str, addition: Addition) -> list[str]:
         )
     missing = {path: data for path, data in addition.needed.items() if not (root / path).exists()}
     files = {**addition.new, **missing}
+    for path, existing in _clashes(root, files):
+        raise GaiaflowError(
+            f"{path} would clash with {existing}: Python imports only one of the two.\n"
+            f"Nothing was added. Rename {existing} or choose another name."
+        )
     if lacking := importing.lacking(root, files, addition.needed):
         lines = [f"    {path}: {', '.join(names)}" for path, names in lacking.items()]
         raise GaiaflowError(
-            "The new files need what these of yours don't have:\n"
+            "Your versions of these files lack names that the new ones import:\n"
             + "\n".join(lines)
-            + "\nNothing was added. If you can do without your versions of all files that come "
-            f"with it, delete them and try again:\n    git rm {' '.join(differing(root, addition))}"
+            + "\nNothing was added. If you don't need your versions, delete them and try again:\n"
+            f"    git rm {' '.join(differing(root, addition))}"
         )
     # First: even a half-written addition can be removed.
     records = _records(root)
@@ -84,27 +90,27 @@ def remove(root: Path, title: str) -> Removed:
     """Remove what `add` has written, unless other files use it.
 
     Raises:
-        GaiaflowError: it is not known on this computer, or was changed; nothing was removed.
+        GaiaflowError: it is not known on this computer, or what would go was changed; nothing was
+            removed.
     """
     records = _records(root)
     if title not in records:
         known = "".join(f"\n    {each}" for each in records) or " nothing"
         raise GaiaflowError(
-            f"`new` has not made the {title} on this computer. It has made:{known}\n"
+            f"`new` didn't create {title} on this computer. It created:{known}\n"
             "Remove other files yourself."
         )
     there = {path: root / path for path in records[title] if (root / path).is_file()}
-    changed = [
-        path for path, file in there.items() if _digest(file.read_bytes()) != records[title][path]
-    ]
-    if changed:
-        raise GaiaflowError(
-            f"{_listed(changed)} {'has' if len(changed) == 1 else 'have'} changed since.\n"
-            "Nothing was removed. To remove all of it anyway:\n"
-            f"    rm {' '.join(there)}"
-        )
     used = importing.used(root, there.values())
     gone = [path for path, file in there.items() if file not in used]
+    changed = [path for path in gone if _digest(there[path].read_bytes()) != records[title][path]]
+    if changed:
+        has, them = ("has", "it") if len(changed) == 1 else ("have", "them")
+        raise GaiaflowError(
+            f"{_listed(changed)} {has} changed since `new` created {them}.\n"
+            "Nothing was removed. To remove these files anyway:\n"
+            f"    rm {' '.join(gone)}"
+        )
     _delete(root, [root / path for path in gone])
     _write_records(root, {name: paths for name, paths in records.items() if name != title})
     return Removed(gone, [path for path in there if path not in gone])
@@ -122,6 +128,19 @@ def differing(root: Path, addition: Addition) -> list[str]:
 def known(root: Path) -> list[str]:
     """The titles of what `new` has made on this computer, such as "dag forest"."""
     return list(_records(root))
+
+
+def _clashes(root: Path, files: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The modules and packages among new files that have the name of one in the project.
+
+    Of `train.py` and `train/__init__.py`, Python imports the package.
+    """
+    for path in map(PurePosixPath, files):
+        package, module = path.with_suffix(""), path.parent.with_suffix(".py")
+        if path.name == "__init__.py" and (root / module).is_file():
+            yield f"{path.parent}/", str(module)
+        elif path.suffix == ".py" and any((root / package).rglob("*.py")):
+            yield str(path), f"{package}/"
 
 
 def _delete(root: Path, files: Iterable[Path]) -> None:

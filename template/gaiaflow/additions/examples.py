@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
-import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +13,7 @@ import yaml
 
 from gaiaflow.additions import importing
 from gaiaflow.additions.adding import Addition
-from gaiaflow.project import imports, programs
+from gaiaflow.project import programs
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.identity import read_toml
 from gaiaflow.project.project import Project
@@ -103,25 +101,9 @@ def _companions(root: Path, package: Path, code: set[Path]) -> Iterator[Path]:
     for file in (*(root / "tests").glob("*.py"), *(root / "notebooks").glob("*.ipynb")):
         if "change_me" in file.stem:
             continue
-        tree = ast.parse(_code(file))
-        used = {
-            path
-            for module in imports.modules(tree, lambda _: "")  # none is relative
-            for path in imports.files_of(root, module)
-            if path.is_relative_to(package)
-        }
+        used = {path for path in importing.imported(root, file) if path.is_relative_to(package)}
         if used and used <= code:
             yield file
-
-
-def _code(file: Path) -> str:
-    """The text of a module, or that of a notebook's cells without commands for IPython."""
-    text = file.read_text(encoding="utf-8")
-    if file.suffix == ".py":
-        return text
-    cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    lines = "\n".join("".join(source) for source in cells).splitlines()
-    return "\n".join(line for line in lines if not re.match(r"\s*[%!]", line))
 
 
 def _place(project: Project, path: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import json
 import re
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -12,6 +14,8 @@ from gaiaflow.project.identity import read_identity
 
 # "package.module:function", as in DAGs.
 _REFERENCE = re.compile(r"\b((?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*):[A-Za-z_]")
+# "%matplotlib inline" or "names = !ls", in notebooks.
+_IPYTHON = re.compile(r"^([ \t]*)(?:[\w, ]+=[ \t]*)?[%!].*", re.MULTILINE)
 
 
 def files_used(root: Path, files: Iterable[Path]) -> set[Path]:
@@ -28,7 +32,7 @@ def files_used(root: Path, files: Iterable[Path]) -> set[Path]:
 
 def _named(root: Path, file: Path) -> Iterator[Path]:
     """The files of the modules whose functions a file names."""
-    if file.suffix in (".py", ".yml", ".yaml"):
+    if file.suffix in (".py", ".yml", ".yaml", ".ipynb"):
         text = file.read_text(encoding="utf-8", errors="replace")
         for module in set(_REFERENCE.findall(text)):
             yield from imports.files_of(root, module)
@@ -36,16 +40,49 @@ def _named(root: Path, file: Path) -> Iterator[Path]:
 
 def used(root: Path, files: Collection[Path]) -> set[Path]:
     """Those of these files that the project's other ones use."""
-    folders = ("dags", "services", "src", "tests", read_identity(root).package)
+    folders = ("dags", "notebooks", "services", "src", "tests", read_identity(root).package)
     others = {
         path
         for folder in folders
-        for ending in ("*.py", "*.yml", "*.yaml")
+        for ending in ("*.py", "*.yml", "*.yaml", "*.ipynb")
         for path in (root / folder).rglob(ending)
+        if path.parent.name != ".ipynb_checkpoints"  # Jupyter's copies
     }
     # An `__init__.py` uses nothing that makes it worth keeping: its folder's modules do.
     others = {path for path in others.difference(files) if path.name != "__init__.py"}
-    return files_used(root, others).intersection(files)
+    notebooks = {path for path in others if path.suffix == ".ipynb"}
+    for notebook in notebooks:
+        others.update(imported(root, notebook), _named(root, notebook))
+    return files_used(root, others - notebooks).intersection(files)
+
+
+def imported(root: Path, file: Path) -> Iterator[Path]:
+    """The project's files that a test or a notebook imports itself."""
+    for module in imports.modules(ast.parse(_code(file)), lambda _: ""):  # none is relative
+        yield from imports.files_of(root, module)
+
+
+def _code(file: Path) -> str:
+    """The text of a module, or that of a notebook's Python cells without commands for IPython."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return text if file.suffix == ".py" else "\n".join(map(_python, _cells(text)))
+
+
+def _cells(notebook: str) -> Iterator[str]:
+    """The cells of a notebook that have code; none if it can't be read."""
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        for cell in json.loads(notebook)["cells"]:
+            if cell["cell_type"] == "code":
+                yield "".join(cell["source"])
+
+
+def _python(cell: str) -> str:
+    """A cell's code, with `pass` in place of commands; empty if it isn't Python, as in %%bash."""
+    for text in (cell, _IPYTHON.sub(r"\1pass", cell)):
+        with contextlib.suppress(SyntaxError, ValueError):
+            ast.parse(text)
+            return text
+    return ""
 
 
 def lacking(

@@ -41,7 +41,7 @@ Undo it while it is unchanged: remove KIND NAME
             console.out.print(path, markup=False, soft_wrap=True)
         if differing := adding.differing(project.root, made):
             console.err.print(
-                "You have other versions of these files, which were left as they are:\n"
+                "Kept your versions of these files; they differ from the release's:\n"
                 + "".join(f"    {path}\n" for path in differing)
                 + "Run the tests before you rely on the example.",
                 soft_wrap=True,

@@ -39,7 +39,7 @@ class Call(cli.Application):
 Examples:
 / call my_project.train.train:train --from-run           # with the arguments of its last task
 / call my_project.train.train:train --from-run folds=3   # but this one
-/ call my_project.train.train:train --from-run --pdb     # look where it fails, or at breakpoint()
+/ call my_project.train.train:train --from-run --pdb     # debug where it fails, or at breakpoint()
 
 What the function prints goes to standard error. Exit codes: 0 done, 1 it failed, 2 wrong use.
 """
@@ -68,7 +68,7 @@ What the function prints goes to standard error. Exit codes: 0 done, 1 it failed
         given = {**(last.arguments if last else {}), **given}
         if not listens(project.port("OBJECT_STORE_PORT")):
             console.err.print(
-                "The services are not running: the function reaches neither MLflow nor the object "
+                "The services aren't running, so the function can't reach MLflow or the object "
                 "store."
             )
         started = time.monotonic()
@@ -89,7 +89,7 @@ What the function prints goes to standard error. Exit codes: 0 done, 1 it failed
                     command = _profiled(project, graph, command)
                 _run(command, env, project.root, debugged=bool(self.debug))
                 if graph and not graph.exists():
-                    console.err.print(f"{function} ended before its profile could be taken.")
+                    console.err.print(f"{function} finished too quickly to profile.")
             seconds = time.monotonic() - started
             if not result.exists():
                 console.print_error(f"{function} failed after {seconds:.1f} s.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -66,11 +67,11 @@ def complete(line: str, manager: type[cli.Application], known: Known) -> list[st
 def _split(line: str) -> list[str]:
     """The words after the manager; the last is the one to complete, perhaps empty."""
     text = line.partition("_manager.py")[2]
-    try:
-        words = shlex.split(text)
-    except ValueError:  # a quote is open
-        words = text.replace('"', "").replace("'", "").split()
-    return words if words and not text[-1].isspace() else [*words, ""]
+    for quote in ("", '"', "'"):  # one may be open
+        with contextlib.suppress(ValueError):
+            *before, last = shlex.split(f"{text}|{quote}")  # a word ends at the cursor
+            return [*before, last[:-1]]
+    return [""]
 
 
 def _read(app: cli.Application, words: Iterable[str]) -> tuple[list[str], str]:

@@ -1,4 +1,4 @@
-"""Check an NVIDIA GPU: its driver, and whether containers and pods can have it."""
+"""Check an NVIDIA GPU: its driver, and whether containers and pods can use it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gaiaflow.project.paths import StateFolder
 _NVIDIA = "0x10de"  # https://pci-ids.ucw.cz
 _DISPLAY = "0x03"  # the class of graphics cards and accelerators
 _QUERY = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+_PATIENCE = 4.0  # times the limit: without persistence mode, each GPU takes seconds to start
 _DRIVER = "# https://docs.nvidia.com/datacenter/tesla/driver-installation-guide"
 _TOOLKIT = "# https://docs.nvidia.com/datacenter/cloud-native/container-toolkit"
 
@@ -25,12 +26,19 @@ def gpu(subject: Subject) -> Finding | None:
             return None
         fix = f"# Install it, and start the machine again:\n{_DRIVER}"
         return Finding("gpu", WARNING, "an NVIDIA card, but its driver is not installed", fix)
-    answer = subject.programs.ask(program, *_QUERY)
+    answer = subject.programs.ask(program, *_QUERY, times=_PATIENCE)
     if not answer.code:
         return Finding("gpu", OK, "; ".join(answer.out.strip().splitlines()))
     if not _has_card(subject):  # only the program is there, as in some images
         return None
     sudo = subject.system.sudo
+    if answer.timed_out:
+        fix = (
+            "# Keep the driver loaded, so that GPUs needn't start for each program:\n"
+            f"{sudo}nvidia-smi -pm 1\n"
+            f"{sudo}dmesg | grep -i nvrm | tail    # if that hangs, too"
+        )
+        return Finding("gpu", WARNING, answer.complaint, fix)
     if "mismatch" in answer.out + answer.err:
         fix = f"# It was updated while it was in use. Start the machine again:\n{sudo}reboot"
     else:
@@ -77,7 +85,7 @@ def gpu_minikube(subject: Subject) -> Finding | None:
     except (ValueError, KeyError, TypeError):
         nodes, count = [], 0
     if count:
-        return Finding(check, OK, f"pods can have {count}")
+        return Finding(check, OK, f"pods can use {count} GPU{'s' if count > 1 else ''}")
     if not nodes and subject.env.get("MINIKUBE_GPUS"):
         return Finding(check, OK, "the next cluster gets it: MINIKUBE_GPUS is set in .env")
     fix = (
@@ -85,7 +93,7 @@ def gpu_minikube(subject: Subject) -> Finding | None:
         "python3 minikube_manager.py clean\n"
         "python3 minikube_manager.py start"
     )
-    return Finding(check, WARNING, "pods can't have it (needed only for tasks with a GPU)", fix)
+    return Finding(check, WARNING, "pods can't use the GPU (needed only for tasks with a GPU)", fix)
 
 
 def _works(subject: Subject) -> bool:

@@ -55,16 +55,16 @@ class Programs:
         places = [self.environ.get("PATH", os.defpath), *map(str, folders)]
         return shutil.which(name, path=os.pathsep.join(places))
 
-    def ask(self, *command: str) -> Answer:
-        """Run a command that changes nothing, within the time limit; cache its answer."""
+    def ask(self, *command: str, times: float = 1.0) -> Answer:
+        """Run a command that changes nothing, within `times` the time limit; cache its answer."""
         with self._mutex:
             lock = self._locks.setdefault(command, threading.Lock())
         with lock:
             if command not in self._answers:
-                self._answers[command] = self._run(command)
+                self._answers[command] = self._run(command, times * self.limit)
             return self._answers[command]
 
-    def _run(self, command: tuple[str, ...]) -> Answer:
+    def _run(self, command: tuple[str, ...], limit: float) -> Answer:
         program = self.find(command[0])
         if not program:
             return Answer(_MISSING, "", f"{command[0]} was not found")
@@ -82,10 +82,10 @@ class Programs:
         except OSError as error:
             return Answer(_MISSING, "", f"{program}: {error.strerror}")
         try:
-            out, err = process.communicate(timeout=self.limit)
+            out, err = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):  # its children hold our pipes
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return Answer(_TIMEOUT, "", f"{command[0]} did not answer within {self.limit:.0f} s")
+            return Answer(_TIMEOUT, "", f"{command[0]} did not answer within {limit:.0f} s")
         return Answer(process.returncode, out, err)

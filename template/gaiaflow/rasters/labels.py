@@ -193,7 +193,7 @@ def spatial_blocks(points: Any, size: float) -> Any:
 def _placed(labels: Any, raster: Windowed) -> Any:
     """Labels in the CRS of a raster."""
     if not raster.grid.has_place:
-        raise RasterError("the raster has no place on the Earth, so its labels have none either")
+        raise RasterError("the raster isn't georeferenced, so labels can't be placed on it")
     return labels.to_crs(raster.grid.crs)
 
 

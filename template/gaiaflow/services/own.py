@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,8 @@ def name_problem(name: str, others: Container[str]) -> str:
         return f"{name} is the name of another service"
     if not _NAME.fullmatch(name):
         return "a service's name consists of lower-case letters, digits and underscores"
+    if name in sys.stdlib_module_names:  # Python finds the modules beside a program first
+        return f"{name} would hide a module of Python's standard library"
     return ""
 
 

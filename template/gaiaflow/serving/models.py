@@ -35,9 +35,14 @@ def champion(model: str) -> str:
         return str(MlflowClient().get_model_version_by_alias(model, _ALIAS).version)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            advice = (
+                "The example `landcover` makes one: python3 mlops_manager.py run landcover"
+                if model == "landcover"
+                else "A DAG must register and promote a model of that name first."
+            )
             raise CantServe(
                 f"The model {model!r} has no champion.\n"
-                "The example `landcover` makes one: python3 mlops_manager.py run landcover\n"
+                f"{advice}\n"
                 "See what is registered: python3 mlops_manager.py models\n"
                 "Choose a champion: python3 mlops_manager.py promote NAME VERSION\n"
                 "To serve a different model, set SERVING_MODEL in .env."

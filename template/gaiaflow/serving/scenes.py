@@ -71,7 +71,7 @@ class Scenes:
             address = f"s3://{self._bucket}/{key}"
         run = runs.start(_run_id(identifier), {"catalog": address, "model": self._model})
         if (run.get("conf") or {}).get("catalog") != address:
-            raise Refused(409, f"The X-Request-Id {identifier} is that of another scene.")
+            raise Refused(409, f"X-Request-Id {identifier} is already in use for another scene.")
         return _status(run, identifier)
 
     def state(self, identifier: str) -> Json:

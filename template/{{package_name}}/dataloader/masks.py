@@ -1,6 +1,7 @@
 """First stage of `segmentation`: a scene, and a mask that says what its pixels are."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import rasterio
 from rasterio.windows import Window
 
 from gaiaflow.rasters import (
+    Grid,
     LabelMask,
     LazyRaster,
     Raster,
@@ -30,6 +32,7 @@ from .scene import find_data, open_scene, sample_scene, store_scene
 
 Codes = npt.NDArray[np.float32]
 
+NEAR = 0.1  # pixels by which a mask may miss the scene's grid: programs round its numbers
 RASTERS = (".tif", ".tiff", ".jp2", ".vrt")
 
 
@@ -120,7 +123,7 @@ def open_mask(labels: str, label_column: str, scene: LazyRaster) -> Iterator[tup
             classes = classes_of(table["class"])
             source = LabelMask(table, {name: code for name, (code, _) in classes.items()}, scene)
         if max((code for code, _ in classes.values()), default=0) > 255:
-            raise RasterError(f"{labels} has {len(classes)} classes, more than bytes can count")
+            raise RasterError(f"{labels} has {len(classes)} classes; a mask holds at most 255")
         yield Mask(scene, lambda _, window: source.read(window).values[0]), classes
 
 
@@ -150,10 +153,9 @@ def classes_of_mask(mask: LazyRaster, scene: LazyRaster) -> Classes:
     Raises:
         RasterError: it isn't one band of codes from 1 to 255 on the scene's grid.
     """
-    if mask.grid != scene.grid or len(mask.bands) != 1:
+    if differences := misfits(mask, scene):
         raise RasterError(
-            "the mask must have one band on the grid of the scene: "
-            f"{scene.grid.rows} x {scene.grid.columns} pixels, in the same place"
+            f"the mask must have one band on the scene's grid, but {', and '.join(differences)}"
         )
     found: set[float] = set()
     for window in mask.windows(1 << 20):
@@ -164,6 +166,27 @@ def classes_of_mask(mask: LazyRaster, scene: LazyRaster) -> Classes:
         raise RasterError(f"the mask's codes must be whole numbers from 1 to 255, not {codes[:9]}")
     names = names_of_codes(mask)
     return named({int(code): names.get(int(code), f"class {code:g}") for code in codes})
+
+
+def misfits(mask: LazyRaster, scene: LazyRaster) -> list[str]:
+    """What keeps a mask from being one band on the grid of a scene, as sentences."""
+    found = []
+    if len(mask.bands) != 1:
+        found.append(f"it has {len(mask.bands)} bands")
+    its, ours = mask.grid, scene.grid
+    if (its.rows, its.columns) != (ours.rows, ours.columns):
+        found.append(f"it has {its.rows} x {its.columns} pixels, not {ours.rows} x {ours.columns}")
+    elif its.crs != ours.crs:
+        found.append("its CRS differs")
+    elif (pixels := shift(its, ours)) > NEAR:
+        found.append(f"it lies up to {pixels:.1f} pixels away")
+    return found
+
+
+def shift(grid: Grid, other: Grid) -> float:
+    """The largest distance between corners of two grids, in pixels of the other."""
+    distance = max(map(math.dist, grid.corners, other.corners))
+    return distance / math.sqrt(abs(other.transform.determinant))
 
 
 def named(names: Mapping[int, str]) -> Classes:

@@ -52,10 +52,12 @@ def search_scenes(
     """
     version = champion_version(name)
     if version is None:
-        raise LookupError(
-            f"The model {name!r} has no champion. Train one first: "
-            "python3 mlops_manager.py run landcover"
+        advice = (
+            "Train one first: python3 mlops_manager.py run landcover"
+            if name == "landcover"
+            else "A DAG must register and promote a model of that name first."
         )
+        raise LookupError(f"The model {name!r} has no champion. {advice}")
     found = find_scenes(
         catalog,
         collections=collections or (),

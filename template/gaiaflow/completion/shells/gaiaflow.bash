@@ -9,12 +9,17 @@ _gaiaflow() {
             return
         fi
     fi
-    # Bash breaks words at colons and equals signs, and completes only what follows the last one.
-    local word="${line##*[[:space:]]}" part="${COMP_WORDS[COMP_CWORD]:-}" answer
-    [[ "$part" != [:=] ]] || part=""
+    # Bash breaks words at colons, equals signs and open quotes; $2 is what follows the last one.
+    local before="${line%"$2"}" head answer
+    head="${before##*[!\\][[:space:]]}"
+    head="${head//[\\\"\']/}"
     COMPREPLY=()
     while IFS= read -r answer; do
-        COMPREPLY+=("${answer:$((${#word} - ${#part}))}")
+        answer="${answer:${#head}}"
+        if [[ -n "$answer" && "$before" != *[\"\'] ]]; then # open quotes do it already
+            printf -v answer %q "$answer"
+        fi
+        COMPREPLY+=("$answer")
     done < <("$python" "${manager/#\~\//$HOME/}" completion --words="$line" 2>/dev/null)
     if [[ "${#COMPREPLY[@]}" == 1 && "${COMPREPLY[0]}" == *[/=.:] ]]; then
         compopt -o nospace
