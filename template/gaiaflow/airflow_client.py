@@ -20,7 +20,7 @@ from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.project import Project
 
 _PARSE_LIMIT = 40.0  # seconds within which Airflow must read a new or changed DAG file
-_READING = 2.0  # seconds that Airflow may need to read a DAG file
+_READING = 3.0  # seconds that Airflow may need to read a DAG file
 _POLL = 0.4
 _SCHEDULE_LIMIT = 15.0  # seconds within which the scheduler starts a run that is due
 _PAGE = 100  # entries; Airflow's own limit

@@ -226,7 +226,9 @@ def test_what_notebooks_use_stays(project: Project) -> None:
     cells = [
         "%%bash\nls -l",
         "%matplotlib inline\nlakes = !ls\nfrom forest_watch.utils import s3\n",
-        ["from forest_watch.train.lakes import (\n", "    train,\n", ")\n"],
+        ["from forest_watch.train.lakes import (\n", "    train,\n", ")\n", "train?"],
+        "!ls \\\n  data\nlakes.files = !ls\n?print\nimport forest_watch.model.lakes",
+        "from forest_watch.dataloader import lakes\nfor file in *; do echo; done",
         "!python3 mlops_manager.py call forest_watch.predict.lakes:predict",
     ]
     notebook = {"cells": [{"cell_type": "code", "source": source} for source in cells]}
@@ -234,9 +236,10 @@ def test_what_notebooks_use_stays(project: Project) -> None:
     write(project, "notebooks/mine/look.ipynb", json.dumps(notebook))
     write(project, "notebooks/broken.ipynb", "{")
     used = set(remove(project, "dag", "lakes").used)
-    assert {f"forest_watch/{each}/lakes.py" for each in ("train", "predict")} <= used
+    found = {each for each in used if each.endswith("/lakes.py")}
+    rooms = ("dataloader", "model", "model_pipeline", "predict", "train")
+    assert found == {f"forest_watch/{room}/lakes.py" for room in rooms}
     assert "forest_watch/utils/s3.py" in used
-    assert "forest_watch/postprocess/lakes.py" not in used
 
 
 def test_jupyters_copy_of_a_notebook_uses_nothing(project: Project) -> None:

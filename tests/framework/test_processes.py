@@ -219,6 +219,8 @@ def test_a_service_whose_file_is_gone_is_ended_too(project_root: Path) -> None:
     service = processes.spawn(command, os.environ, project_root, "dashboard", project_root / "log")
     families.record("dashboard").parent.mkdir(parents=True, exist_ok=True)
     processes.remember(families.record("dashboard"), service, project_root)
-    assert local.stop(project_root, [], lambda *_: None) == ["dashboard"]
+    every = [one for one in local.all_services(project_root) if not one.oneshot]
+    assert local.stop(project_root, every[1:], lambda *_: None) == []
+    assert local.stop(project_root, every, lambda *_: None) == ["dashboard"]
     assert service.wait(60) == -signal.SIGTERM
     assert not families.recorded()

@@ -110,7 +110,7 @@ def test_a_new_service_does_not_move_the_others(project_root: Path) -> None:
     (folder / "zoo.py").touch()
     assert own_ports(project_root) == {"api": [8092], "notes": [8091], "zoo": [8090]}
     record = StateFolder(project_root).own_ports
-    for text in ("", "[]", "{", '{"api": "x"}', "null"):
+    for text in ("", "[]", "{", '{"api": "x"}', '{"api": 99}', '{"api": 0, "zoo": 2}', "null"):
         record.write_text(text)
         assert own_ports(project_root) == {"api": [8090], "notes": [8091], "zoo": [8092]}
 

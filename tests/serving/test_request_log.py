@@ -170,7 +170,11 @@ def test_a_store_that_fails_for_a_while(
 def test_what_a_file_cannot_have_blocks_nothing(extra: dict[str, Any]) -> None:
     store = Store()
     log = RequestLog(store.put, "landcover", "3", interval=3600)
-    rows = {"row": [0], "output": ["Water"]} | {name: [value] for name, value in extra.items()}
+    rows: request_log.Columns = {
+        "row": [0],
+        "output": ["Water"],
+        **{name: [extra[name]] for name in extra},
+    }
     log.add(Entry(datetime.now(UTC), "a", 1.0, rows))
     log.add(entry(0.3))
     log.close()
@@ -201,6 +205,22 @@ def test_of_images_the_first_has_a_row_with_its_beginning() -> None:
     [text] = found["input"]
     assert text.startswith("[[[0.25, 0.25, ")
     assert len(text) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (np.array([[0.5, 1.5], [2.5, 3.5]]), ["[0.5, 1.5]", "[2.5, 3.5]"]),
+        (np.matrix([[0.5], [1.5]]), ["[0.5]", "[1.5]"]),
+        (np.array([0.5, 1.5], np.longdouble), [0.5, 1.5]),
+        (np.array([1, 2], np.uint8), [1, 2]),
+        ([[1, [2]], {"a": np.float32(0.5)}], ["[1, [2]]", '{"a": 0.5}']),
+        (np.array(7), ["7", None]),
+    ],
+    ids=["probabilities", "a matrix", "long numbers", "codes", "lists", "a number"],
+)
+def test_what_models_return(answer: Any, kept: list[Any]) -> None:
+    assert columns(pd.DataFrame({"red": [1, 2]}), answer)["output"] == kept
 
 
 def test_a_store_that_hangs_holds_nobody_up() -> None:

@@ -14,8 +14,11 @@ from gaiaflow.project.identity import read_identity
 
 # "package.module:function", as in DAGs.
 _REFERENCE = re.compile(r"\b((?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*):[A-Za-z_]")
-# "%matplotlib inline" or "names = !ls", in notebooks.
-_IPYTHON = re.compile(r"^([ \t]*)(?:[\w, ]+=[ \t]*)?[%!].*", re.MULTILINE)
+# "%matplotlib inline", "names = !ls" or "train?", in notebooks.
+_IPYTHON = re.compile(
+    r"^([ \t]*)(?:(?:[\w., ]+=[ \t]*)?[%!](?:.*\\\n)*.*|\?.*|.*\?[ \t]*)$", re.MULTILINE
+)
+_IMPORT = re.compile(r"^[ \t]*((?:from|import)[ \t].*)", re.MULTILINE)
 
 
 def files_used(root: Path, files: Iterable[Path]) -> set[Path]:
@@ -77,12 +80,20 @@ def _cells(notebook: str) -> Iterator[str]:
 
 
 def _python(cell: str) -> str:
-    """A cell's code, with `pass` in place of commands; empty if it isn't Python, as in %%bash."""
-    for text in (cell, _IPYTHON.sub(r"\1pass", cell)):
-        with contextlib.suppress(SyntaxError, ValueError):
-            ast.parse(text)
+    """A cell's code, with `pass` in place of commands; only its imports if it isn't Python."""
+    code = _IPYTHON.sub(r"\1pass", cell)
+    for text in (cell, code):
+        if _parses(text):
             return text
-    return ""
+    return "\n".join(filter(_parses, _IMPORT.findall(code)))
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def lacking(

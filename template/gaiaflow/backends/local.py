@@ -28,7 +28,7 @@ from gaiaflow.backends.families import Families
 from gaiaflow.project import environments
 from gaiaflow.project.errors import GaiaflowError, explain, explain_output
 from gaiaflow.project.paths import StateFolder
-from gaiaflow.services import Service
+from gaiaflow.services import Service, own
 
 
 def all_services(root: Path) -> tuple[Service, ...]:
@@ -49,10 +49,17 @@ def stop(root: Path, chosen: Sequence[Service], notify: Notify) -> list[str]:
 
 
 def _graces(root: Path, chosen: Sequence[Service]) -> dict[str, float]:
-    """How long services get to end: these, and those whose definitions are gone."""
+    """How long these services get to end; if they are all, also those whose definition is gone."""
+    graces = {service.name: service.grace for service in chosen}
+    known = {service.name for service in all_services(root) if not service.oneshot}
+    return graces | _gone(root) if known <= graces.keys() else graces
+
+
+def _gone(root: Path) -> dict[str, float]:
+    """Services that were started, and whose definition is gone."""
     known = {service.name for service in all_services(root)}
-    gone = dict.fromkeys(Families(root).recorded() - known, Service.grace)
-    return {**gone, **{service.name: service.grace for service in chosen}}
+    known |= {file.stem for file in (root / own.FOLDER).glob("*.py")}
+    return dict.fromkeys(Families(root).recorded() - known, Service.grace)
 
 
 class LocalBackend(Backend):
@@ -150,6 +157,9 @@ class LocalBackend(Backend):
     def _settle_ports(self, due: list[Service], claims: ports.Claims) -> list[Service]:
         """Move the project to free ports if one of its ports is taken."""
         self._stop(due)  # in case a crash has left processes
+        team = {service.name for service in services.own_services(self.project.root)}
+        if any(service.name in team for service in due):
+            self._families.stop(_gone(self.project.root), self.notify)  # one may have the port
         running = [s for s in self.services if not s.oneshot and self._families.leader(s.name)]
         # The first look is at all ports: a move later would stop what runs.
         looked_at = due if running else self.services

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from gaiaflow.project import inherited
+from gaiaflow.project import envfile, inherited
 from gaiaflow.project.clients import client_env
 from gaiaflow.project.errors import GaiaflowError
 from gaiaflow.project.paths import StateFolder
@@ -41,9 +41,10 @@ def services(root: Path, others: Container[str]) -> tuple[Service, ...]:
 def keep_ports(root: Path, others: Container[str]) -> None:
     """Remember the present port of each service: one that is new must not move the others."""
     path = StateFolder(root).own_ports
-    if numbers := _numbers(root, others):
+    numbers = _numbers(root, others)
+    if numbers != _read(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(numbers), encoding="utf-8")
+        envfile.write(path, json.dumps(numbers))
 
 
 def check(root: Path, others: Container[str]) -> None:
@@ -94,13 +95,20 @@ def _names(root: Path) -> list[str]:
 def _numbers(root: Path, others: Container[str]) -> dict[str, int]:
     """The number of each service's port: the one that it had, or else the first that is free."""
     names = [name for name in _names(root) if not name_problem(name, others)][:OWN_PORTS]
+    before = _read(StateFolder(root).own_ports)
+    kept = {number: name for name, number in before.items() if name in names}
+    free = (number for number in range(OWN_PORTS) if number not in kept)
+    numbers = {name: number for number, name in kept.items()}
+    return {name: numbers[name] if name in numbers else next(free) for name in names}
+
+
+def _read(path: Path) -> dict[str, int]:
+    """The numbers that were remembered, but none that can't be."""
     try:
-        before = json.loads(StateFolder(root).own_ports.read_text(encoding="utf-8"))
-        kept = {name: int(before[name]) for name in names if name in before}
-    except (OSError, ValueError, TypeError):
-        kept = {}
-    free = (number for number in range(OWN_PORTS) if number not in kept.values())
-    return {name: kept[name] if name in kept else next(free) for name in names}
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: number for name, number in found.items() if number in range(OWN_PORTS)}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _service(name: str, number: int) -> Service:

@@ -214,28 +214,28 @@ def _array(values: list[Any], kind: pa.DataType | None) -> pa.Array:
 def _pick(data: Any, name: str, kept: Sequence[int]) -> Columns:
     """The kept rows of a table, or of what else a model takes and returns."""
     if isinstance(data, pd.DataFrame):
-        series = ((key, data.iloc[:, place]) for place, key in enumerate(data.columns))
-        return {f"{name}.{key}": _values(column.tolist(), kept) for key, column in series}
-    scalar = isinstance(data, np.ndarray) and not data.ndim
-    values = data.tolist() if scalar or isinstance(data, pd.Series) else data
-    if isinstance(values, list | np.ndarray) and len(values) > max(kept):
-        return {name: _values(values, kept)}
-    return {name: [_text(values)] + [None] * (len(kept) - 1)}
+        return {f"{name}.{key}": _values(values.tolist(), kept) for key, values in data.items()}
+    if isinstance(data, np.ndarray) and data.ndim > 1:  # of images, only the kept ones
+        data = np.asarray(data)
+    elif isinstance(data, np.ndarray | pd.Series):
+        data = data.tolist()
+    if isinstance(data, list | np.ndarray) and len(data) > max(kept):
+        return {name: _values(data, kept)}
+    return {name: [_text(data)] + [None] * (len(kept) - 1)}
 
 
-def _values(values: Sequence[Any], kept: Sequence[int]) -> list[Any]:
+def _values(values: list[Any] | np.ndarray[Any, Any], kept: Sequence[int]) -> list[Any]:
     picked = values if len(kept) == len(values) else [values[index] for index in kept]
-    return [_value(value) for value in picked]
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    return _text(value) if isinstance(value, list | dict | np.ndarray) else value
+    return [_text(value) if isinstance(value, _NESTED) else value for value in picked]
 
 
 def _text(value: Any) -> str:
     """The first characters of its JSON, without making the rest, which may be an image."""
+    if isinstance(value, np.ndarray) and value.size < _ROWS:
+        value = value.tolist()
+    short = isinstance(value, list) and len(value) < _ROWS
+    if short and not any(isinstance(each, _NESTED) for each in value):
+        return _JSON.encode(value)[:_TEXT]  # much faster
     text = io.StringIO()
     for piece in _JSON.iterencode(value):
         text.write(piece)
@@ -246,11 +246,11 @@ def _text(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """What JSON doesn't know."""
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, np.ndarray):
-        return value.tolist() if value.ndim < 2 else list(value)
-    return str(value)
+        return value.tolist() if value.ndim < 2 else list(np.asarray(value))
+    item = value.item() if isinstance(value, np.generic) else value
+    return str(value) if isinstance(item, np.generic) or item is value else item
 
 
+_NESTED = (list, dict, np.ndarray)
 _JSON = json.JSONEncoder(default=_plain)

@@ -50,7 +50,13 @@ class WarmTask:
             subprocess.TimeoutExpired: it has not ended in time.
         """
         if self.returncode is None:
-            if not select.select([self._connection], [], [], timeout)[0]:
+            try:
+                ready = select.select([self._connection], [], [], timeout)[0]
+            except (OSError, ValueError):  # another thread, or a signal's handler, has closed it
+                if self.returncode is None:
+                    raise
+                return self.returncode
+            if not ready:
                 raise subprocess.TimeoutExpired("the task", timeout or 0)
             with self._lock:
                 if self.returncode is None:
